@@ -1,0 +1,60 @@
+//! Every limit in one place (rule 1.10 and where it says so). Units come last in the names.
+
+/// Bytes of an id.
+pub const ID_BYTES_MAX: usize = 255;
+/// Bytes of an idempotency key (1.7).
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Metadata entries on one object (1.6).
+pub const METADATA_KEYS_MAX: usize = 50;
+/// Characters of a metadata key (1.6).
+pub const METADATA_KEY_CHARS_MAX: usize = 40;
+/// Characters of a metadata value (1.6).
+pub const METADATA_VALUE_CHARS_MAX: usize = 500;
+/// Characters of a name, description or other free text.
+pub const TEXT_CHARS_MAX: usize = 5_000;
+/// Items of one subscription.
+pub const SUBSCRIPTION_ITEMS_MAX: usize = 20;
+/// Live subscriptions of one customer.
+pub const CUSTOMER_SUBSCRIPTIONS_MAX: usize = 500;
+/// Items added to a first invoice in one call.
+pub const ADD_INVOICE_ITEMS_MAX: usize = 20;
+/// Invoice items on one invoice.
+pub const INVOICE_ITEMS_MAX: usize = 250;
+/// Tiers of one price.
+pub const PRICE_TIERS_MAX: usize = 100;
+/// Longest price interval, in years.
+pub const PRICE_INTERVAL_YEARS_MAX: u32 = 3;
+/// Longest price interval, in months.
+pub const PRICE_INTERVAL_MONTHS_MAX: u32 = 36;
+/// Longest price interval, in weeks.
+pub const PRICE_INTERVAL_WEEKS_MAX: u32 = 156;
+/// Longest price interval, in days.
+pub const PRICE_INTERVAL_DAYS_MAX: u32 = 1_095;
+/// Longest trial, in days.
+pub const TRIAL_DAYS_MAX: u32 = 730;
+/// Days that a customer may be given to pay.
+pub const DAYS_UNTIL_DUE_MAX: u32 = 3_650;
+/// Largest amount that a caller may give, in minor units: fifteen digits.
+pub const AMOUNT_MINOR_MAX: i64 = 999_999_999_999_999;
+/// Largest quantity of a subscription item.
+pub const QUANTITY_MAX: i64 = 999_999_999_999;
+/// Characters of a price lookup key.
+pub const PRICE_LOOKUP_KEY_CHARS_MAX: usize = 200;
+/// Seconds a meter event may lie in the past (12.2): 35 days.
+pub const METER_EVENT_PAST_SECONDS_MAX: i64 = 35 * 86_400;
+/// Seconds a meter event may lie in the future (12.2).
+pub const METER_EVENT_FUTURE_SECONDS_MAX: i64 = 300;
+/// Seconds after receipt in which a meter event may be cancelled (12.4).
+pub const METER_CANCEL_SECONDS_MAX: i64 = 86_400;
+/// Integer digits of a meter value (12.2).
+pub const METER_VALUE_INTEGER_DIGITS_MAX: usize = 15;
+/// Fractional digits of a meter value (12.2).
+pub const METER_VALUE_FRACTION_DIGITS_MAX: usize = 12;
+/// Bytes of a meter event's identifier.
+pub const METER_IDENTIFIER_BYTES_MAX: usize = 255;
+/// Seconds that a renewal invoice stays a draft (8.2).
+pub const INVOICE_DRAFT_SECONDS: i64 = 3_600;
+/// Seconds in which the first payment of an incomplete subscription must succeed (6.2).
+pub const INCOMPLETE_SECONDS: i64 = 23 * 3_600;
+/// Retries of a failed payment in one schedule.
+pub const PAYMENT_RETRIES_MAX: usize = 20;
