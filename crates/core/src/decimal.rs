@@ -42,14 +42,12 @@ impl Decimal12 {
 
     /// Whether there is no fraction.
     #[must_use]
-    #[expect(clippy::arithmetic_side_effects, reason = "the divisor is a positive constant")]
     pub const fn is_whole(self) -> bool {
         self.0 % Self::SCALE == 0
     }
 
     /// The whole part, towards zero, where it fits.
     #[must_use]
-    #[expect(clippy::arithmetic_side_effects, reason = "the divisor is a positive constant")]
     pub fn trunc(self) -> Option<i64> {
         i64::try_from(self.0 / Self::SCALE).ok()
     }

@@ -58,3 +58,5 @@ pub const INVOICE_DRAFT_SECONDS: i64 = 3_600;
 pub const INCOMPLETE_SECONDS: i64 = 23 * 3_600;
 /// Retries of a failed payment in one schedule.
 pub const PAYMENT_RETRIES_MAX: usize = 20;
+/// Largest sequence number in an invoice number.
+pub const INVOICE_SEQUENCE_MAX: u64 = 999_999_999;

@@ -68,7 +68,10 @@ fn check_entry(key: &str, value: &str) -> Result<(), Refusal> {
         return refuse("a key has no square bracket".into());
     }
     if value.chars().count() > limits::METADATA_VALUE_CHARS_MAX {
-        return refuse(format!("a value has at most {} characters", limits::METADATA_VALUE_CHARS_MAX));
+        return refuse(format!(
+            "a value has at most {} characters",
+            limits::METADATA_VALUE_CHARS_MAX
+        ));
     }
     Ok(())
 }
