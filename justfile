@@ -1,0 +1,74 @@
+# `just` with no argument lists the recipes. CI calls the same ones (see .ci/run).
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# All that must pass before a commit
+check: fmt-check clippy test doc deny
+
+# Format every crate, the fuzz targets included
+fmt:
+    cargo fmt --all
+    cargo fmt --manifest-path fuzz/Cargo.toml
+
+# Fail if a file is not formatted
+fmt-check:
+    cargo fmt --all --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
+
+# Lints, warnings as errors, over all targets
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# All tests: unit, integration, doctests
+test:
+    cargo test --workspace
+
+# The tests that hold the architecture (part of `test`)
+tidy:
+    cargo test -p counterfoil-tidy
+
+# Build the documentation, warnings as errors
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Licences, banned crates and sources of the dependencies (needs cargo-deny)
+deny:
+    cargo deny --workspace check licenses bans sources
+
+# Run a scenario: just run examples/saas/scenario.yaml --json
+run *ARGS:
+    cargo run --release -- run {{ ARGS }}
+
+# The embedding example of the facade
+embed:
+    cargo run --release -p counterfoil --example embed
+
+# Run the benchmarks; arguments go to criterion
+bench *ARGS:
+    cargo bench -p counterfoil-benches -- {{ ARGS }}
+
+# Build the benchmarks without running them
+bench-build:
+    cargo bench -p counterfoil-benches --no-run
+
+# Fuzz one target for so many seconds (needs cargo-fuzz): just fuzz log_open 60
+fuzz TARGET SECONDS:
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz {{ TARGET }} -- -max_total_time={{ SECONDS }}
+
+# Type-check the fuzz targets
+fuzz-check:
+    cargo check --manifest-path fuzz/Cargo.toml
+
+# Write the golden files anew from what the code does now; review the diff
+golden:
+    COUNTERFOIL_BLESS=1 cargo test --workspace
+
+# Write the usage files of examples/ anew
+examples:
+    cargo run -p counterfoil-scenario --example generate
+
+# Everything CI does
+ci:
+    bash .ci/run
