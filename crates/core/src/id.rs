@@ -183,3 +183,80 @@ impl<'de, K: Kind> Deserialize<'de> for Id<K> {
         deserializer.deserialize_str(Visitor(PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type CustomerId = Id<kind::Customer>;
+
+    #[test]
+    fn limits_of_the_text() {
+        for text in ["c", "cus_1", "a/b:c-d.e@f", "käufer", "🧾", &"x".repeat(255)] {
+            let id = CustomerId::new(text).unwrap();
+            assert_eq!((id.as_str(), id.to_string().as_str()), (text, text));
+        }
+        // Bytes are counted: 128 times two of them are too many.
+        let (long, wide) = ("x".repeat(256), "ü".repeat(128));
+        for text in ["", &long, &wide] {
+            let refusal = CustomerId::new(text).unwrap_err().to_string();
+            let expect = format!("id: a customer id has 1 to 255 bytes, this one {}", text.len());
+            assert_eq!(refusal, expect);
+        }
+        for text in [" ", "a b", "a\t", "\na", "a\u{a0}b", "a\0", "a\u{7f}", "\u{85}"] {
+            let refusal = CustomerId::new(text).unwrap_err().to_string();
+            assert_eq!(refusal, "id: a customer id has no white space or control character");
+        }
+    }
+
+    #[test]
+    fn every_way_in_is_checked() {
+        assert_eq!("cus_1".parse::<CustomerId>(), CustomerId::new("cus_1"));
+        assert_eq!(CustomerId::try_from("cus_1"), CustomerId::new("cus_1"));
+        assert!("a b".parse::<CustomerId>().is_err());
+        assert!(CustomerId::try_from("").is_err());
+        for json in [r#""""#, r#""a b""#, "1", "null", r#"["cus_1"]"#] {
+            assert!(serde_json::from_str::<CustomerId>(json).is_err(), "{json} was taken");
+        }
+    }
+
+    #[test]
+    fn derived_ids_have_the_prefix_of_their_kind() {
+        assert_eq!(Id::<kind::Customer>::derived(1).as_str(), "cus_1");
+        assert_eq!(Id::<kind::Invoice>::derived(20).as_str(), "in_20");
+        assert_eq!(Id::<kind::InvoiceItem>::derived(0).as_str(), "ii_0");
+        assert_eq!(Id::<kind::Meter>::derived(u64::MAX).as_str(), "mtr_18446744073709551615");
+    }
+
+    #[test]
+    fn clones_share_one_text() {
+        let id = CustomerId::new("cus_1").unwrap();
+        assert!(std::ptr::eq(id.as_str(), id.clone().as_str()));
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_survives_its_text_and_its_binary_form(text in "[!-~]{1,255}") {
+            let id = CustomerId::new(&text).unwrap();
+            let json = serde_json::to_string(&id).unwrap();
+            prop_assert_eq!(serde_json::from_str::<CustomerId>(&json).unwrap(), id.clone());
+            let bytes = rmp_serde::to_vec_named(&id).unwrap();
+            prop_assert_eq!(rmp_serde::from_slice::<CustomerId>(&bytes).unwrap(), id);
+        }
+
+        #[test]
+        fn ids_are_ordered_as_their_text(left in "[!-~]{1,3}", right in "[!-~]{1,3}") {
+            let (a, b) = (CustomerId::new(&left).unwrap(), CustomerId::new(&right).unwrap());
+            prop_assert_eq!(a.cmp(&b), left.cmp(&right));
+            prop_assert_eq!(a == b, left == right);
+        }
+
+        #[test]
+        fn any_text_is_taken_whole_or_refused(text in any::<String>()) {
+            if let Ok(id) = CustomerId::new(&text) {
+                prop_assert_eq!(id.as_str(), text);
+            }
+        }
+    }
+}

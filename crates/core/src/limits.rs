@@ -60,3 +60,5 @@ pub const INCOMPLETE_SECONDS: i64 = 23 * 3_600;
 pub const PAYMENT_RETRIES_MAX: usize = 20;
 /// Largest sequence number in an invoice number.
 pub const INVOICE_SEQUENCE_MAX: u64 = 999_999_999;
+/// Longest time between two retries of a payment, in days.
+pub const PAYMENT_RETRY_DAYS_MAX: u32 = 90;

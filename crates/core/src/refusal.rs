@@ -4,106 +4,93 @@ use crate::Currency;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Stable error codes (rules 1.9 and 12.2). Their text form is what files and callers compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Code {
-    /// An amount above the currency's maximum, or beyond what can be represented.
-    AmountTooLarge,
-    /// An amount below its minimum.
-    AmountTooSmall,
-    /// Something was reversed before.
-    AlreadyReversed,
-    /// A meter that was deactivated.
-    ArchivedMeter,
-    /// Not enough balance.
-    BalanceInsufficient,
-    /// A coupon that can no longer be redeemed.
-    CouponExpired,
-    /// Two currencies in one document.
-    CurrencyMismatch,
-    /// A customer at its limit of subscriptions.
-    CustomerMaxSubscriptions,
-    /// An idempotency key used again with another command.
-    IdempotencyError,
-    /// An unknown currency code.
-    InvalidCurrency,
-    /// An invoice that is no longer a draft.
-    InvoiceNotEditable,
-    /// An invoice that would have no line.
-    InvoiceNoCustomerLineItems,
-    /// A meter event for a customer that does not exist.
-    MeterEventCustomerNotFound,
-    /// A meter event whose value is malformed.
-    MeterEventInvalidValue,
-    /// A meter event whose payload names no customer.
-    MeterEventNoCustomerDefined,
-    /// A meter event whose value has too many digits.
-    MeterEventValueTooManyDigits,
-    /// No meter takes this event name.
-    NoMeter,
-    /// A parameter of the wrong type, or out of its range or form.
-    ParameterInvalid,
-    /// A required parameter is absent.
-    ParameterMissing,
-    /// A price that was retired.
-    PriceInactive,
-    /// A product that was retired.
-    ProductInactive,
-    /// The id is taken.
-    ResourceAlreadyExists,
-    /// The id is unknown.
-    ResourceMissing,
-    /// The object's state forbids the operation.
-    StateUnsupported,
-    /// A meter event later than the clock allows.
-    TimestampInFuture,
-    /// A meter event older than is accepted.
-    TimestampTooFarInPast,
-    /// The stream moved on since the caller looked.
-    VersionConflict,
+macro_rules! codes {
+    ($($(#[$meta:meta])* $code:ident $text:literal;)*) => {
+        /// Stable error codes (rules 1.9 and 12.2). Their text form is what files and callers
+        /// compare.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$meta])* #[serde(rename = $text)] $code,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$code),*];
+
+            /// The code as it is written in files: `resource_missing`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $text,)*
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// The code as it is written in files: `resource_missing`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AmountTooLarge => "amount_too_large",
-            Self::AmountTooSmall => "amount_too_small",
-            Self::AlreadyReversed => "already_reversed",
-            Self::ArchivedMeter => "archived_meter",
-            Self::BalanceInsufficient => "balance_insufficient",
-            Self::CouponExpired => "coupon_expired",
-            Self::CurrencyMismatch => "currency_mismatch",
-            Self::CustomerMaxSubscriptions => "customer_max_subscriptions",
-            Self::IdempotencyError => "idempotency_error",
-            Self::InvalidCurrency => "invalid_currency",
-            Self::InvoiceNotEditable => "invoice_not_editable",
-            Self::InvoiceNoCustomerLineItems => "invoice_no_customer_line_items",
-            Self::MeterEventCustomerNotFound => "meter_event_customer_not_found",
-            Self::MeterEventInvalidValue => "meter_event_invalid_value",
-            Self::MeterEventNoCustomerDefined => "meter_event_no_customer_defined",
-            Self::MeterEventValueTooManyDigits => "meter_event_value_too_many_digits",
-            Self::NoMeter => "no_meter",
-            Self::ParameterInvalid => "parameter_invalid",
-            Self::ParameterMissing => "parameter_missing",
-            Self::PriceInactive => "price_inactive",
-            Self::ProductInactive => "product_inactive",
-            Self::ResourceAlreadyExists => "resource_already_exists",
-            Self::ResourceMissing => "resource_missing",
-            Self::StateUnsupported => "state_unsupported",
-            Self::TimestampInFuture => "timestamp_in_future",
-            Self::TimestampTooFarInPast => "timestamp_too_far_in_past",
-            Self::VersionConflict => "version_conflict",
-        }
-    }
+codes! {
+    /// An amount above the currency's maximum, or beyond what can be represented.
+    AmountTooLarge "amount_too_large";
+    /// An amount below its minimum.
+    AmountTooSmall "amount_too_small";
+    /// Something was reversed before.
+    AlreadyReversed "already_reversed";
+    /// A meter that was deactivated.
+    ArchivedMeter "archived_meter";
+    /// Not enough balance.
+    BalanceInsufficient "balance_insufficient";
+    /// A coupon that can no longer be redeemed.
+    CouponExpired "coupon_expired";
+    /// Two currencies in one document.
+    CurrencyMismatch "currency_mismatch";
+    /// A customer at its limit of subscriptions.
+    CustomerMaxSubscriptions "customer_max_subscriptions";
+    /// An idempotency key used again with another command.
+    IdempotencyError "idempotency_error";
+    /// An unknown currency code.
+    InvalidCurrency "invalid_currency";
+    /// An invoice that is no longer a draft.
+    InvoiceNotEditable "invoice_not_editable";
+    /// An invoice that would have no line.
+    InvoiceNoCustomerLineItems "invoice_no_customer_line_items";
+    /// A meter event for a customer that does not exist.
+    MeterEventCustomerNotFound "meter_event_customer_not_found";
+    /// A meter event whose value is malformed.
+    MeterEventInvalidValue "meter_event_invalid_value";
+    /// A meter event whose payload names no customer.
+    MeterEventNoCustomerDefined "meter_event_no_customer_defined";
+    /// A meter event whose value has too many digits.
+    MeterEventValueTooManyDigits "meter_event_value_too_many_digits";
+    /// No meter takes this event name.
+    NoMeter "no_meter";
+    /// A parameter of the wrong type, or out of its range or form.
+    ParameterInvalid "parameter_invalid";
+    /// A required parameter is absent.
+    ParameterMissing "parameter_missing";
+    /// A price that was retired.
+    PriceInactive "price_inactive";
+    /// A product that was retired.
+    ProductInactive "product_inactive";
+    /// The id is taken.
+    ResourceAlreadyExists "resource_already_exists";
+    /// The id is unknown.
+    ResourceMissing "resource_missing";
+    /// The object's state forbids the operation.
+    StateUnsupported "state_unsupported";
+    /// A meter event later than the clock allows.
+    TimestampInFuture "timestamp_in_future";
+    /// A meter event older than is accepted.
+    TimestampTooFarInPast "timestamp_too_far_in_past";
+    /// The stream moved on since the caller looked.
+    VersionConflict "version_conflict";
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -345,6 +332,145 @@ impl From<ArithmeticError> for Refusal {
                 what: "a computed amount".into(),
                 limit: i64::MAX.to_string(),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_code_is_written_as_the_snake_case_of_its_name() {
+        let mut texts = BTreeSet::new();
+        for &code in Code::ALL {
+            let mut snake = String::new();
+            for letter in format!("{code:?}").chars() {
+                if letter.is_uppercase() && !snake.is_empty() {
+                    snake.push('_');
+                }
+                snake.extend(letter.to_lowercase());
+            }
+            assert_eq!(code.as_str(), snake);
+            assert_eq!(code.to_string(), snake);
+            let json = serde_json::to_string(&code).unwrap();
+            assert_eq!(json, format!("{snake:?}"));
+            assert_eq!(serde_json::from_str::<Code>(&json).unwrap(), code);
+            texts.insert(code.as_str());
+        }
+        assert_eq!(texts.len(), Code::ALL.len());
+        assert!(serde_json::from_str::<Code>(r#""no_such_code""#).is_err());
+    }
+
+    /// One refusal of every variant, with its code and its message.
+    fn table() -> Vec<(Refusal, Code, &'static str)> {
+        let id = || "in_1".to_owned();
+        let customer = || "cus_1".to_owned();
+        let (what, limit) = ("unit_amount".to_owned(), "999".to_owned());
+        let mismatch = Refusal::CurrencyMismatch {
+            context: "invoice in_1".into(),
+            expected: "usd".into(),
+            got: "eur".into(),
+        };
+        let conflict =
+            Refusal::VersionConflict { stream: "customer/cus_1".into(), expected: 3, actual: 5 };
+        let meter_event = Refusal::MeterEvent {
+            code: Code::TimestampInFuture,
+            identifier: "evt".into(),
+            reason: "300 seconds is the limit".into(),
+        };
+        vec![
+            (Refusal::missing("price"), Code::ParameterMissing, "price is required"),
+            (Refusal::invalid("a.b", "no"), Code::ParameterInvalid, "a.b: no"),
+            (Refusal::unknown("price", "p"), Code::ResourceMissing, "no such price: p"),
+            (Refusal::taken("price", "p"), Code::ResourceAlreadyExists, "price p already exists"),
+            (
+                Refusal::state("invoice", "in_1", "paid", "nothing is open"),
+                Code::StateUnsupported,
+                "invoice in_1 is paid: nothing is open",
+            ),
+            (
+                Refusal::InvoiceNotEditable { id: id(), state: "open".into() },
+                Code::InvoiceNotEditable,
+                "invoice in_1 is open and can no longer be edited",
+            ),
+            (
+                Refusal::ProductInactive { id: "prod".into() },
+                Code::ProductInactive,
+                "product prod is inactive",
+            ),
+            (Refusal::PriceInactive { id: "p".into() }, Code::PriceInactive, "price p is inactive"),
+            (mismatch, Code::CurrencyMismatch, "invoice in_1: expected usd, got eur"),
+            (
+                Refusal::InvalidCurrency { code: "USD".into() },
+                Code::InvalidCurrency,
+                "\"USD\" is not a currency code of ISO 4217 in lower case",
+            ),
+            (
+                Refusal::AmountTooLarge { what: what.clone(), limit: limit.clone() },
+                Code::AmountTooLarge,
+                "unit_amount is too large (the limit is 999)",
+            ),
+            (
+                Refusal::AmountTooSmall { what, limit },
+                Code::AmountTooSmall,
+                "unit_amount is too small (the limit is 999)",
+            ),
+            (
+                Refusal::InvoiceNoCustomerLineItems { customer: customer() },
+                Code::InvoiceNoCustomerLineItems,
+                "customer cus_1 has nothing to invoice",
+            ),
+            (
+                Refusal::CustomerMaxSubscriptions { customer: customer(), limit: 500 },
+                Code::CustomerMaxSubscriptions,
+                "customer cus_1 has 500 subscriptions, which is the limit",
+            ),
+            (
+                Refusal::IdempotencyError { key: "k".into() },
+                Code::IdempotencyError,
+                "idempotency key \"k\" was used with another command",
+            ),
+            (conflict, Code::VersionConflict, "stream customer/cus_1 is at version 5, not 3"),
+            (meter_event, Code::TimestampInFuture, "meter event \"evt\": 300 seconds is the limit"),
+        ]
+    }
+
+    #[test]
+    fn a_refusal_has_a_code_and_says_what_is_wrong() {
+        for (refusal, code, message) in table() {
+            assert_eq!(refusal.code(), code);
+            assert_eq!(refusal.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_kept_whole() {
+        for (refusal, ..) in table() {
+            let bytes = rmp_serde::to_vec_named(&refusal).unwrap();
+            assert_eq!(rmp_serde::from_slice::<Refusal>(&bytes).unwrap(), refusal);
+        }
+    }
+
+    #[test]
+    fn arithmetic_errors_become_refusals() {
+        let mixed = ArithmeticError::CurrencyMismatch { left: Currency::USD, right: Currency::EUR };
+        for (error, code, message) in [
+            (mixed, Code::CurrencyMismatch, "sum: expected usd, got eur"),
+            (
+                ArithmeticError::Overflow,
+                Code::AmountTooLarge,
+                "a computed amount is too large (the limit is 9223372036854775807)",
+            ),
+            (
+                ArithmeticError::DivisionByZero,
+                Code::AmountTooLarge,
+                "a computed amount is too large (the limit is 9223372036854775807)",
+            ),
+        ] {
+            let refusal = Refusal::from(error);
+            assert_eq!((refusal.code(), refusal.to_string().as_str()), (code, message));
         }
     }
 }
