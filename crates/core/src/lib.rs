@@ -34,7 +34,7 @@ mod time;
 pub use calendar::{Anchor, Interval, IntervalUnit};
 pub use currency::Currency;
 pub use decimal::Decimal12;
-pub use exact::Exact;
+pub use exact::{Exact, cumulative_share};
 pub use id::{Id, Kind, kind};
 pub use metadata::{Metadata, MetadataPatch};
 pub use money::Money;

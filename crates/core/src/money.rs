@@ -4,7 +4,8 @@ use crate::{ArithmeticError, Currency};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A signed amount in the minor unit of a currency (rule 1.1): `Money::new(1250, usd)` is 12.50 USD.
+/// A signed amount in the minor unit of a currency (rule 1.1): `Money::new(1250, usd)` is
+/// 12.50 USD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Money {
     amount_minor: i64,
