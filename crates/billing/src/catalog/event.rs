@@ -1,0 +1,42 @@
+//! What happened in the catalog.
+
+use super::{Price, Product};
+use serde::{Deserialize, Serialize};
+
+/// What happened to a product. Each event carries the whole product as it is from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProductEvent {
+    /// It was created.
+    Created(Product),
+    /// It was changed.
+    Updated(Product),
+}
+
+/// What happened to a price. Each event carries the whole price as it is from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PriceEvent {
+    /// It was created.
+    Created(Price),
+    /// It was changed in what may change.
+    Updated(Price),
+}
+
+impl ProductEvent {
+    /// The product after the event, whatever it was before.
+    #[must_use]
+    pub const fn product(&self) -> &Product {
+        match self {
+            Self::Created(product) | Self::Updated(product) => product,
+        }
+    }
+}
+
+impl PriceEvent {
+    /// The price after the event, whatever it was before.
+    #[must_use]
+    pub const fn price(&self) -> &Price {
+        match self {
+            Self::Created(price) | Self::Updated(price) => price,
+        }
+    }
+}
