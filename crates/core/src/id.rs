@@ -93,6 +93,13 @@ impl<K: Kind> Id<K> {
         Self { text: format!("{}_{n}", K::PREFIX).into(), kind: PhantomData }
     }
 
+    /// The `n`-th derived id below the object whose place in the order of creation is `seq`:
+    /// `il_7_2`. Only for kinds whose ids callers never choose.
+    #[must_use]
+    pub fn numbered(seq: u64, n: u64) -> Self {
+        Self { text: format!("{}_{seq}_{n}", K::PREFIX).into(), kind: PhantomData }
+    }
+
     /// The text of the id.
     #[must_use]
     pub fn as_str(&self) -> &str {

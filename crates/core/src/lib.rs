@@ -20,6 +20,7 @@
     )
 )]
 
+mod anchor_config;
 mod calendar;
 mod currency;
 mod decimal;
@@ -31,6 +32,7 @@ mod money;
 mod refusal;
 mod time;
 
+pub use anchor_config::AnchorConfig;
 pub use calendar::{Anchor, Interval, IntervalUnit};
 pub use currency::Currency;
 pub use decimal::Decimal12;

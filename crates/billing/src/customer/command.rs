@@ -1,0 +1,101 @@
+//! What a caller may ask for.
+
+use super::{Address, CustomerId};
+use crate::Patch;
+use counterfoil_core::MetadataPatch;
+use serde::{Deserialize, Serialize};
+
+/// `customer.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateCustomer {
+    /// The id; derived where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<CustomerId>,
+    /// The full name or the business name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The phone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// The billing address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// Free text about the customer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Metadata (rule 1.6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataPatch>,
+    /// The payment method to charge, as the gateway names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<String>,
+    /// An opening balance in the book's currency, in minor units: negative is credit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<i64>,
+    /// What its invoice numbers begin with: 3 to 12 upper-case letters or digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invoice_prefix: Option<String>,
+    /// The sequence number of its first invoice; 1 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_invoice_sequence: Option<u64>,
+}
+
+/// `customer.update`: fields that are absent stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateCustomer {
+    /// Which customer.
+    pub id: CustomerId,
+    /// The full name or the business name.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub name: Patch<String>,
+    /// The e-mail address.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub email: Patch<String>,
+    /// The phone number.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub phone: Patch<String>,
+    /// The billing address, as a whole.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub address: Patch<Address>,
+    /// Free text about the customer.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub description: Patch<String>,
+    /// Metadata to merge; `null` clears all of it (rule 1.6).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub metadata: Patch<MetadataPatch>,
+    /// The payment method to charge.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub payment_method: Patch<String>,
+    /// What its next invoice numbers begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice_prefix: Option<String>,
+}
+
+impl UpdateCustomer {
+    /// An update of nothing, to be filled in.
+    #[must_use]
+    pub fn new(id: CustomerId) -> Self {
+        Self {
+            id,
+            name: Patch::Keep,
+            email: Patch::Keep,
+            phone: Patch::Keep,
+            address: Patch::Keep,
+            description: Patch::Keep,
+            metadata: Patch::Keep,
+            payment_method: Patch::Keep,
+            invoice_prefix: None,
+        }
+    }
+}
+
+/// `customer.delete`: cancels all its subscriptions at once; cannot be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteCustomer {
+    /// Which customer.
+    pub id: CustomerId,
+}

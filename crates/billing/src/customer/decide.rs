@@ -1,0 +1,172 @@
+//! Customer commands to events.
+
+use super::{
+    BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, Customer,
+    CustomerEvent, CustomerId, Personal, UpdateCustomer,
+};
+use crate::text;
+use counterfoil_core::{Currency, Id, Metadata, Refusal, Timestamp, kind, limits};
+use std::collections::BTreeMap;
+
+/// Creates a customer with an id that is free.
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`] for texts, metadata, a prefix or a balance out of their limits.
+pub fn decide_create(
+    command: &CreateCustomer,
+    id: CustomerId,
+    seq: u64,
+    currency: Currency,
+    at: Timestamp,
+) -> Result<Customer, Refusal> {
+    let personal = Personal {
+        name: command.name.clone(),
+        email: command.email.clone(),
+        phone: command.phone.clone(),
+        address: command.address.clone(),
+        description: command.description.clone(),
+        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+    };
+    check_personal(&personal)?;
+    let invoice_prefix = match &command.invoice_prefix {
+        Some(prefix) => checked_prefix(prefix)?,
+        None => format!("C{seq:07}"),
+    };
+    let next_invoice_sequence = command.next_invoice_sequence.unwrap_or(1);
+    if next_invoice_sequence == 0 || next_invoice_sequence > limits::INVOICE_SEQUENCE_MAX {
+        let reason = format!("a sequence number is 1 to {}", limits::INVOICE_SEQUENCE_MAX);
+        return Err(Refusal::invalid("next_invoice_sequence", reason));
+    }
+    text::check_optional("payment_method", command.payment_method.as_deref())?;
+    Ok(Customer {
+        id,
+        created: at,
+        seq,
+        deleted: false,
+        parked: None,
+        balances: BTreeMap::new(),
+        currency,
+        payment_method: command.payment_method.clone(),
+        delinquent: false,
+        invoice_prefix,
+        next_invoice_sequence,
+        personal,
+    })
+}
+
+/// Changes a customer.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] once it was deleted; limits as in [`decide_create`].
+pub fn decide_update(
+    customer: &Customer,
+    command: &UpdateCustomer,
+    at: Timestamp,
+) -> Result<CustomerEvent, Refusal> {
+    check_live(customer, "it cannot be changed any more")?;
+    let old = customer.personal.clone();
+    let personal = Personal {
+        name: command.name.clone().apply_to(old.name),
+        email: command.email.clone().apply_to(old.email),
+        phone: command.phone.clone().apply_to(old.phone),
+        address: command.address.clone().apply_to(old.address),
+        description: command.description.clone().apply_to(old.description),
+        metadata: text::patched_metadata(&old.metadata, &command.metadata)?,
+    };
+    check_personal(&personal)?;
+    text::check_optional("payment_method", command.payment_method.value().map(String::as_str))?;
+    let invoice_prefix = match &command.invoice_prefix {
+        Some(prefix) => checked_prefix(prefix)?,
+        None => customer.invoice_prefix.clone(),
+    };
+    Ok(CustomerEvent::Updated {
+        id: customer.id.clone(),
+        at,
+        payment_method: command.payment_method.clone().apply_to(customer.payment_method.clone()),
+        invoice_prefix,
+        personal,
+    })
+}
+
+/// Deletes a customer; its subscriptions are canceled by the caller before.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] where it was deleted before.
+pub fn decide_delete(customer: &Customer, at: Timestamp) -> Result<CustomerEvent, Refusal> {
+    check_live(customer, "it cannot be deleted again")?;
+    Ok(CustomerEvent::Deleted { id: customer.id.clone(), at })
+}
+
+/// Changes a balance by hand.
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`] for an amount of 0 or beyond its limit.
+pub fn decide_balance_transaction(
+    customer: &Customer,
+    command: &CreateBalanceTransaction,
+    kind: BalanceTransactionKind,
+    id: Id<kind::CustomerBalanceTransaction>,
+    at: Timestamp,
+) -> Result<CustomerEvent, Refusal> {
+    check_live(customer, "its balance cannot be changed any more")?;
+    let limit = limits::AMOUNT_MINOR_MAX;
+    if command.amount == 0 || command.amount.unsigned_abs() > limit.unsigned_abs() {
+        let reason =
+            format!("{} is not an amount from 1 to {limit}, or its negative", command.amount);
+        return Err(Refusal::invalid("amount", reason));
+    }
+    text::check_optional("description", command.description.as_deref())?;
+    Ok(CustomerEvent::BalanceTransacted(BalanceTransaction {
+        id,
+        customer: customer.id.clone(),
+        currency: command.currency,
+        amount: command.amount,
+        ending_balance: customer.balance_after(command.currency, command.amount)?,
+        kind,
+        invoice: None,
+        description: command.description.clone(),
+        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        created: at,
+    }))
+}
+
+/// Refuses what a deleted or parked customer can no longer do.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`].
+pub fn check_live(customer: &Customer, reason: &str) -> Result<(), Refusal> {
+    if customer.deleted {
+        return Err(Refusal::state("customer", &customer.id, "deleted", reason));
+    }
+    if let Some(cause) = &customer.parked {
+        return Err(Refusal::state("customer", &customer.id, "parked", cause.clone()));
+    }
+    Ok(())
+}
+
+fn check_personal(personal: &Personal) -> Result<(), Refusal> {
+    text::check_optional("name", personal.name.as_deref())?;
+    text::check_optional("email", personal.email.as_deref())?;
+    text::check_optional("phone", personal.phone.as_deref())?;
+    text::check_optional("description", personal.description.as_deref())?;
+    let Some(address) = &personal.address else { return Ok(()) };
+    for (param, line) in [
+        ("address.line1", &address.line1),
+        ("address.line2", &address.line2),
+        ("address.city", &address.city),
+        ("address.state", &address.state),
+        ("address.postal_code", &address.postal_code),
+        ("address.country", &address.country),
+    ] {
+        text::check_optional(param, line.as_deref())?;
+    }
+    Ok(())
+}
+
+fn checked_prefix(prefix: &str) -> Result<String, Refusal> {
+    let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    if (3..=12).contains(&prefix.len()) && prefix.chars().all(allowed) {
+        return Ok(prefix.to_owned());
+    }
+    Err(Refusal::invalid("invoice_prefix", "a prefix has 3 to 12 upper-case letters or digits"))
+}

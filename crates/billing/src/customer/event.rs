@@ -1,0 +1,103 @@
+//! What happened to a customer.
+
+use super::{BalanceTransaction, Customer, CustomerId, Personal};
+use counterfoil_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What happened to a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CustomerEvent {
+    /// It was created. The personal data travels inside the customer and is recorded apart.
+    Created(Customer),
+    /// It was changed.
+    Updated {
+        /// Which customer.
+        id: CustomerId,
+        /// When.
+        at: Timestamp,
+        /// The payment method from now on.
+        payment_method: Option<String>,
+        /// The prefix of invoice numbers from now on.
+        invoice_prefix: String,
+        /// The personal data from now on, as a whole; recorded apart.
+        #[serde(skip)]
+        personal: Personal,
+    },
+    /// It was deleted.
+    Deleted {
+        /// Which customer.
+        id: CustomerId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An invoice of it failed to be paid, or was paid after all (rule 2.1).
+    DelinquencyChanged {
+        /// Which customer.
+        id: CustomerId,
+        /// When.
+        at: Timestamp,
+        /// Whether it is delinquent from now on.
+        delinquent: bool,
+    },
+    /// Due work on it came to an impossible result: nothing happens to it by itself any more.
+    Parked {
+        /// Which customer.
+        id: CustomerId,
+        /// When.
+        at: Timestamp,
+        /// What was impossible.
+        reason: String,
+    },
+    /// Its balance was changed by hand.
+    BalanceTransacted(BalanceTransaction),
+}
+
+impl CustomerEvent {
+    /// Which customer.
+    #[must_use]
+    pub fn customer(&self) -> &CustomerId {
+        match self {
+            Self::Created(customer) => &customer.id,
+            Self::Updated { id, .. }
+            | Self::Deleted { id, .. }
+            | Self::DelinquencyChanged { id, .. }
+            | Self::Parked { id, .. } => id,
+            Self::BalanceTransacted(transaction) => &transaction.customer,
+        }
+    }
+
+    /// The personal data that the event carries beside its body.
+    #[must_use]
+    pub fn personal(&self) -> Option<&Personal> {
+        match self {
+            Self::Created(customer) => Some(&customer.personal),
+            Self::Updated { personal, .. } => Some(personal),
+            _ => None,
+        }
+    }
+
+    /// Gives the event its personal data back, after both were read.
+    pub fn set_personal(&mut self, data: Personal) {
+        match self {
+            Self::Created(customer) => customer.personal = data,
+            Self::Updated { personal, .. } => *personal = data,
+            _ => {}
+        }
+    }
+
+    /// Applies the event to the customer it names; `Created` stands for itself.
+    pub fn evolve(&self, customer: &mut Customer) {
+        match self {
+            Self::Created(created) => *customer = created.clone(),
+            Self::Updated { payment_method, invoice_prefix, personal, .. } => {
+                customer.payment_method.clone_from(payment_method);
+                customer.invoice_prefix.clone_from(invoice_prefix);
+                customer.personal.clone_from(personal);
+            }
+            Self::Deleted { .. } => customer.deleted = true,
+            Self::DelinquencyChanged { delinquent, .. } => customer.delinquent = *delinquent,
+            Self::Parked { reason, .. } => customer.parked = Some(reason.clone()),
+            Self::BalanceTransacted(transaction) => transaction.evolve(customer),
+        }
+    }
+}

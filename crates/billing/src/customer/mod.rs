@@ -1,0 +1,17 @@
+//! Customers and their balance (rule 2).
+
+mod balance;
+mod command;
+mod decide;
+mod event;
+mod state;
+
+pub use balance::{
+    BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, Settlement, settle,
+};
+pub use command::{CreateCustomer, DeleteCustomer, UpdateCustomer};
+pub use decide::{
+    check_live, decide_balance_transaction, decide_create, decide_delete, decide_update,
+};
+pub use event::CustomerEvent;
+pub use state::{Address, Customer, CustomerId, Personal};

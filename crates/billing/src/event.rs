@@ -1,0 +1,64 @@
+//! Everything that can happen in the billing domain.
+
+use crate::catalog::{PriceEvent, ProductEvent};
+use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId, Personal};
+use crate::invoice::InvoiceEvent;
+use crate::meter::MeterEvent;
+use crate::subscription::SubscriptionEvent;
+use serde::{Deserialize, Serialize};
+
+/// Something that happened in the billing domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// To a product.
+    Product(ProductEvent),
+    /// To a price.
+    Price(PriceEvent),
+    /// To a meter.
+    Meter(MeterEvent),
+    /// To a customer.
+    Customer(CustomerEvent),
+    /// To a subscription.
+    Subscription(SubscriptionEvent),
+    /// To an invoice or an item that waits for one.
+    Invoice(InvoiceEvent),
+}
+
+impl Event {
+    /// Whose; none for the catalog.
+    #[must_use]
+    pub fn customer(&self) -> Option<&CustomerId> {
+        match self {
+            Self::Product(_) | Self::Price(_) | Self::Meter(_) => None,
+            Self::Customer(event) => Some(event.customer()),
+            Self::Subscription(event) => Some(event.customer()),
+            Self::Invoice(event) => Some(event.customer()),
+        }
+    }
+
+    /// The personal data that the event carries beside its body.
+    #[must_use]
+    pub fn personal(&self) -> Option<&Personal> {
+        match self {
+            Self::Customer(event) => event.personal(),
+            _ => None,
+        }
+    }
+
+    /// Gives the event its personal data back, after both were read.
+    pub fn set_personal(&mut self, data: Personal) {
+        if let Self::Customer(event) = self {
+            event.set_personal(data);
+        }
+    }
+
+    /// The changes of customer balances that the event made, in order.
+    #[must_use]
+    pub fn balance_transactions(&self) -> Vec<&BalanceTransaction> {
+        match self {
+            Self::Customer(CustomerEvent::BalanceTransacted(transaction)) => vec![transaction],
+            Self::Invoice(event) => event.balance_transactions().collect(),
+            _ => Vec::new(),
+        }
+    }
+}

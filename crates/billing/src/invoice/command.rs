@@ -1,0 +1,121 @@
+//! What a caller may ask for.
+
+use super::{CollectionMethod, InvoiceId};
+use crate::customer::CustomerId;
+use counterfoil_core::{Currency, MetadataPatch, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// `invoice.create`: a draft made by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateInvoice {
+    /// The id; derived where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<InvoiceId>,
+    /// Who pays.
+    pub customer: CustomerId,
+    /// The currency; the customer's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// Whether it goes on by itself; no where absent (rule 8.2).
+    #[serde(default)]
+    pub auto_advance: bool,
+    /// How it is collected.
+    #[serde(default)]
+    pub collection_method: CollectionMethod,
+    /// Days to pay, for `send_invoice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_until_due: Option<u32>,
+    /// When it must be paid, for `send_invoice`; instead of `days_until_due`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_date: Option<Timestamp>,
+    /// Whether the customer's pending items are taken.
+    #[serde(default)]
+    pub pending_invoice_items_behavior: PendingItems,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataPatch>,
+}
+
+impl CreateInvoice {
+    /// An empty draft for a customer, to be filled in.
+    #[must_use]
+    pub fn new(customer: CustomerId) -> Self {
+        Self {
+            id: None,
+            customer,
+            currency: None,
+            auto_advance: false,
+            collection_method: CollectionMethod::default(),
+            days_until_due: None,
+            due_date: None,
+            pending_invoice_items_behavior: PendingItems::default(),
+            description: None,
+            metadata: None,
+        }
+    }
+}
+
+/// Whether an invoice made by hand takes the customer's pending items (rule 8.5, point 32).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PendingItems {
+    /// It begins empty.
+    #[default]
+    Exclude,
+    /// It takes those of its currency that belong to no subscription.
+    Include,
+}
+
+/// `invoice.finalize`: fixes a draft and gives it its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalizeInvoice {
+    /// Which invoice.
+    pub id: InvoiceId,
+    /// Whether it goes on by itself from now on; as it was where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_advance: Option<bool>,
+}
+
+/// `invoice.pay`: collects an open invoice now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayInvoice {
+    /// Which invoice.
+    pub id: InvoiceId,
+    /// A payment method other than the customer's, for this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<String>,
+    /// Whether it was paid elsewhere, so that nothing is charged.
+    #[serde(default)]
+    pub paid_out_of_band: bool,
+}
+
+/// `invoice.send`: notes that an open invoice was sent to the customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendInvoice {
+    /// Which invoice.
+    pub id: InvoiceId,
+}
+
+/// `invoice.void`: an open or uncollectible invoice never counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoidInvoice {
+    /// Which invoice.
+    pub id: InvoiceId,
+}
+
+/// `invoice.mark_uncollectible`: nobody expects an open invoice to be paid any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkInvoiceUncollectible {
+    /// Which invoice.
+    pub id: InvoiceId,
+}
+
+/// `invoice.delete`: drops a draft that was made by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteInvoice {
+    /// Which invoice.
+    pub id: InvoiceId,
+}

@@ -1,0 +1,326 @@
+//! Invoice commands and due dates to events.
+
+use super::event::{Finalized, Voided};
+use super::state::subtotal;
+use super::{
+    Charge, CollectionMethod, CreateInvoice, Invoice, InvoiceEvent, InvoiceId, InvoiceLineId,
+    InvoiceStatus, Line, StatusTransitions,
+};
+use crate::customer::{self, BalanceTransaction, BalanceTransactionKind, Customer};
+use crate::invoice::BillingReason;
+use crate::text;
+use counterfoil_core::{
+    ArithmeticError, Currency, Id, Metadata, Period, Refusal, Timestamp, kind, limits,
+};
+
+/// Makes a draft by hand. Its charges are what the caller swept for it.
+///
+/// # Errors
+/// [`Refusal::ParameterMissing`] where `send_invoice` has no date (point 65), and limits.
+pub fn decide_create(
+    command: &CreateInvoice,
+    id: InvoiceId,
+    seq: u64,
+    currency: Currency,
+    charges: Vec<Charge>,
+    at: Timestamp,
+) -> Result<Invoice, Refusal> {
+    let due_date = due_date(command, at)?;
+    text::check_optional("description", command.description.as_deref())?;
+    let finalizes_at = if command.auto_advance {
+        Some(at.checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?)
+    } else {
+        None
+    };
+    let mut invoice = Invoice::draft(id, seq, command.customer.clone(), currency, at);
+    invoice.collection_method = command.collection_method;
+    invoice.auto_advance = command.auto_advance;
+    invoice.due_date = due_date;
+    invoice.finalizes_at = finalizes_at;
+    invoice.charges = charges;
+    invoice.description.clone_from(&command.description);
+    invoice.metadata = Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?;
+    Ok(invoice)
+}
+
+impl Invoice {
+    /// An empty draft made by hand: what every other kind of invoice is filled in from.
+    #[must_use]
+    pub fn draft(
+        id: InvoiceId,
+        seq: u64,
+        customer: customer::CustomerId,
+        currency: Currency,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            seq,
+            customer,
+            subscription: None,
+            currency,
+            created: at,
+            status: InvoiceStatus::Draft,
+            billing_reason: BillingReason::Manual,
+            collection_method: CollectionMethod::ChargeAutomatically,
+            auto_advance: false,
+            period: Period::instant(at),
+            due_date: None,
+            finalizes_at: None,
+            charges: Vec::new(),
+            number: None,
+            subtotal: 0,
+            total: 0,
+            starting_balance: None,
+            ending_balance: None,
+            amount_due: 0,
+            amount_paid: 0,
+            amount_overpaid: 0,
+            balance_transactions: Vec::new(),
+            attempt_count: 0,
+            attempts_made: 0,
+            next_payment_attempt: None,
+            open_attempt: None,
+            retries_exhausted: false,
+            overdue: false,
+            status_transitions: StatusTransitions::default(),
+            description: None,
+            metadata: Metadata::default(),
+        }
+    }
+}
+
+fn due_date(command: &CreateInvoice, at: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+    match (command.collection_method, command.days_until_due, command.due_date) {
+        (CollectionMethod::ChargeAutomatically, None, None) => Ok(None),
+        (CollectionMethod::ChargeAutomatically, Some(_), _) => {
+            Err(Refusal::invalid("days_until_due", "only send_invoice has a due date"))
+        }
+        (CollectionMethod::ChargeAutomatically, _, Some(_)) => {
+            Err(Refusal::invalid("due_date", "only send_invoice has a due date"))
+        }
+        (CollectionMethod::SendInvoice, None, None) => Err(Refusal::missing("days_until_due")),
+        (CollectionMethod::SendInvoice, Some(days), None) => Ok(Some(due_after(days, at)?)),
+        (CollectionMethod::SendInvoice, None, Some(date)) if date >= at => Ok(Some(date)),
+        (CollectionMethod::SendInvoice, None, Some(_)) => {
+            Err(Refusal::invalid("due_date", "a due date does not lie in the past"))
+        }
+        (CollectionMethod::SendInvoice, Some(_), Some(_)) => {
+            Err(Refusal::invalid("due_date", "give due_date or days_until_due, not both"))
+        }
+    }
+}
+
+/// The due date of an invoice created at `at` (point 38).
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`] beyond the limit of days.
+pub(crate) fn due_after(days: u32, at: Timestamp) -> Result<Timestamp, Refusal> {
+    if days > limits::DAYS_UNTIL_DUE_MAX {
+        let reason = format!("{days} days (the limit is {})", limits::DAYS_UNTIL_DUE_MAX);
+        return Err(Refusal::invalid("days_until_due", reason));
+    }
+    Ok(at.checked_add_days(i64::from(days))?)
+}
+
+/// Refuses what only a draft allows.
+///
+/// # Errors
+/// [`Refusal::InvoiceNotEditable`].
+pub fn check_draft(invoice: &Invoice) -> Result<(), Refusal> {
+    if invoice.status == InvoiceStatus::Draft {
+        return Ok(());
+    }
+    Err(Refusal::InvoiceNotEditable {
+        id: invoice.id.to_string(),
+        state: invoice.status.to_string(),
+    })
+}
+
+/// Ids that are handed out in order while an event is made.
+pub trait Numbered {
+    /// The next id of a balance transaction.
+    fn balance_transaction(&mut self) -> Id<kind::CustomerBalanceTransaction>;
+    /// The next id of an invoice line.
+    fn line(&mut self) -> InvoiceLineId;
+}
+
+/// Fixes a draft: its lines are what its charges came to (rules 2.3, 8.4 and 8.6).
+///
+/// # Errors
+/// [`Refusal::InvoiceNotEditable`] unless it is a draft, [`Refusal::AmountTooLarge`] where the sum
+/// is out of range.
+pub fn decide_finalize(
+    invoice: &Invoice,
+    lines: Vec<Line>,
+    customer: &Customer,
+    auto_advance: bool,
+    ids: &mut dyn Numbered,
+    at: Timestamp,
+) -> Result<Finalized, Refusal> {
+    check_draft(invoice)?;
+    let currency = invoice.currency;
+    let subtotal = subtotal(&lines)?;
+    let total = subtotal;
+    let starting_balance = customer.balance(currency);
+    let settled = customer::settle(total, starting_balance, currency)?;
+    let mut ledger = Ledger { invoice, ids, at, balance: starting_balance, posted: Vec::new() };
+    for (kind, amount) in settled.changes {
+        ledger.post(kind, amount)?;
+    }
+    let status = if settled.amount_due == 0 { InvoiceStatus::Paid } else { InvoiceStatus::Open };
+    Ok(Finalized {
+        customer: invoice.customer.clone(),
+        id: invoice.id.clone(),
+        at,
+        number: customer.next_invoice_number(),
+        currency,
+        lines,
+        subtotal,
+        total,
+        starting_balance,
+        ending_balance: settled.ending_balance,
+        balance_transactions: ledger.posted,
+        amount_due: settled.amount_due,
+        status,
+        auto_advance,
+    })
+}
+
+/// Balance transactions in the making, each chained to the one before.
+struct Ledger<'a> {
+    invoice: &'a Invoice,
+    ids: &'a mut dyn Numbered,
+    at: Timestamp,
+    balance: i64,
+    posted: Vec<BalanceTransaction>,
+}
+
+impl Ledger<'_> {
+    fn post(&mut self, kind: BalanceTransactionKind, amount: i64) -> Result<(), ArithmeticError> {
+        self.balance = self.balance.checked_add(amount).ok_or(ArithmeticError::Overflow)?;
+        self.posted.push(BalanceTransaction {
+            id: self.ids.balance_transaction(),
+            customer: self.invoice.customer.clone(),
+            currency: self.invoice.currency,
+            amount,
+            ending_balance: self.balance,
+            kind,
+            invoice: Some(self.invoice.id.clone()),
+            description: None,
+            metadata: Metadata::default(),
+            created: self.at,
+        });
+        Ok(())
+    }
+}
+
+/// A single balance transaction of an invoice: an overpayment.
+pub(super) fn balance_transaction(
+    invoice: &Invoice,
+    customer: &Customer,
+    (kind, amount): (BalanceTransactionKind, i64),
+    ids: &mut dyn Numbered,
+    at: Timestamp,
+) -> Result<Vec<BalanceTransaction>, ArithmeticError> {
+    let balance = customer.balance(invoice.currency);
+    let mut ledger = Ledger { invoice, ids, at, balance, posted: Vec::new() };
+    ledger.post(kind, amount)?;
+    Ok(ledger.posted)
+}
+
+/// Voids an invoice: the balance and the revenue are as if it had never been (rule 8.7).
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] unless it is open or uncollectible and nothing was paid on it
+/// (point 47).
+pub fn decide_void(
+    invoice: &Invoice,
+    customer: &Customer,
+    ids: &mut dyn Numbered,
+    at: Timestamp,
+) -> Result<Voided, Refusal> {
+    check_status(invoice, &[InvoiceStatus::Open, InvoiceStatus::Uncollectible], "voided")?;
+    if invoice.amount_paid != 0 {
+        let reason = "it is paid in part, so it cannot be voided";
+        return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
+    }
+    let balance = customer.balance(invoice.currency);
+    let mut ledger = Ledger { invoice, ids, at, balance, posted: Vec::new() };
+    for applied in &invoice.balance_transactions {
+        let amount = applied.amount.checked_neg().ok_or(ArithmeticError::Overflow)?;
+        ledger.post(BalanceTransactionKind::UnappliedFromInvoice, amount)?;
+    }
+    Ok(Voided {
+        customer: invoice.customer.clone(),
+        id: invoice.id.clone(),
+        at,
+        currency: invoice.currency,
+        released: invoice.lines().map(Line::deferral).collect(),
+        amount_remaining: invoice.amount_remaining(),
+        was_uncollectible: invoice.status == InvoiceStatus::Uncollectible,
+        balance_transactions: ledger.posted,
+    })
+}
+
+/// Gives an open invoice up.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] unless it is open.
+pub fn decide_uncollectible(invoice: &Invoice, at: Timestamp) -> Result<InvoiceEvent, Refusal> {
+    check_status(invoice, &[InvoiceStatus::Open], "marked uncollectible")?;
+    Ok(InvoiceEvent::MarkedUncollectible {
+        customer: invoice.customer.clone(),
+        id: invoice.id.clone(),
+        at,
+        amount: invoice.amount_remaining(),
+        currency: invoice.currency,
+    })
+}
+
+/// Notes that an open invoice was sent.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] unless it is open and collected by sending it.
+pub fn decide_send(invoice: &Invoice, at: Timestamp) -> Result<InvoiceEvent, Refusal> {
+    check_status(invoice, &[InvoiceStatus::Open], "sent")?;
+    if invoice.collection_method != CollectionMethod::SendInvoice {
+        let reason = "it is charged automatically, so it is not sent";
+        return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
+    }
+    let (customer, id) = (invoice.customer.clone(), invoice.id.clone());
+    Ok(InvoiceEvent::Sent { customer, id, at })
+}
+
+/// Notes that an open invoice passed its due date.
+#[must_use]
+pub fn decide_overdue(invoice: &Invoice, at: Timestamp) -> InvoiceEvent {
+    let (customer, id) = (invoice.customer.clone(), invoice.id.clone());
+    InvoiceEvent::Overdue { customer, id, at }
+}
+
+/// Refuses to collect what is not open or uncollectible, or is being collected.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`].
+pub fn check_payable(invoice: &Invoice) -> Result<(), Refusal> {
+    check_status(invoice, &[InvoiceStatus::Open, InvoiceStatus::Uncollectible], "paid")?;
+    if let Some(attempt) = &invoice.open_attempt {
+        let reason = format!("the outcome of {} is awaited", attempt.id);
+        return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
+    }
+    Ok(())
+}
+
+fn check_status(
+    invoice: &Invoice,
+    allowed: &[InvoiceStatus],
+    participle: &str,
+) -> Result<(), Refusal> {
+    if allowed.contains(&invoice.status) {
+        return Ok(());
+    }
+    let names: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+    let reason = format!("only an invoice that is {} can be {participle}", names.join(" or "));
+    Err(Refusal::state("invoice", &invoice.id, invoice.status, reason))
+}

@@ -1,0 +1,336 @@
+//! What happened to an invoice.
+
+use super::{
+    Attempt, Charge, DeclineCode, Deferral, Invoice, InvoiceId, InvoiceItem, InvoiceItemId,
+    InvoiceStatus, Line, PaymentAttemptId,
+};
+use crate::customer::{BalanceTransaction, CustomerId};
+use counterfoil_core::{Currency, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What happened to an invoice or to an item that waits for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InvoiceEvent {
+    /// An item was created; it waits for an invoice or was put on a draft.
+    ItemCreated(InvoiceItem),
+    /// An item was changed.
+    ItemUpdated(InvoiceItem),
+    /// An item was removed.
+    ItemDeleted {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceItemId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A draft was made; the items among its charges wait no longer.
+    Created(Box<Invoice>),
+    /// A draft was dropped; its items wait again.
+    Deleted {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A draft was fixed.
+    Finalized(Finalized),
+    /// It no longer goes on by itself, or does so again.
+    AutoAdvanceSet {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+        /// Whether it goes on by itself.
+        auto_advance: bool,
+    },
+    /// It was sent to the customer.
+    Sent {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody outside was asked to collect it.
+    PaymentAttempted {
+        /// The attempt.
+        attempt: Attempt,
+        /// How many attempts count so far.
+        attempt_count: u32,
+    },
+    /// It was paid.
+    Paid {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+        /// The attempt that succeeded; none where it was paid elsewhere.
+        attempt: Option<PaymentAttemptId>,
+        /// How much, in minor units.
+        amount: i64,
+        /// The currency.
+        currency: Currency,
+        /// Whether it was uncollectible before.
+        recovered: bool,
+    },
+    /// An attempt failed, or could not be made.
+    PaymentFailed {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+        /// The attempt; none where there was no payment method to charge.
+        attempt: Option<PaymentAttemptId>,
+        /// Why.
+        code: DeclineCode,
+        /// How many attempts count so far.
+        attempt_count: u32,
+        /// When the next automatic attempt is due.
+        next_payment_attempt: Option<Timestamp>,
+        /// Whether this was the last automatic attempt.
+        retries_exhausted: bool,
+    },
+    /// The outcome of an attempt came when the invoice no longer waited for it.
+    PaymentCameLate(LatePayment),
+    /// It passed its due date unpaid.
+    Overdue {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nobody expects it to be paid any more.
+    MarkedUncollectible {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+        /// What remained to be paid, in minor units.
+        amount: i64,
+        /// The currency.
+        currency: Currency,
+    },
+    /// It never counted.
+    Voided(Voided),
+}
+
+/// A finalized invoice: everything that was computed for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finalized {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which.
+    pub id: InvoiceId,
+    /// When.
+    pub at: Timestamp,
+    /// Its number.
+    pub number: String,
+    /// The currency.
+    pub currency: Currency,
+    /// Its lines.
+    pub lines: Vec<Line>,
+    /// Σ of the lines.
+    pub subtotal: i64,
+    /// What it comes to.
+    pub total: i64,
+    /// The customer's balance before.
+    pub starting_balance: i64,
+    /// The customer's balance after.
+    pub ending_balance: i64,
+    /// How the balance got there.
+    pub balance_transactions: Vec<BalanceTransaction>,
+    /// What is to be paid.
+    pub amount_due: i64,
+    /// Open, or paid at once where nothing is due.
+    pub status: InvoiceStatus,
+    /// Whether it goes on by itself.
+    pub auto_advance: bool,
+}
+
+/// A voided invoice: everything that was undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voided {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which.
+    pub id: InvoiceId,
+    /// When.
+    pub at: Timestamp,
+    /// The currency.
+    pub currency: Currency,
+    /// The revenue that is not earned after all.
+    pub released: Vec<Deferral>,
+    /// What remained to be paid.
+    pub amount_remaining: i64,
+    /// Whether it was uncollectible before.
+    pub was_uncollectible: bool,
+    /// How the balance was restored.
+    pub balance_transactions: Vec<BalanceTransaction>,
+}
+
+/// The outcome of an attempt on an invoice that no longer waited for it (point 67).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatePayment {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which.
+    pub id: InvoiceId,
+    /// When.
+    pub at: Timestamp,
+    /// The attempt.
+    pub attempt: PaymentAttemptId,
+    /// What was collected, in minor units; 0 where the attempt failed.
+    pub amount: i64,
+    /// The credit that the customer was given for it.
+    pub balance_transaction: Option<BalanceTransaction>,
+}
+
+impl InvoiceEvent {
+    /// Whose invoice or item.
+    #[must_use]
+    pub fn customer(&self) -> &CustomerId {
+        match self {
+            Self::ItemCreated(item) | Self::ItemUpdated(item) => &item.customer,
+            Self::Created(invoice) => &invoice.customer,
+            Self::Finalized(finalized) => &finalized.customer,
+            Self::PaymentAttempted { attempt, .. } => &attempt.customer,
+            Self::PaymentCameLate(late) => &late.customer,
+            Self::Voided(voided) => &voided.customer,
+            Self::ItemDeleted { customer, .. }
+            | Self::Deleted { customer, .. }
+            | Self::AutoAdvanceSet { customer, .. }
+            | Self::Sent { customer, .. }
+            | Self::Paid { customer, .. }
+            | Self::PaymentFailed { customer, .. }
+            | Self::Overdue { customer, .. }
+            | Self::MarkedUncollectible { customer, .. } => customer,
+        }
+    }
+
+    /// The invoice, for the events of one that exists already.
+    #[must_use]
+    pub fn invoice(&self) -> Option<&InvoiceId> {
+        match self {
+            Self::ItemCreated(_)
+            | Self::ItemUpdated(_)
+            | Self::ItemDeleted { .. }
+            | Self::Created(_)
+            | Self::Deleted { .. } => None,
+            Self::Finalized(finalized) => Some(&finalized.id),
+            Self::PaymentAttempted { attempt, .. } => Some(&attempt.invoice),
+            Self::PaymentCameLate(late) => Some(&late.id),
+            Self::Voided(voided) => Some(&voided.id),
+            Self::AutoAdvanceSet { id, .. }
+            | Self::Sent { id, .. }
+            | Self::Paid { id, .. }
+            | Self::PaymentFailed { id, .. }
+            | Self::Overdue { id, .. }
+            | Self::MarkedUncollectible { id, .. } => Some(id),
+        }
+    }
+
+    /// The changes of the customer's balance that the event made, in order.
+    pub fn balance_transactions(&self) -> impl Iterator<Item = &BalanceTransaction> {
+        let (several, one) = match self {
+            Self::Finalized(finalized) => (finalized.balance_transactions.as_slice(), None),
+            Self::Voided(voided) => (voided.balance_transactions.as_slice(), None),
+            Self::PaymentCameLate(late) => ([].as_slice(), late.balance_transaction.as_ref()),
+            _ => ([].as_slice(), None),
+        };
+        several.iter().chain(one)
+    }
+
+    /// Applies the event to the invoice it names.
+    pub fn evolve(&self, invoice: &mut Invoice) {
+        match self {
+            Self::ItemCreated(_)
+            | Self::ItemUpdated(_)
+            | Self::ItemDeleted { .. }
+            | Self::Created(_)
+            | Self::Deleted { .. }
+            | Self::Sent { .. } => {}
+            Self::Finalized(finalized) => finalized.evolve(invoice),
+            Self::AutoAdvanceSet { auto_advance, .. } => {
+                invoice.auto_advance = *auto_advance;
+                if !auto_advance {
+                    invoice.next_payment_attempt = None;
+                }
+            }
+            Self::PaymentAttempted { attempt, attempt_count } => {
+                invoice.open_attempt = Some(attempt.clone());
+                invoice.attempt_count = *attempt_count;
+                invoice.attempts_made = invoice.attempts_made.saturating_add(1);
+                invoice.next_payment_attempt = None;
+            }
+            Self::Paid { at, amount, .. } => {
+                invoice.amount_paid = invoice.amount_paid.saturating_add(*amount);
+                invoice.open_attempt = None;
+                close(invoice, InvoiceStatus::Paid);
+                invoice.status_transitions.paid_at = Some(*at);
+            }
+            Self::PaymentFailed {
+                attempt_count, next_payment_attempt, retries_exhausted, ..
+            } => {
+                invoice.open_attempt = None;
+                invoice.attempt_count = *attempt_count;
+                invoice.next_payment_attempt = *next_payment_attempt;
+                invoice.retries_exhausted |= *retries_exhausted;
+            }
+            Self::PaymentCameLate(late) => {
+                invoice.open_attempt = None;
+                invoice.amount_overpaid = invoice.amount_overpaid.saturating_add(late.amount);
+            }
+            Self::Overdue { .. } => invoice.overdue = true,
+            Self::MarkedUncollectible { at, .. } => {
+                close(invoice, InvoiceStatus::Uncollectible);
+                invoice.status_transitions.marked_uncollectible_at = Some(*at);
+            }
+            Self::Voided(voided) => {
+                close(invoice, InvoiceStatus::Void);
+                invoice.status_transitions.voided_at = Some(voided.at);
+            }
+        }
+    }
+}
+
+impl Finalized {
+    fn evolve(&self, invoice: &mut Invoice) {
+        invoice.status = self.status;
+        invoice.number = Some(self.number.clone());
+        invoice.charges = self.lines.iter().cloned().map(Charge::Line).collect();
+        invoice.subtotal = self.subtotal;
+        invoice.total = self.total;
+        invoice.starting_balance = Some(self.starting_balance);
+        invoice.ending_balance = Some(self.ending_balance);
+        invoice.balance_transactions.clone_from(&self.balance_transactions);
+        invoice.amount_due = self.amount_due;
+        invoice.auto_advance = self.auto_advance;
+        invoice.finalizes_at = None;
+        invoice.status_transitions.finalized_at = Some(self.at);
+        if self.status == InvoiceStatus::Paid {
+            invoice.auto_advance = false;
+            invoice.status_transitions.paid_at = Some(self.at);
+        }
+    }
+}
+
+/// Paid, void and uncollectible invoices do nothing by themselves any more (rule 8.2).
+fn close(invoice: &mut Invoice, status: InvoiceStatus) {
+    invoice.status = status;
+    invoice.auto_advance = false;
+    invoice.next_payment_attempt = None;
+}

@@ -1,0 +1,321 @@
+//! Invoice items: amounts that wait for an invoice, or were put on a draft (rule 8.5).
+
+use super::{InvoiceId, InvoiceItemId};
+use crate::Patch;
+use crate::catalog::{Price, PriceId};
+use crate::customer::CustomerId;
+use crate::subscription::SubscriptionId;
+use crate::text;
+use counterfoil_core::{
+    Currency, Decimal12, Exact, Metadata, MetadataPatch, Period, Refusal, Timestamp, limits,
+};
+use serde::{Deserialize, Serialize};
+
+/// An amount that waits for an invoice, or was put on a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvoiceItem {
+    /// Its id.
+    pub id: InvoiceItemId,
+    /// Its place in the order of creation over all objects of the book.
+    pub seq: u64,
+    /// Who pays.
+    pub customer: CustomerId,
+    /// The subscription whose invoices alone may take it.
+    pub subscription: Option<SubscriptionId>,
+    /// The draft that took it; it waits where there is none.
+    pub invoice: Option<InvoiceId>,
+    /// The currency.
+    pub currency: Currency,
+    /// The amount in minor units; signed.
+    pub amount: i64,
+    /// The quantity that the amount is for.
+    pub quantity: Decimal12,
+    /// The price of one, in minor units, where the amount was computed.
+    pub unit_amount: Option<Decimal12>,
+    /// The price it was computed from.
+    pub price: Option<PriceId>,
+    /// What a person reads.
+    pub description: String,
+    /// The period that is served.
+    pub period: Period,
+    /// Whether discounts apply.
+    pub discountable: bool,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// `invoiceitem.create`: with `amount`, or with `price` or `unit_amount_decimal` and a quantity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateInvoiceItem {
+    /// The id; derived where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<InvoiceItemId>,
+    /// Who pays.
+    pub customer: CustomerId,
+    /// The amount in minor units; negative for a credit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
+    /// The currency; the customer's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// A one-time price per unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceId>,
+    /// The price of one, in minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_amount_decimal: Option<Decimal12>,
+    /// How many; 1 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<i64>,
+    /// How many, with a fraction; instead of `quantity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity_decimal: Option<Decimal12>,
+    /// What a person reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// A draft to put it on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<InvoiceId>,
+    /// The subscription whose invoices alone may take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionId>,
+    /// The period that is served; the instant of creation where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodInput>,
+    /// Whether discounts apply; where absent, unless the amount is negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discountable: Option<bool>,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataPatch>,
+}
+
+/// A period as a caller gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeriodInput {
+    /// Its first second.
+    pub start: Timestamp,
+    /// The first second after it; not before `start`.
+    pub end: Timestamp,
+}
+
+/// `invoiceitem.update`: only while it waits or its invoice is a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateInvoiceItem {
+    /// Which item.
+    pub id: InvoiceItemId,
+    /// A new amount, which replaces any computed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
+    /// A new quantity of the unit amount it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<i64>,
+    /// What a person reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The period that is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodInput>,
+    /// Metadata to merge; `null` clears all of it (rule 1.6).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub metadata: Patch<MetadataPatch>,
+}
+
+/// `invoiceitem.delete`: only while it waits or its invoice is a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteInvoiceItem {
+    /// Which item.
+    pub id: InvoiceItemId,
+}
+
+impl CreateInvoiceItem {
+    /// An amount for a customer, in the customer's currency.
+    #[must_use]
+    pub fn amount(customer: CustomerId, amount_minor: i64) -> Self {
+        Self {
+            id: None,
+            customer,
+            amount: Some(amount_minor),
+            currency: None,
+            price: None,
+            unit_amount_decimal: None,
+            quantity: None,
+            quantity_decimal: None,
+            description: None,
+            invoice: None,
+            subscription: None,
+            period: None,
+            discountable: None,
+            metadata: None,
+        }
+    }
+}
+
+/// Makes an item. The caller has found the price, the draft and the subscription that it names.
+///
+/// # Errors
+/// [`Refusal`] for anything but exactly one basis of its amount, and for amounts out of range.
+pub fn decide_create_item(
+    command: &CreateInvoiceItem,
+    id: InvoiceItemId,
+    seq: u64,
+    currency: Currency,
+    price: Option<(&Price, &str)>,
+    at: Timestamp,
+) -> Result<InvoiceItem, Refusal> {
+    let quantity = item_quantity(command)?;
+    let unit_amount = match (command.amount, price, command.unit_amount_decimal) {
+        (Some(_), None, None) => None,
+        (None, Some((price, _)), None) => Some(one_time_unit_amount(price, currency)?),
+        (None, None, Some(unit)) => Some(unit),
+        (None, None, None) => return Err(Refusal::missing("amount")),
+        _ => {
+            let reason = "give exactly one of amount, price and unit_amount_decimal";
+            return Err(Refusal::invalid("amount", reason));
+        }
+    };
+    let amount = match (command.amount, unit_amount) {
+        (Some(amount), _) => amount,
+        (None, Some(unit)) => times(unit, quantity)?,
+        (None, None) => return Err(Refusal::missing("amount")),
+    };
+    if command.amount.is_some() && quantity != Decimal12::ONE {
+        return Err(Refusal::invalid("quantity", "an amount is for a quantity of 1"));
+    }
+    check_amount(amount)?;
+    text::check_optional("description", command.description.as_deref())?;
+    let name = price.map_or("Invoice item", |(_, product_name)| product_name);
+    Ok(InvoiceItem {
+        id,
+        seq,
+        customer: command.customer.clone(),
+        subscription: command.subscription.clone(),
+        invoice: command.invoice.clone(),
+        currency,
+        amount,
+        quantity,
+        unit_amount,
+        price: command.price.clone(),
+        description: command.description.clone().unwrap_or_else(|| name.to_owned()),
+        period: command.period.map_or(Ok(Period::instant(at)), checked_period)?,
+        discountable: command.discountable.unwrap_or(amount >= 0),
+        created: at,
+        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+    })
+}
+
+/// Changes an item that [`check_editable`] lets pass.
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`] for amounts out of range and for a quantity without a unit amount.
+pub fn decide_update_item(
+    item: &InvoiceItem,
+    command: &UpdateInvoiceItem,
+) -> Result<InvoiceItem, Refusal> {
+    let mut item = item.clone();
+    if let Some(quantity) = command.quantity {
+        let unit = item.unit_amount.ok_or_else(|| {
+            Refusal::invalid("quantity", "the item has an amount, not a price of one")
+        })?;
+        check_quantity(quantity)?;
+        item.quantity = Decimal12::from_int(quantity);
+        item.amount = times(unit, item.quantity)?;
+    }
+    if let Some(amount) = command.amount {
+        if command.quantity.is_some() {
+            return Err(Refusal::invalid("amount", "give an amount or a quantity, not both"));
+        }
+        item.amount = amount;
+        (item.quantity, item.unit_amount) = (Decimal12::ONE, None);
+    }
+    check_amount(item.amount)?;
+    if let Some(description) = &command.description {
+        text::check("description", description)?;
+        item.description.clone_from(description);
+    }
+    if let Some(period) = command.period {
+        item.period = checked_period(period)?;
+    }
+    item.metadata = text::patched_metadata(&item.metadata, &command.metadata)?;
+    Ok(item)
+}
+
+/// Refuses to change an item whose invoice is no longer a draft. Items of finalized invoices are
+/// gone: the invoice has them as lines.
+///
+/// # Errors
+/// [`Refusal::InvoiceNotEditable`].
+pub fn check_editable(item: &InvoiceItem, invoice: Option<&super::Invoice>) -> Result<(), Refusal> {
+    match (&item.invoice, invoice) {
+        (None, _) => Ok(()),
+        (Some(_), Some(invoice)) => super::check_draft(invoice),
+        (Some(id), None) => Err(Refusal::unknown("invoice", id)),
+    }
+}
+
+fn item_quantity(command: &CreateInvoiceItem) -> Result<Decimal12, Refusal> {
+    match (command.quantity, command.quantity_decimal) {
+        (None, None) => Ok(Decimal12::ONE),
+        (Some(quantity), None) => {
+            check_quantity(quantity)?;
+            Ok(Decimal12::from_int(quantity))
+        }
+        (None, Some(quantity))
+            if !quantity.is_negative() && quantity <= Decimal12::from_int(limits::QUANTITY_MAX) =>
+        {
+            Ok(quantity)
+        }
+        (None, Some(_)) => {
+            let reason = format!("a quantity is 0 to {}", limits::QUANTITY_MAX);
+            Err(Refusal::invalid("quantity_decimal", reason))
+        }
+        (Some(_), Some(_)) => {
+            Err(Refusal::invalid("quantity", "give quantity or quantity_decimal, not both"))
+        }
+    }
+}
+
+fn check_quantity(quantity: i64) -> Result<(), Refusal> {
+    if (0..=limits::QUANTITY_MAX).contains(&quantity) {
+        return Ok(());
+    }
+    let reason = format!("{quantity} is not a quantity from 0 to {}", limits::QUANTITY_MAX);
+    Err(Refusal::invalid("quantity", reason))
+}
+
+fn one_time_unit_amount(price: &Price, currency: Currency) -> Result<Decimal12, Refusal> {
+    if !price.active {
+        return Err(Refusal::PriceInactive { id: price.id.to_string() });
+    }
+    if price.recurring.is_some() {
+        return Err(Refusal::invalid("price", format!("{} is recurring, not one_time", price.id)));
+    }
+    price.scheme_in(currency)?.unit_amount_decimal().ok_or_else(|| {
+        let reason = format!("{} has no unit amount in {currency}", price.id);
+        Refusal::invalid("price", reason)
+    })
+}
+
+fn times(unit: Decimal12, quantity: Decimal12) -> Result<i64, Refusal> {
+    Ok(Exact::from_decimal(unit).checked_mul(Exact::from_decimal(quantity))?.round()?)
+}
+
+fn check_amount(amount: i64) -> Result<(), Refusal> {
+    if amount.unsigned_abs() > limits::AMOUNT_MINOR_MAX.unsigned_abs() {
+        return Err(Refusal::AmountTooLarge {
+            what: format!("amount {amount}"),
+            limit: limits::AMOUNT_MINOR_MAX.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn checked_period(input: PeriodInput) -> Result<Period, Refusal> {
+    if input.end < input.start {
+        return Err(Refusal::invalid("period.end", "a period does not end before it starts"));
+    }
+    Ok(Period::new(input.start, input.end))
+}

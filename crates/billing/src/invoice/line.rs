@@ -1,0 +1,116 @@
+//! What an invoice charges for, and how each amount came about.
+
+use super::{InvoiceItemId, InvoiceLineId};
+use crate::catalog::{Basis, MeterId, PriceId};
+use crate::subscription::SubscriptionItemId;
+use counterfoil_core::{Decimal12, Period};
+use serde::{Deserialize, Serialize};
+
+/// What a draft charges for, in the order of its lines (rule 8.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Charge {
+    /// A line whose amount is fixed.
+    Line(Line),
+    /// An invoice item, as it stands when the invoice is read or finalized.
+    Item(InvoiceItemId),
+    /// The usage of a metered item in a period, as it stands when the invoice is read or finalized.
+    Usage(UsageCharge),
+}
+
+/// The usage that a draft will charge for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageCharge {
+    /// Which item.
+    pub subscription_item: SubscriptionItemId,
+    /// Its price.
+    pub price: PriceId,
+    /// The meter of that price.
+    pub meter: MeterId,
+    /// The period whose usage is charged.
+    pub period: Period,
+}
+
+/// A line of an invoice (rule 8.4). Its amount was rounded once, when the line was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its id.
+    pub id: InvoiceLineId,
+    /// What a person reads.
+    pub description: String,
+    /// The amount in minor units of the invoice's currency; signed.
+    pub amount: i64,
+    /// The quantity that the amount is for.
+    pub quantity: Decimal12,
+    /// The price of one, in minor units, where there is one.
+    pub unit_amount: Option<Decimal12>,
+    /// The price.
+    pub price: Option<PriceId>,
+    /// The period that is served.
+    pub period: Period,
+    /// Whether the amount is for a part of a period.
+    pub proration: bool,
+    /// The subscription item that is charged.
+    pub subscription_item: Option<SubscriptionItemId>,
+    /// The invoice item that became this line.
+    pub invoice_item: Option<InvoiceItemId>,
+    /// How the amount came about.
+    pub derivation: Derivation,
+}
+
+/// How an amount came about: enough to print its whole computation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Derivation {
+    /// The price at the quantity, for a whole period.
+    Rated {
+        /// The part of the price that applied.
+        basis: Basis,
+    },
+    /// The price at the quantity, for a part of a whole period (rule 6.5, points 3 and 29).
+    Prorated {
+        /// The whole period that the price is for.
+        whole: Period,
+    },
+    /// The price at the usage of the period.
+    Metered {
+        /// The part of the price that applied.
+        basis: Basis,
+        /// The reading.
+        reading: UsageReading,
+    },
+    /// A period that is free because it is a trial (rule 6.8).
+    Trial,
+    /// An invoice item with a given amount.
+    Given,
+    /// An invoice item of a price or a unit amount, times its quantity.
+    Item,
+}
+
+/// Usage as it was read from a meter for a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageReading {
+    /// The meter.
+    pub meter: MeterId,
+    /// What the meter's formula gave; what is charged for is this, but never less than nothing.
+    pub quantity: Decimal12,
+    /// How many events were read.
+    pub events: u64,
+    /// The position in the log up to which the meter was read.
+    pub position: u64,
+}
+
+/// An amount of revenue and the period it is earned over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deferral {
+    /// In minor units; signed.
+    pub amount: i64,
+    /// The period it is earned over; one without length is earned at once.
+    pub period: Period,
+}
+
+impl Line {
+    /// The revenue of the line.
+    #[must_use]
+    pub fn deferral(&self) -> Deferral {
+        Deferral { amount: self.amount, period: self.period }
+    }
+}

@@ -1,0 +1,40 @@
+//! Invoices, the items that wait for one, and the attempts to collect them (rule 8).
+
+mod command;
+mod decide;
+mod event;
+mod item;
+mod line;
+mod payment;
+mod state;
+
+pub use command::{
+    CreateInvoice, DeleteInvoice, FinalizeInvoice, MarkInvoiceUncollectible, PayInvoice,
+    PendingItems, SendInvoice, VoidInvoice,
+};
+pub use decide::{
+    Numbered, check_draft, check_payable, decide_create, decide_finalize, decide_overdue,
+    decide_send, decide_uncollectible, decide_void,
+};
+pub use event::{Finalized, InvoiceEvent, LatePayment, Voided};
+pub use item::{
+    CreateInvoiceItem, DeleteInvoiceItem, InvoiceItem, PeriodInput, UpdateInvoiceItem,
+    check_editable, decide_create_item, decide_update_item,
+};
+pub use line::{Charge, Deferral, Derivation, Line, UsageCharge, UsageReading};
+pub use payment::{
+    AfterRetries, Attempt, DeclineCode, InvoiceAfterRetries, Outcome, RetryPolicy, Trigger,
+    decide_attempt, decide_outcome, paid,
+};
+pub use state::{BillingReason, CollectionMethod, Invoice, InvoiceStatus, StatusTransitions};
+
+use counterfoil_core::{Id, kind};
+
+/// The id of an invoice.
+pub type InvoiceId = Id<kind::Invoice>;
+/// The id of a line of an invoice.
+pub type InvoiceLineId = Id<kind::InvoiceLine>;
+/// The id of an invoice item.
+pub type InvoiceItemId = Id<kind::InvoiceItem>;
+/// The id of an attempt to collect an invoice.
+pub type PaymentAttemptId = Id<kind::PaymentAttempt>;

@@ -1,0 +1,180 @@
+//! An invoice.
+
+use super::{Attempt, Charge, InvoiceId, Line};
+use crate::customer::{BalanceTransaction, CustomerId};
+use crate::subscription::SubscriptionId;
+use counterfoil_core::{ArithmeticError, Currency, Metadata, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An invoice (rule 8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invoice {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Its place in the order of creation over all objects of the book.
+    pub seq: u64,
+    /// Who pays.
+    pub customer: CustomerId,
+    /// The subscription that it bills, unless it was made by hand.
+    pub subscription: Option<SubscriptionId>,
+    /// The currency of every amount on it.
+    pub currency: Currency,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Where it stands.
+    pub status: InvoiceStatus,
+    /// Why it was made.
+    pub billing_reason: BillingReason,
+    /// How it is collected.
+    pub collection_method: CollectionMethod,
+    /// Whether it goes on by itself: finalization, collection, retries.
+    pub auto_advance: bool,
+    /// The period that it looks back on (rule 8.5).
+    pub period: Period,
+    /// When it must be paid, for `send_invoice`.
+    pub due_date: Option<Timestamp>,
+    /// When a draft finalizes by itself.
+    pub finalizes_at: Option<Timestamp>,
+    /// What it charges for: once finalized, lines only.
+    pub charges: Vec<Charge>,
+    /// Its number, once finalized.
+    pub number: Option<String>,
+    /// Σ of the lines, in minor units; fixed at finalization.
+    pub subtotal: i64,
+    /// `subtotal` after discounts, credits and taxes; fixed at finalization.
+    pub total: i64,
+    /// The customer's balance before finalization.
+    pub starting_balance: Option<i64>,
+    /// The customer's balance after finalization.
+    pub ending_balance: Option<i64>,
+    /// What was to be paid at finalization (rule 2.3).
+    pub amount_due: i64,
+    /// What was paid.
+    pub amount_paid: i64,
+    /// What was paid beyond what was due; it went to the customer's balance.
+    pub amount_overpaid: i64,
+    /// How the balance was changed at finalization; what voiding undoes.
+    pub balance_transactions: Vec<BalanceTransaction>,
+    /// Attempts to collect it: the first of any kind, then the automatic retries (rule 8.8).
+    pub attempt_count: u32,
+    /// Attempts of any kind that somebody outside was asked for.
+    pub attempts_made: u64,
+    /// The next automatic attempt.
+    pub next_payment_attempt: Option<Timestamp>,
+    /// The attempt whose outcome is awaited.
+    pub open_attempt: Option<Attempt>,
+    /// Whether all automatic attempts failed.
+    pub retries_exhausted: bool,
+    /// Whether it passed its due date unpaid.
+    pub overdue: bool,
+    /// When it changed status.
+    pub status_transitions: StatusTransitions,
+    /// Free text.
+    pub description: Option<String>,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// When an invoice changed status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StatusTransitions {
+    /// When it was finalized.
+    pub finalized_at: Option<Timestamp>,
+    /// When it was paid.
+    pub paid_at: Option<Timestamp>,
+    /// When it was voided.
+    pub voided_at: Option<Timestamp>,
+    /// When it was marked uncollectible.
+    pub marked_uncollectible_at: Option<Timestamp>,
+}
+
+/// Where an invoice stands (rule 8.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvoiceStatus {
+    /// It may still change.
+    Draft,
+    /// It is fixed and waits for its payment.
+    Open,
+    /// It is paid; final.
+    Paid,
+    /// Nobody expects it to be paid any more.
+    Uncollectible,
+    /// It never counted; final.
+    Void,
+}
+
+/// Why an invoice was made (rule 8.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BillingReason {
+    /// By hand.
+    Manual,
+    /// A subscription began.
+    SubscriptionCreate,
+    /// A period of a subscription ended.
+    SubscriptionCycle,
+}
+
+/// How an invoice is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectionMethod {
+    /// The payment method is charged when the invoice is finalized.
+    #[default]
+    ChargeAutomatically,
+    /// The customer is sent the invoice and pays until its due date.
+    SendInvoice,
+}
+
+impl Invoice {
+    /// What remains to be paid.
+    #[must_use]
+    pub fn amount_remaining(&self) -> i64 {
+        self.amount_due.saturating_sub(self.amount_paid)
+    }
+
+    /// Whether the outcome of an attempt is awaited.
+    #[must_use]
+    pub fn is_attempted_now(&self) -> bool {
+        self.open_attempt.is_some()
+    }
+
+    /// The fixed lines, in order. A draft may charge for more than these.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.charges.iter().filter_map(|charge| match charge {
+            Charge::Line(line) => Some(line),
+            Charge::Item(_) | Charge::Usage(_) => None,
+        })
+    }
+
+    /// Whether it is collected by charging a payment method, by itself.
+    #[must_use]
+    pub fn charges_automatically(&self) -> bool {
+        self.auto_advance && self.collection_method == CollectionMethod::ChargeAutomatically
+    }
+}
+
+/// The sum of the lines.
+///
+/// # Errors
+/// [`ArithmeticError::Overflow`] beyond `i64`.
+pub(super) fn subtotal(lines: &[Line]) -> Result<i64, ArithmeticError> {
+    let sum = lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
+    i64::try_from(sum).map_err(|_| ArithmeticError::Overflow)
+}
+
+impl fmt::Display for InvoiceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Draft => "draft",
+            Self::Open => "open",
+            Self::Paid => "paid",
+            Self::Uncollectible => "uncollectible",
+            Self::Void => "void",
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! The billing domain as pure state machines: what a command may do, and what an event did. No
+//! I/O, no clock, no randomness, no float; every input is an argument.
+//!
+//! One module per resource: [`catalog`] (products, prices and the rating of a quantity),
+//! [`customer`] (and its balance), [`subscription`], [`invoice`] (and the items that wait for one)
+//! and [`meter`]. In each, *commands* are what a caller asks for, *decide* turns a command into
+//! events or a [`Refusal`](counterfoil_core::Refusal), and *evolve* applies an event and cannot
+//! fail. An event carries every amount it caused, so replaying events never computes one again.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::float_arithmetic,
+        clippy::as_conversions
+    )
+)]
+
+pub mod catalog;
+pub mod customer;
+mod event;
+pub mod invoice;
+pub mod meter;
+mod patch;
+pub mod subscription;
+mod text;
+
+pub use event::Event;
+pub use patch::Patch;

@@ -1,0 +1,99 @@
+//! From an item and its price to the lines of an invoice.
+
+use super::{SubscriptionItem, SubscriptionItemId};
+use crate::catalog::{Basis, Price, RatedLine, TierLines, full_amount, rate};
+use crate::invoice::{Derivation, Line, Numbered, UsageCharge, UsageReading};
+use counterfoil_core::{Currency, Decimal12, Exact, Period, Refusal};
+
+/// The lines of a licensed item for one of its periods: the price at the quantity for a whole
+/// period, one line with the exact fraction of it for a part (rule 6.5, point 29).
+///
+/// # Errors
+/// [`Refusal::AmountTooLarge`] where an amount is out of range.
+pub fn item_lines(
+    item: &SubscriptionItem,
+    (price, name): (&Price, &str),
+    currency: Currency,
+    (period, whole): (Period, Period),
+    ids: &mut dyn Numbered,
+) -> Result<Vec<Line>, Refusal> {
+    let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
+    if period == whole {
+        let rated = rate(price, currency, quantity, TierLines::PerTier)?;
+        return Ok(lines_of_item(rated, &item.id, (price, name), period, ids, |basis| {
+            Derivation::Rated { basis }
+        }));
+    }
+    let fraction = Exact::ratio(period.seconds().into(), whole.seconds().into())?;
+    let amount = full_amount(price, currency, quantity)?.checked_mul(fraction)?.round()?;
+    Ok(vec![Line {
+        id: ids.line(),
+        description: format!("Part of a period of {name} ({quantity})"),
+        amount,
+        quantity,
+        unit_amount: price.scheme_in(currency)?.unit_amount_decimal(),
+        price: Some(price.id.clone()),
+        period,
+        proration: true,
+        subscription_item: Some(item.id.clone()),
+        invoice_item: None,
+        derivation: Derivation::Prorated { whole },
+    }])
+}
+
+/// The lines of a metered item for the usage of a period. A negative total bills a quantity of 0
+/// (rule 12.2).
+///
+/// # Errors
+/// [`Refusal::AmountTooLarge`] where an amount is out of range.
+pub fn usage_lines(
+    charge: &UsageCharge,
+    (price, name): (&Price, &str),
+    currency: Currency,
+    reading: &UsageReading,
+    ids: &mut dyn Numbered,
+) -> Result<Vec<Line>, Refusal> {
+    let quantity = reading.quantity.max(Decimal12::ZERO);
+    let rated = rate(price, currency, quantity, TierLines::PerTier)?;
+    let product = (price, name);
+    Ok(lines_of_item(rated, &charge.subscription_item, product, charge.period, ids, |basis| {
+        Derivation::Metered { basis, reading: reading.clone() }
+    }))
+}
+
+/// Rated lines of an item as lines of an invoice.
+pub fn lines_of_item(
+    rated: Vec<RatedLine>,
+    item: &SubscriptionItemId,
+    (price, name): (&Price, &str),
+    period: Period,
+    ids: &mut dyn Numbered,
+    derivation: impl Fn(Basis) -> Derivation,
+) -> Vec<Line> {
+    let line = |rated: RatedLine| Line {
+        id: ids.line(),
+        description: describe(name, &rated),
+        amount: rated.amount_minor,
+        quantity: rated.quantity,
+        unit_amount: rated.unit_amount,
+        price: Some(price.id.clone()),
+        period,
+        proration: false,
+        subscription_item: Some(item.clone()),
+        invoice_item: None,
+        derivation: derivation(rated.basis),
+    };
+    rated.into_iter().map(line).collect()
+}
+
+fn describe(name: &str, rated: &RatedLine) -> String {
+    match rated.basis {
+        Basis::GraduatedFlat { tier } | Basis::VolumeFlat { tier } => {
+            format!("{name} (tier {tier}, flat)")
+        }
+        Basis::GraduatedUnit { tier, .. } | Basis::VolumeUnit { tier } => {
+            format!("{name} (tier {tier})")
+        }
+        Basis::PerUnit | Basis::Package { .. } | Basis::TieredSingle => name.to_owned(),
+    }
+}

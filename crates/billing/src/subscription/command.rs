@@ -1,0 +1,263 @@
+//! What a caller may ask for.
+
+use super::{SubscriptionId, SubscriptionItemId};
+use crate::Patch;
+use crate::catalog::PriceId;
+use crate::customer::CustomerId;
+use crate::invoice::CollectionMethod;
+use counterfoil_core::{AnchorConfig, Currency, MetadataPatch, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+
+/// `subscription.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSubscription {
+    /// The id; derived where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<SubscriptionId>,
+    /// Who subscribes.
+    pub customer: CustomerId,
+    /// What to: 1 to 20 items with recurring prices.
+    pub items: Vec<ItemInput>,
+    /// The currency; that of the first price where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// A future instant that boundaries are computed from; creation where absent (rule 6.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_cycle_anchor: Option<Timestamp>,
+    /// The same as fields of a date; instead of `billing_cycle_anchor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_cycle_anchor_config: Option<AnchorConfig>,
+    /// Whether a first period that is shorter than the interval is charged in part or free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proration_behavior: Option<ProrationBehavior>,
+    /// When a trial ends; `now` for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_end: Option<TrialEnd>,
+    /// How many days a trial lasts; instead of `trial_end`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_period_days: Option<u32>,
+    /// How its invoices are collected.
+    #[serde(default)]
+    pub collection_method: CollectionMethod,
+    /// Days to pay, for `send_invoice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_until_due: Option<u32>,
+    /// What happens with the first payment (rule 6.3).
+    #[serde(default)]
+    pub payment_behavior: PaymentBehavior,
+    /// The payment method for its invoices; the customer's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_payment_method: Option<String>,
+    /// Whether it ends with its first period.
+    #[serde(default)]
+    pub cancel_at_period_end: bool,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataPatch>,
+}
+
+impl CreateSubscription {
+    /// A subscription of a customer to prices, one of each, from now on.
+    #[must_use]
+    pub fn new(customer: CustomerId, prices: impl IntoIterator<Item = PriceId>) -> Self {
+        Self {
+            id: None,
+            customer,
+            items: prices.into_iter().map(ItemInput::from).collect(),
+            currency: None,
+            billing_cycle_anchor: None,
+            billing_cycle_anchor_config: None,
+            proration_behavior: None,
+            trial_end: None,
+            trial_period_days: None,
+            collection_method: CollectionMethod::default(),
+            days_until_due: None,
+            payment_behavior: PaymentBehavior::default(),
+            default_payment_method: None,
+            cancel_at_period_end: false,
+            description: None,
+            metadata: None,
+        }
+    }
+}
+
+/// An item of a new subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemInput {
+    /// The id; derived where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<SubscriptionItemId>,
+    /// A recurring price.
+    pub price: PriceId,
+    /// How many, for a licensed price; 1 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<i64>,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataPatch>,
+}
+
+impl From<PriceId> for ItemInput {
+    fn from(price: PriceId) -> Self {
+        Self { id: None, price, quantity: None, metadata: None }
+    }
+}
+
+/// What a change in the middle of a period does to the bill (rule 6.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProrationBehavior {
+    /// Amounts for the rest of the period go on the next invoice.
+    #[default]
+    CreateProrations,
+    /// Amounts for the rest of the period are invoiced at once.
+    AlwaysInvoice,
+    /// Nothing: the change shows from the next period on.
+    None,
+}
+
+/// What happens with a payment that a change needs (rule 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PaymentBehavior {
+    /// It is attempted; the subscription is incomplete until it succeeds.
+    #[default]
+    AllowIncomplete,
+    /// The first invoice is left open for somebody to pay.
+    DefaultIncomplete,
+}
+
+/// When a trial ends: an instant, or the word `now`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialEnd {
+    /// At once.
+    Now,
+    /// At an instant.
+    At(Timestamp),
+}
+
+impl Serialize for TrialEnd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Now => serializer.serialize_str("now"),
+            Self::At(at) => at.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TrialEnd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = TrialEnd;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time, or \"now\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<TrialEnd, E> {
+                Timestamp::from_unix(value).map(TrialEnd::At).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<TrialEnd, E> {
+                self.visit_i64(i64::try_from(value).map_err(E::custom)?)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TrialEnd, E> {
+                if text == "now" {
+                    return Ok(TrialEnd::Now);
+                }
+                Timestamp::parse(text).map(TrialEnd::At).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// `subscription.update`: fields that are absent stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateSubscription {
+    /// Which subscription.
+    pub id: SubscriptionId,
+    /// Changes of items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<ItemChange>,
+    /// What the changes of items do to the bill. `none` is what is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proration_behavior: Option<ProrationBehavior>,
+    /// Whether it ends with the current period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_at_period_end: Option<bool>,
+    /// The payment method for its invoices.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub default_payment_method: Patch<String>,
+    /// How its future invoices are collected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection_method: Option<CollectionMethod>,
+    /// Days to pay, for `send_invoice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_until_due: Option<u32>,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub description: Patch<String>,
+    /// Metadata to merge; `null` clears all of it (rule 1.6).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub metadata: Patch<MetadataPatch>,
+}
+
+impl UpdateSubscription {
+    /// An update of nothing, to be filled in.
+    #[must_use]
+    pub fn new(id: SubscriptionId) -> Self {
+        Self {
+            id,
+            items: Vec::new(),
+            proration_behavior: None,
+            cancel_at_period_end: None,
+            default_payment_method: Patch::Keep,
+            collection_method: None,
+            days_until_due: None,
+            description: Patch::Keep,
+            metadata: Patch::Keep,
+        }
+    }
+}
+
+/// A change of one item: with a known id it changes (or with `deleted` removes) that item; with a
+/// price and no id, or a new one, it adds an item.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ItemChange {
+    /// Which item, or the id of a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<SubscriptionItemId>,
+    /// Its price from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceId>,
+    /// How many; with a new price, 1 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<i64>,
+    /// Whether it is removed.
+    pub deleted: bool,
+    /// Metadata to merge; `null` clears all of it (rule 1.6).
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub metadata: Patch<MetadataPatch>,
+}
+
+/// `subscription.cancel`: ends it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelSubscription {
+    /// Which subscription.
+    pub id: SubscriptionId,
+    /// Whether usage and pending items are invoiced at once; usage is discarded where not.
+    #[serde(default)]
+    pub invoice_now: bool,
+    /// Whether unused time is credited. `false` is what is built.
+    #[serde(default)]
+    pub prorate: bool,
+}

@@ -1,0 +1,150 @@
+//! A subscription.
+
+use super::{SubscriptionId, SubscriptionItemId};
+use crate::catalog::PriceId;
+use crate::customer::CustomerId;
+use crate::invoice::{CollectionMethod, InvoiceId};
+use counterfoil_core::{Anchor, Currency, Metadata, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A subscription (rule 6.1). Periods live on its items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Its place in the order of creation over all objects of the book.
+    pub seq: u64,
+    /// Who subscribes.
+    pub customer: CustomerId,
+    /// Where it stands.
+    pub status: SubscriptionStatus,
+    /// The currency of its invoices.
+    pub currency: Currency,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When service began.
+    pub start_date: Timestamp,
+    /// What the boundaries of its periods are computed from (rule 6.4).
+    pub anchor: Anchor,
+    /// Whether a first period that is shorter than the interval is free (rule 6.4).
+    pub free_stub: bool,
+    /// How its invoices are collected.
+    pub collection_method: CollectionMethod,
+    /// Days to pay, for `send_invoice`.
+    pub days_until_due: Option<u32>,
+    /// The payment method for its invoices; the customer's where absent.
+    pub default_payment_method: Option<String>,
+    /// What it consists of, in the order in which lines are shown (rule 8.5).
+    pub items: Vec<SubscriptionItem>,
+    /// Its latest trial.
+    pub trial: Option<Period>,
+    /// Whether it ends with the current period.
+    pub cancel_at_period_end: bool,
+    /// When its end was asked for.
+    pub canceled_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended, or will.
+    pub cancellation_reason: Option<CancellationReason>,
+    /// The invoice that it began with.
+    pub first_invoice: Option<InvoiceId>,
+    /// Its latest invoice.
+    pub latest_invoice: Option<InvoiceId>,
+    /// While incomplete: when the first payment must have succeeded.
+    pub incomplete_expires_at: Option<Timestamp>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// An item of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionItem {
+    /// Its id.
+    pub id: SubscriptionItemId,
+    /// Its price.
+    pub price: PriceId,
+    /// How many; none for a metered price.
+    pub quantity: Option<i64>,
+    /// Its current period.
+    pub period: Period,
+    /// When it was added.
+    pub created: Timestamp,
+    /// Metadata (rule 1.6).
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// Where a subscription stands (rule 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SubscriptionStatus {
+    /// Its first payment is awaited.
+    Incomplete,
+    /// Its first payment never came; final.
+    IncompleteExpired,
+    /// It is free for now.
+    Trialing,
+    /// All is well.
+    Active,
+    /// Its latest invoice was not paid.
+    PastDue,
+    /// It ended; final.
+    Canceled,
+}
+
+/// Why a subscription ended, or will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancellationReason {
+    /// Somebody asked for it.
+    CancellationRequested,
+    /// The retries of an invoice were exhausted.
+    PaymentFailed,
+}
+
+impl Subscription {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.status, SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired)
+    }
+
+    /// The current period as a whole (rule 6.1): from the latest start to the earliest end of its
+    /// items' periods.
+    #[must_use]
+    pub fn current_period(&self) -> Period {
+        let start = self.items.iter().map(|item| item.period.start).max();
+        let end = self.items.iter().map(|item| item.period.end).min();
+        Period::new(start.unwrap_or(self.created), end.unwrap_or(self.created))
+    }
+
+    /// Whether the current period is the trial.
+    #[must_use]
+    pub fn is_in_trial(&self) -> bool {
+        self.status == SubscriptionStatus::Trialing
+    }
+
+    /// The item with an id.
+    #[must_use]
+    pub fn item(&self, id: &SubscriptionItemId) -> Option<&SubscriptionItem> {
+        self.items.iter().find(|item| item.id == *id)
+    }
+}
+
+impl fmt::Display for SubscriptionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Incomplete => "incomplete",
+            Self::IncompleteExpired => "incomplete_expired",
+            Self::Trialing => "trialing",
+            Self::Active => "active",
+            Self::PastDue => "past_due",
+            Self::Canceled => "canceled",
+        })
+    }
+}
