@@ -21,7 +21,18 @@
     )
 )]
 
+mod de;
+mod expect;
 pub mod limits;
 mod node;
+mod shape;
+mod usage;
 
+pub use de::{DecodeError, DecodeProblem, decode};
+pub use expect::{Difference, Mismatch, match_subset};
 pub use node::{Format, Key, Node, SyntaxError, Value};
+pub use shape::{UnknownField, check_shape};
+pub use usage::{
+    Columns, RefusedRow, TextColumn, TimeError, UsageChunk, UsageError, UsageFormat, UsageReader,
+    parse_event_time,
+};

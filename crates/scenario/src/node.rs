@@ -159,8 +159,8 @@ impl Node {
         match &self.value {
             Value::Null => "null".into(),
             Value::Bool(flag) => flag.to_string(),
-            Value::Number(text) => format!("the number {}", excerpt(text)),
-            Value::String(text) => format!("the string {:?}", excerpt(text)),
+            Value::Number(text) => format!("the number {}", excerpt(text, VALUE_CHARS_SHOWN)),
+            Value::String(text) => format!("the string {:?}", excerpt(text, VALUE_CHARS_SHOWN)),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a map".into(),
         }
@@ -192,10 +192,12 @@ impl Node {
     }
 }
 
+/// Characters of a value that an error message shows.
+const VALUE_CHARS_SHOWN: usize = 60;
+
 /// The beginning of a text, short enough for a message.
-pub(crate) fn excerpt(text: &str) -> String {
-    const CHARS_MAX: usize = 60;
-    match text.char_indices().nth(CHARS_MAX) {
+pub(crate) fn excerpt(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }

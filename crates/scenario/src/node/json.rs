@@ -1,6 +1,6 @@
 //! JSON (RFC 8259), with the line of every value and numbers as they were written.
 
-use super::{Bounds, Key, Node, SyntaxError, Value, is_number};
+use super::{Bounds, Key, Node, SyntaxError, VALUE_CHARS_SHOWN, Value, excerpt, is_number};
 use std::collections::BTreeSet;
 
 /// Reads one value with nothing but white space around it.
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
             "false" => Value::Bool(false),
             _ if is_number(word) => Value::Number(word.to_owned()),
             _ => {
-                let found = super::excerpt(if word.is_empty() { rest } else { word });
+                let found = excerpt(if word.is_empty() { rest } else { word }, VALUE_CHARS_SHOWN);
                 return Err(self.fault(format!("{found:?} is no JSON value")));
             }
         };
