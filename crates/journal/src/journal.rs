@@ -1,0 +1,226 @@
+//! The journal as a projection: totals of accounts and schedules of revenue.
+
+use crate::{Account, Entry, PostingError, PostingRules, Row, TrialBalance, post, recognized};
+use counterfoil_billing::Event;
+use counterfoil_billing::invoice::Deferral;
+use counterfoil_core::{Currency, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the entries recorded so far come to. Equal journals are encoded equally, whatever order
+/// their entries came in.
+///
+/// It keeps no entry, only totals and one schedule for each period and amount of revenue, so that a
+/// thousand invoices for the same month at the same price take one place. A void leaves no schedule
+/// behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Journal {
+    entries: u64,
+    ledgers: BTreeMap<Currency, Ledger>,
+}
+
+/// The accounts of one currency.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Ledger {
+    /// Every account that was ever posted to, and tax payable.
+    totals: BTreeMap<Account, Totals>,
+    /// How many more times revenue was deferred than taken back; never 0.
+    #[serde(with = "pairs")]
+    schedules: BTreeMap<Schedule, i64>,
+}
+
+/// What was ever posted to an account, in minor units; neither side is negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Totals {
+    debit_minor: i128,
+    credit_minor: i128,
+}
+
+/// Revenue and the period it is earned over. Only the size of the amount is kept: what is taken
+/// back counts down what was deferred, because both earn alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Schedule {
+    period: Period,
+    amount_minor: i64,
+}
+
+impl Journal {
+    /// Posts an event, if it moves money or revenue. The entry is returned for who wants to keep
+    /// it.
+    ///
+    /// # Errors
+    /// As [`post`] and [`Journal::append`]; the journal is unchanged then.
+    pub fn record(
+        &mut self,
+        event: &Event,
+        rules: PostingRules,
+    ) -> Result<Option<Entry>, PostingError> {
+        let entry = post(event, rules)?;
+        if let Some(entry) = &entry {
+            self.append(entry)?;
+        }
+        Ok(entry)
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// [`PostingError::OutOfRange`] where a total exceeds its integer; the journal is unchanged
+    /// then.
+    pub fn append(&mut self, entry: &Entry) -> Result<(), PostingError> {
+        let currency = entry.currency();
+        let out_of_range = || PostingError::OutOfRange { at: entry.at(), currency };
+        let empty = Ledger::default();
+        let before = self.ledgers.get(&currency).unwrap_or(&empty);
+        let totals = before.totals_after(entry).ok_or_else(out_of_range)?;
+        let schedules = before.schedules_after(entry).ok_or_else(out_of_range)?;
+        let ledger = self.ledgers.entry(currency).or_default();
+        ledger.totals.extend(totals);
+        for (schedule, count) in schedules {
+            if count == 0 {
+                ledger.schedules.remove(&schedule);
+            } else {
+                ledger.schedules.insert(schedule, count);
+            }
+        }
+        self.entries = self.entries.saturating_add(1);
+        Ok(())
+    }
+
+    /// How many entries were recorded.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The currencies that were ever posted in, by code.
+    pub fn currencies(&self) -> impl Iterator<Item = Currency> {
+        self.ledgers.keys().copied()
+    }
+
+    /// The net balance of an account in minor units, with the revenue that is earned `at` an
+    /// instant: a debit is positive. The instant moves revenue only; every entry recorded so far
+    /// counts.
+    #[must_use]
+    pub fn balance(&self, account: Account, currency: Currency, at: Timestamp) -> i128 {
+        self.ledgers.get(&currency).map_or(0, |ledger| {
+            let earned = match account {
+                Account::DeferredRevenue | Account::Revenue => ledger.earned(at),
+                _ => 0,
+            };
+            ledger.balance(account, earned)
+        })
+    }
+
+    /// The net balance of every account with the revenue that is earned `at` an instant. Takes time
+    /// in proportion to the number of schedules.
+    #[must_use]
+    pub fn trial_balance(&self, at: Timestamp) -> TrialBalance {
+        let mut rows = Vec::new();
+        for (&currency, ledger) in &self.ledgers {
+            let earned = ledger.earned(at);
+            rows.extend(
+                ledger
+                    .totals
+                    .keys()
+                    .map(|&account| Row::net(account, currency, ledger.balance(account, earned))),
+            );
+        }
+        TrialBalance::of(rows)
+    }
+
+    /// What was posted to an account, recognition aside: a debit is positive.
+    pub(crate) fn posted(&self, account: Account, currency: Currency) -> i128 {
+        self.ledgers.get(&currency).map_or(0, |ledger| ledger.balance(account, 0))
+    }
+
+    /// The sum of all schedules in minor units, earned or not.
+    pub(crate) fn scheduled(&self, currency: Currency) -> i128 {
+        self.ledgers.get(&currency).map_or(0, |ledger| ledger.sum(|schedule| schedule.amount_minor))
+    }
+}
+
+impl Ledger {
+    /// The accounts that an entry touches as they are after it; none where a total is out of range.
+    fn totals_after(&self, entry: &Entry) -> Option<BTreeMap<Account, Totals>> {
+        let total = |account| (account, self.totals.get(&account).copied().unwrap_or_default());
+        let mut totals = BTreeMap::from([total(Account::TaxPayable)]);
+        if !entry.deferrals().is_empty() {
+            totals.extend([Account::DeferredRevenue, Account::Revenue].map(total));
+        }
+        for posting in entry.postings() {
+            let (account, before) = total(posting.account);
+            let total = totals.entry(account).or_insert(before);
+            let amount = posting.amount_minor;
+            if amount > 0 {
+                total.debit_minor = total.debit_minor.checked_add(amount)?;
+            } else {
+                total.credit_minor = total.credit_minor.checked_sub(amount)?;
+            }
+        }
+        Some(totals)
+    }
+
+    /// The schedules that an entry touches as they are after it; none where an amount has no
+    /// opposite.
+    fn schedules_after(&self, entry: &Entry) -> Option<BTreeMap<Schedule, i64>> {
+        let mut schedules = BTreeMap::new();
+        for deferral in entry.deferrals() {
+            let amount_minor = deferral.amount.checked_abs()?;
+            let schedule = Schedule { period: deferral.period, amount_minor };
+            let before = || self.schedules.get(&schedule).copied().unwrap_or_default();
+            let count: &mut i64 = schedules.entry(schedule).or_insert_with(before);
+            *count = count.checked_add(deferral.amount.signum())?;
+        }
+        Some(schedules)
+    }
+
+    /// What is earned at an instant, in minor units.
+    fn earned(&self, at: Timestamp) -> i128 {
+        self.sum(|&Schedule { period, amount_minor: amount }| {
+            recognized(&Deferral { amount, period }, at)
+        })
+    }
+
+    /// Saturates where the total of the deferrals would have been refused before.
+    fn sum(&self, part: impl Fn(&Schedule) -> i64) -> i128 {
+        self.schedules.iter().fold(0, |sum: i128, (schedule, &count)| {
+            let product = i128::from(part(schedule)).saturating_mul(count.into());
+            sum.saturating_add(product)
+        })
+    }
+
+    /// The net balance of an account once `earned` moved from deferred revenue to revenue.
+    fn balance(&self, account: Account, earned: i128) -> i128 {
+        let Totals { debit_minor, credit_minor } =
+            self.totals.get(&account).copied().unwrap_or_default();
+        let posted = debit_minor.saturating_sub(credit_minor);
+        match account {
+            Account::DeferredRevenue => posted.saturating_add(earned),
+            Account::Revenue => posted.saturating_sub(earned),
+            _ => posted,
+        }
+    }
+}
+
+/// A map as a sequence of pairs: formats whose keys are texts can hold it too.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}

@@ -1,0 +1,138 @@
+//! From a billing event to its entry.
+
+use crate::Account::{
+    AccountsReceivable, BadDebt, BalanceAdjustments, CashClearing, CustomerBalance, DeferredRevenue,
+};
+use crate::entry::{Entry, Posting, PostingError, sum};
+use counterfoil_billing::Event;
+use counterfoil_billing::customer::{BalanceTransaction, CustomerEvent};
+use counterfoil_billing::invoice::{Deferral, Finalized, InvoiceEvent, LatePayment, Line, Voided};
+use serde::{Deserialize, Serialize};
+
+/// Which rules an event is posted under. A book keeps its version as an event of its own, so that a
+/// later version changes nothing that was posted before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PostingRules {
+    /// The first version.
+    ///
+    /// | event | debit | credit |
+    /// |---|---|---|
+    /// | invoice finalized | receivables: amount due | deferred revenue: total |
+    /// | | customer balance: its change | |
+    /// | invoice paid | cash clearing | receivables |
+    /// | payment came late | cash clearing | customer balance |
+    /// | invoice marked uncollectible | bad debt | receivables |
+    /// | invoice voided | deferred revenue: total | receivables: amount remaining |
+    /// | | customer balance: its change | |
+    /// | balance changed by hand | customer balance | balance adjustments |
+    ///
+    /// Once an invoice was marked uncollectible, bad debt stands in place of its receivables.
+    /// Any other event posts nothing. A negative amount is on the other side.
+    #[default]
+    V1,
+}
+
+/// The entry that an event posts; none where it moves neither money nor revenue.
+///
+/// # Errors
+/// [`PostingError`] where the amounts of the event contradict each other, which those of a decided
+/// event never do.
+pub fn post(event: &Event, rules: PostingRules) -> Result<Option<Entry>, PostingError> {
+    let entry = match rules {
+        PostingRules::V1 => post_v1(event)?,
+    };
+    Ok(entry.filter(|entry| !entry.is_empty()))
+}
+
+fn post_v1(event: &Event) -> Result<Option<Entry>, PostingError> {
+    match event {
+        Event::Customer(CustomerEvent::BalanceTransacted(transaction)) => {
+            adjusted(transaction).map(Some)
+        }
+        Event::Invoice(InvoiceEvent::Finalized(event)) => finalized(event).map(Some),
+        Event::Invoice(InvoiceEvent::Paid { at, amount, currency, recovered, .. }) => {
+            let amount = i128::from(*amount);
+            let settled = if *recovered { BadDebt } else { AccountsReceivable };
+            let postings = vec![debit(CashClearing, amount), credit(settled, amount)];
+            Entry::new(*at, *currency, postings, Vec::new()).map(Some)
+        }
+        Event::Invoice(InvoiceEvent::PaymentCameLate(late)) => overpaid(late),
+        Event::Invoice(InvoiceEvent::MarkedUncollectible { at, amount, currency, .. }) => {
+            let amount = i128::from(*amount);
+            let postings = vec![debit(BadDebt, amount), credit(AccountsReceivable, amount)];
+            Entry::new(*at, *currency, postings, Vec::new()).map(Some)
+        }
+        Event::Invoice(InvoiceEvent::Voided(event)) => voided(event).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// What was invoiced is owed or was taken from the balance: `total = amount_due + change` (rule
+/// 2.3).
+fn finalized(event: &Finalized) -> Result<Entry, PostingError> {
+    let change =
+        i128::from(event.ending_balance).saturating_sub(i128::from(event.starting_balance));
+    let postings = vec![
+        debit(AccountsReceivable, event.amount_due.into()),
+        debit(CustomerBalance, change),
+        credit(DeferredRevenue, event.total.into()),
+    ];
+    let deferrals = event.lines.iter().map(Line::deferral).collect();
+    Entry::new(event.at, event.currency, postings, deferrals)
+}
+
+/// A payment that nothing was owed for is owed back to the customer (point 67).
+fn overpaid(late: &LatePayment) -> Result<Option<Entry>, PostingError> {
+    let Some(given) = &late.balance_transaction else {
+        if late.amount == 0 {
+            return Ok(None);
+        }
+        return Err(PostingError::LatePaymentWithoutCredit {
+            invoice: late.id.clone(),
+            amount_minor: late.amount,
+        });
+    };
+    let postings =
+        vec![debit(CashClearing, late.amount.into()), debit(CustomerBalance, given.amount.into())];
+    Entry::new(late.at, given.currency, postings, Vec::new()).map(Some)
+}
+
+/// The opposite of the invoice's finalization, and of what became of it since (rule 8.7).
+fn voided(event: &Voided) -> Result<Entry, PostingError> {
+    let Voided { at, currency, .. } = *event;
+    let out_of_range = || PostingError::OutOfRange { at, currency };
+    let deferrals = event
+        .released
+        .iter()
+        .map(|deferral| Some(Deferral { amount: deferral.amount.checked_neg()?, ..*deferral }))
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(out_of_range)?;
+    let released = sum(event.released.iter().map(|deferral| deferral.amount.into()))
+        .ok_or_else(out_of_range)?;
+    let restored = sum(event.balance_transactions.iter().map(|change| change.amount.into()))
+        .ok_or_else(out_of_range)?;
+    let owed = if event.was_uncollectible { BadDebt } else { AccountsReceivable };
+    let postings = vec![
+        debit(DeferredRevenue, released),
+        credit(owed, event.amount_remaining.into()),
+        debit(CustomerBalance, restored),
+    ];
+    Entry::new(at, currency, postings, deferrals)
+}
+
+fn adjusted(transaction: &BalanceTransaction) -> Result<Entry, PostingError> {
+    let amount = i128::from(transaction.amount);
+    let postings = vec![debit(CustomerBalance, amount), credit(BalanceAdjustments, amount)];
+    Entry::new(transaction.created, transaction.currency, postings, Vec::new())
+}
+
+fn debit(account: crate::Account, amount_minor: i128) -> Posting {
+    Posting { account, amount_minor }
+}
+
+fn credit(account: crate::Account, amount_minor: i128) -> Posting {
+    // Saturates never: every amount is a sum of a few `i64`.
+    Posting { account, amount_minor: amount_minor.saturating_neg() }
+}
