@@ -1,0 +1,510 @@
+//! Events as they come in: rows, and columns that are only borrowed.
+
+use crate::MeterConfig;
+use counterfoil_core::{Decimal12, EventTime};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One meter event as a row (rule 12.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeterEvent {
+    /// The name that finds the meter.
+    pub event_name: String,
+    /// What makes it unique within the event name; absent or empty: one is generated, and the
+    /// event is never taken for a duplicate.
+    #[serde(default)]
+    pub identifier: Option<String>,
+    /// When the usage happened; absent: when it is received.
+    #[serde(default)]
+    pub timestamp: Option<EventTime>,
+    /// The customer and the value, under the keys that the meter's configuration names.
+    #[serde(default)]
+    pub payload: BTreeMap<String, String>,
+}
+
+impl MeterEvent {
+    /// What the kernel judges, found in the payload under the meter's keys.
+    pub(crate) fn row(&self, config: &MeterConfig) -> Row<'_> {
+        let field = |key: &str| self.payload.get(key).map(String::as_str);
+        Row {
+            identifier: self.identifier.as_deref().filter(|identifier| !identifier.is_empty()),
+            customer: field(&config.customer_payload_key).unwrap_or_default(),
+            time: self.timestamp,
+            value: field(&config.value_payload_key).map_or(Value::Absent, Value::Text),
+        }
+    }
+}
+
+/// One event as the kernel judges it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Row<'a> {
+    pub(crate) identifier: Option<&'a str>,
+    /// Empty where none was given.
+    pub(crate) customer: &'a str,
+    /// `None`: when it is received.
+    pub(crate) time: Option<EventTime>,
+    pub(crate) value: Value<'a>,
+}
+
+/// A value as it was given.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Value<'a> {
+    #[default]
+    Absent,
+    Text(&'a str),
+    Decimal(Decimal12),
+}
+
+/// Columns that do not fit one another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ColumnError {
+    /// Two columns of one batch differ in length.
+    #[error("column {column} has {len} rows, column customers has {customers}")]
+    Length {
+        /// The column.
+        column: &'static str,
+        /// Its rows.
+        len: usize,
+        /// The rows of the customer column.
+        customers: usize,
+    },
+    /// The ends of a string column do not ascend, split a character, or do not end with the text.
+    #[error("row {row} of a string column ends at byte {end} of {bytes}, which is no place to end")]
+    StringEnd {
+        /// The row.
+        row: usize,
+        /// Where it is said to end.
+        end: u32,
+        /// Bytes of the column's text.
+        bytes: usize,
+    },
+    /// More rows than one call takes.
+    #[error("a batch takes at most {} events", EventColumns::EVENTS_MAX)]
+    TooManyEvents,
+    /// A string column has more text than its 32-bit ends can say.
+    #[error("a string column holds at most {} bytes", u32::MAX)]
+    TooLong,
+    /// A row of another event name than the batch's.
+    #[error("the batch takes events named {expected:?}, this one is named {got:?}")]
+    EventName {
+        /// The batch's name.
+        expected: String,
+        /// The row's name.
+        got: String,
+    },
+}
+
+/// A borrowed column of strings: one text, and where each row ends in it (in bytes). Row 0 begins
+/// at 0, each further one where the one before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strings<'a> {
+    text: &'a str,
+    ends: &'a [u32],
+}
+
+impl<'a> Strings<'a> {
+    /// Checks and takes a column.
+    ///
+    /// # Errors
+    /// [`ColumnError::StringEnd`] where the ends do not ascend, split a character, or leave text
+    /// over.
+    pub fn new(text: &'a str, ends: &'a [u32]) -> Result<Self, ColumnError> {
+        let bytes = text.len();
+        let mut start = 0;
+        for (row, &end) in ends.iter().enumerate() {
+            let refuse = ColumnError::StringEnd { row, end, bytes };
+            let Ok(at) = usize::try_from(end) else { return Err(refuse) };
+            if at < start || !text.is_char_boundary(at) {
+                return Err(refuse);
+            }
+            start = at;
+        }
+        if start != bytes {
+            let end = ends.last().copied().unwrap_or(0);
+            return Err(ColumnError::StringEnd { row: ends.len().saturating_sub(1), end, bytes });
+        }
+        Ok(Self { text, ends })
+    }
+
+    /// How many rows it has.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it has no row.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// A row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        let offset = |end: u32| usize::try_from(end).ok();
+        let start = match row.checked_sub(1) {
+            Some(before) => offset(*self.ends.get(before)?)?,
+            None => 0,
+        };
+        self.text.get(start..offset(*self.ends.get(row)?)?)
+    }
+
+    /// All rows in order.
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let text = self.text;
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let end = usize::try_from(end).unwrap_or(usize::MAX);
+            // A checked column has every such slice.
+            let row = text.get(start..end).unwrap_or_default();
+            start = end;
+            row
+        })
+    }
+}
+
+/// A column of strings that is being built.
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
+pub(crate) struct StringColumn {
+    pub(crate) text: String,
+    pub(crate) ends: Vec<u32>,
+}
+
+impl StringColumn {
+    /// Whether so many more bytes still fit 32-bit ends.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        self.text.len().checked_add(bytes).is_some_and(|end| u32::try_from(end).is_ok())
+    }
+
+    /// Appends a row that [`Self::has_room_for`] has been asked about.
+    pub(crate) fn push(&mut self, row: &str) {
+        self.text.push_str(row);
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// The column, borrowed; its ends are right by construction.
+    pub(crate) fn as_strings(&self) -> Strings<'_> {
+        Strings { text: &self.text, ends: &self.ends }
+    }
+}
+
+/// The values of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Values<'a> {
+    /// No value: for meters that count.
+    Absent,
+    /// As text, in the grammar `-?\d{1,15}(\.\d{1,12})?` (point 59).
+    Text(Strings<'a>),
+    /// As numbers, in the range of that grammar.
+    Decimals(&'a [Decimal12]),
+}
+
+/// The events of one event name as borrowed columns of equal length: what the kernel takes.
+/// Nothing is copied or allocated to make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventColumns<'a> {
+    event_name: &'a str,
+    identifiers: Option<Strings<'a>>,
+    customers: Strings<'a>,
+    times: Option<&'a [i64]>,
+    values: Values<'a>,
+}
+
+impl<'a> EventColumns<'a> {
+    /// In a column of times: the row happened when it is received.
+    pub const RECEIPT_TIME: i64 = i64::MIN;
+    /// Events that one call takes; more are given in several.
+    pub const EVENTS_MAX: usize = 1 << 20;
+
+    /// Checks that the columns fit one another.
+    ///
+    /// `identifiers`: an empty row, or no column, has one generated. `customers`: an empty row
+    /// names none and is refused at admission. `times`: nanoseconds since 1970, or
+    /// [`Self::RECEIPT_TIME`]; no column: all of them.
+    ///
+    /// # Errors
+    /// [`ColumnError::Length`] where one is longer or shorter than `customers`,
+    /// [`ColumnError::TooManyEvents`] beyond [`Self::EVENTS_MAX`].
+    pub fn new(
+        event_name: &'a str,
+        identifiers: Option<Strings<'a>>,
+        customers: Strings<'a>,
+        times: Option<&'a [i64]>,
+        values: Values<'a>,
+    ) -> Result<Self, ColumnError> {
+        let lengths = [
+            ("identifiers", identifiers.map(|column| column.len())),
+            ("times", times.map(<[i64]>::len)),
+            (
+                "values",
+                match values {
+                    Values::Absent => None,
+                    Values::Text(column) => Some(column.len()),
+                    Values::Decimals(column) => Some(column.len()),
+                },
+            ),
+        ];
+        for (column, len) in lengths {
+            if let Some(len) = len.filter(|&len| len != customers.len()) {
+                return Err(ColumnError::Length { column, len, customers: customers.len() });
+            }
+        }
+        if customers.len() > Self::EVENTS_MAX {
+            return Err(ColumnError::TooManyEvents);
+        }
+        Ok(Self { event_name, identifiers, customers, times, values })
+    }
+
+    /// The event name of every row.
+    #[must_use]
+    pub const fn event_name(&self) -> &'a str {
+        self.event_name
+    }
+
+    /// How many events there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.customers.len()
+    }
+
+    /// Whether there is no event.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.customers.is_empty()
+    }
+
+    /// One event.
+    pub(crate) fn row(&self, row: usize) -> Row<'a> {
+        let time = self.times.and_then(|times| times.get(row).copied());
+        Row {
+            identifier: self.identifier(row),
+            customer: self.customers.get(row).unwrap_or_default(),
+            time: time.filter(|&time| time != Self::RECEIPT_TIME).map(EventTime::from_nanos),
+            value: match self.values {
+                Values::Absent => None,
+                Values::Text(texts) => texts.get(row).map(Value::Text),
+                Values::Decimals(values) => values.get(row).copied().map(Value::Decimal),
+            }
+            .unwrap_or_default(),
+        }
+    }
+
+    /// The identifier of a row, where it has one.
+    #[must_use]
+    pub fn identifier(&self, row: usize) -> Option<&'a str> {
+        self.identifiers?.get(row).filter(|identifier| !identifier.is_empty())
+    }
+}
+
+/// Owned columns of one event name, filled row by row. Values stay text until the kernel judges
+/// them, so that a malformed one is refused under its row's index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventBatch {
+    event_name: String,
+    identifiers: StringColumn,
+    customers: StringColumn,
+    times: Vec<i64>,
+    values: StringColumn,
+}
+
+impl EventBatch {
+    /// An empty batch for one event name.
+    #[must_use]
+    pub fn new(event_name: impl Into<String>) -> Self {
+        Self {
+            event_name: event_name.into(),
+            identifiers: StringColumn::default(),
+            customers: StringColumn::default(),
+            times: Vec::new(),
+            values: StringColumn::default(),
+        }
+    }
+
+    /// Appends an event. What is absent is judged by the kernel: an identifier is generated, the
+    /// time is that of receipt, a customer is required, a value is required unless the meter
+    /// counts.
+    ///
+    /// # Errors
+    /// [`ColumnError::TooManyEvents`] beyond [`EventColumns::EVENTS_MAX`], and
+    /// [`ColumnError::TooLong`] where a column would hold 4 GiB of text; nothing is appended.
+    pub fn push(
+        &mut self,
+        identifier: Option<&str>,
+        customer: Option<&str>,
+        time: Option<EventTime>,
+        value: Option<&str>,
+    ) -> Result<(), ColumnError> {
+        let identifier = identifier.unwrap_or_default();
+        let customer = customer.unwrap_or_default();
+        let value = value.unwrap_or_default();
+        if self.len() >= EventColumns::EVENTS_MAX {
+            return Err(ColumnError::TooManyEvents);
+        }
+        if !self.identifiers.has_room_for(identifier.len())
+            || !self.customers.has_room_for(customer.len())
+            || !self.values.has_room_for(value.len())
+        {
+            return Err(ColumnError::TooLong);
+        }
+        self.identifiers.push(identifier);
+        self.customers.push(customer);
+        // The one time that means "when received" is too old to be taken, and so is the next.
+        let earliest = EventColumns::RECEIPT_TIME.saturating_add(1);
+        let nanos = time.map_or(EventColumns::RECEIPT_TIME, |time| time.nanos().max(earliest));
+        self.times.push(nanos);
+        self.values.push(value);
+        Ok(())
+    }
+
+    /// Appends a row, its customer and value found in the payload under the meter's keys.
+    ///
+    /// # Errors
+    /// [`ColumnError::EventName`] for a row of another name, and those of [`Self::push`].
+    pub fn push_row(&mut self, row: &MeterEvent, config: &MeterConfig) -> Result<(), ColumnError> {
+        if row.event_name != self.event_name {
+            let (expected, got) = (self.event_name.clone(), row.event_name.clone());
+            return Err(ColumnError::EventName { expected, got });
+        }
+        let field = |key: &str| row.payload.get(key).map(String::as_str);
+        let customer = field(&config.customer_payload_key);
+        let value = field(&config.value_payload_key);
+        self.push(row.identifier.as_deref(), customer, row.timestamp, value)
+    }
+
+    /// How many events it holds.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether it holds no event.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// Removes all events and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.identifiers.clear();
+        self.customers.clear();
+        self.times.clear();
+        self.values.clear();
+    }
+
+    /// The columns for the kernel.
+    #[must_use]
+    pub fn columns(&self) -> EventColumns<'_> {
+        EventColumns {
+            event_name: &self.event_name,
+            identifiers: Some(self.identifiers.as_strings()),
+            customers: self.customers.as_strings(),
+            times: Some(&self.times),
+            values: Values::Text(self.values.as_strings()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ends_that_do_not_fit_the_text_are_refused() {
+        assert_eq!(Strings::new("", &[]).unwrap().len(), 0);
+        let column = Strings::new("aéb", &[1, 1, 3, 4]).unwrap();
+        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "", "é", "b"]);
+        assert_eq!(column.get(4), None);
+        for (text, ends) in [
+            ("ab", &[1_u32][..]),
+            ("ab", &[2, 1]),
+            ("ab", &[1, 3]),
+            ("é", &[1, 2]),
+            ("a", &[]),
+            ("", &[u32::MAX]),
+        ] {
+            assert!(Strings::new(text, ends).is_err(), "{text:?} {ends:?}");
+        }
+    }
+
+    #[test]
+    fn columns_of_unequal_length_are_refused() {
+        let two = Strings::new("ab", &[1, 2]).unwrap();
+        let one = Strings::new("a", &[1]).unwrap();
+        let error = |identifiers, times, values| match EventColumns::new(
+            "calls",
+            identifiers,
+            two,
+            times,
+            values,
+        )
+        .unwrap_err()
+        {
+            ColumnError::Length { column, len: 1, customers: 2 } => column,
+            other => panic!("{other}"),
+        };
+        assert_eq!(error(Some(one), None, Values::Absent), "identifiers");
+        assert_eq!(error(None, Some(&[0]), Values::Absent), "times");
+        assert_eq!(error(None, None, Values::Text(one)), "values");
+        assert_eq!(error(None, None, Values::Decimals(&[Decimal12::ONE])), "values");
+        assert!(EventColumns::new("calls", Some(two), two, Some(&[0, 1]), Values::Absent).is_ok());
+    }
+
+    #[test]
+    fn a_call_takes_so_many_events_and_no_more() {
+        let ends = vec![0; EventColumns::EVENTS_MAX + 1];
+        let columns = |rows: usize| {
+            let customers = Strings::new("", &ends[..rows]).unwrap();
+            EventColumns::new("calls", None, customers, None, Values::Absent).map(|c| c.len())
+        };
+        assert_eq!(columns(EventColumns::EVENTS_MAX), Ok(EventColumns::EVENTS_MAX));
+        assert_eq!(columns(EventColumns::EVENTS_MAX + 1), Err(ColumnError::TooManyEvents));
+        let mut batch = EventBatch::new("calls");
+        for _ in 0..EventColumns::EVENTS_MAX {
+            batch.push(None, None, None, None).unwrap();
+        }
+        assert_eq!(batch.push(None, None, None, None), Err(ColumnError::TooManyEvents));
+        assert_eq!(batch.columns().len(), EventColumns::EVENTS_MAX);
+    }
+
+    #[test]
+    fn a_batch_takes_rows_of_its_own_name_and_can_be_used_again() {
+        let config = MeterConfig::new("calls", crate::Formula::Sum);
+        let mut row = MeterEvent {
+            event_name: "calls".into(),
+            identifier: None,
+            timestamp: None,
+            payload: BTreeMap::from([("stripe_customer_id".into(), "cus_1".into())]),
+        };
+        let mut batch = EventBatch::new("calls");
+        batch.push_row(&row, &config).unwrap();
+        assert_eq!((batch.len(), batch.columns().identifier(0)), (1, None));
+        row.event_name = "tokens".into();
+        assert!(matches!(batch.push_row(&row, &config), Err(ColumnError::EventName { .. })));
+        assert_eq!(batch.len(), 1);
+        batch.clear();
+        assert!(batch.is_empty() && batch.columns().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_built_column_is_a_valid_one(rows in prop::collection::vec(".{0,3}", 0..8)) {
+            let mut column = StringColumn::default();
+            rows.iter().for_each(|row| column.push(row));
+            let strings = Strings::new(&column.text, &column.ends).unwrap();
+            prop_assert_eq!(strings.iter().collect::<Vec<_>>(), rows.clone());
+            for (i, row) in rows.iter().enumerate() {
+                prop_assert_eq!(strings.get(i), Some(row.as_str()));
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What a meter counts, and how long identifiers are remembered.
+
+use counterfoil_core::{Id, Refusal, kind, limits};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How the events of a period become one quantity (rule 12.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Formula {
+    /// The sum of the values.
+    Sum,
+    /// The number of events; they need no value, and one that is given is not kept.
+    Count,
+    /// The value of the latest event by event time, of equal times the one received later; 0
+    /// without an event (point 41).
+    Last,
+}
+
+/// Pre-aggregated input (rule 12.1): of the events of one customer in one UTC hour or day only
+/// the most recently received counts.
+///
+/// The window is judged as a whole: where a period begins or ends inside it, its one event counts
+/// in the period that holds that event's time, so that adjoining periods never count it twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventTimeWindow {
+    /// One event per customer and UTC hour.
+    Hour,
+    /// One event per customer and UTC day.
+    Day,
+}
+
+/// What a meter takes and what it makes of it (rule 12.1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MeterConfig {
+    /// The name that its events carry: 1 to 255 bytes, unique to one meter, active or not.
+    pub event_name: String,
+    /// How events become a quantity.
+    pub formula: Formula,
+    /// Set where the input is pre-aggregated.
+    #[serde(default)]
+    pub event_time_window: Option<EventTimeWindow>,
+    /// The key of the payload that names the customer.
+    #[serde(default = "default_customer_payload_key")]
+    pub customer_payload_key: String,
+    /// The key of the payload that holds the value.
+    #[serde(default = "default_value_payload_key")]
+    pub value_payload_key: String,
+}
+
+fn default_customer_payload_key() -> String {
+    "stripe_customer_id".to_owned()
+}
+
+fn default_value_payload_key() -> String {
+    "value".to_owned()
+}
+
+impl MeterConfig {
+    /// A meter whose every event counts, with the payload keys of rule 12.1:
+    /// `stripe_customer_id` and `value`.
+    #[must_use]
+    pub fn new(event_name: impl Into<String>, formula: Formula) -> Self {
+        Self {
+            event_name: event_name.into(),
+            formula,
+            event_time_window: None,
+            customer_payload_key: default_customer_payload_key(),
+            value_payload_key: default_value_payload_key(),
+        }
+    }
+
+    /// The same meter for pre-aggregated input.
+    #[must_use]
+    pub fn with_event_time_window(mut self, window: EventTimeWindow) -> Self {
+        self.event_time_window = Some(window);
+        self
+    }
+}
+
+/// How long an identifier is remembered after it was received (rule 12.2, point 43). The last
+/// second of the window is inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Option<i64>", into = "Option<i64>")]
+pub struct DedupePolicy {
+    window_seconds: Option<i64>,
+}
+
+impl DedupePolicy {
+    /// The shortest window: 24 hours (rule 12.2).
+    pub const WINDOW_SECONDS_MIN: i64 = 86_400;
+    /// Identifiers are never forgotten.
+    pub const FOREVER: Self = Self { window_seconds: None };
+
+    /// Remembers identifiers for so many seconds.
+    ///
+    /// # Errors
+    /// [`MeterError::DedupeWindowTooShort`] below [`Self::WINDOW_SECONDS_MIN`].
+    pub const fn window(seconds: i64) -> Result<Self, MeterError> {
+        if seconds < Self::WINDOW_SECONDS_MIN {
+            return Err(MeterError::DedupeWindowTooShort { seconds });
+        }
+        Ok(Self { window_seconds: Some(seconds) })
+    }
+
+    /// The window in seconds; `None` for ever.
+    #[must_use]
+    pub const fn window_seconds(self) -> Option<i64> {
+        self.window_seconds
+    }
+
+    /// Whether what was received so many seconds ago is still remembered.
+    pub(crate) fn remembers(self, age_seconds: i64) -> bool {
+        self.window_seconds.is_none_or(|window| age_seconds <= window)
+    }
+}
+
+impl Default for DedupePolicy {
+    /// 35 days, as long as events may lie in the past (rule 12.2).
+    fn default() -> Self {
+        Self { window_seconds: Some(limits::METER_EVENT_PAST_SECONDS_MAX) }
+    }
+}
+
+impl TryFrom<Option<i64>> for DedupePolicy {
+    type Error = MeterError;
+
+    fn try_from(window_seconds: Option<i64>) -> Result<Self, MeterError> {
+        window_seconds.map_or(Ok(Self::FOREVER), Self::window)
+    }
+}
+
+impl From<DedupePolicy> for Option<i64> {
+    fn from(policy: DedupePolicy) -> Self {
+        policy.window_seconds
+    }
+}
+
+impl fmt::Display for DedupePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.window_seconds {
+            Some(seconds) => write!(f, "{seconds} s"),
+            None => f.write_str("for ever"),
+        }
+    }
+}
+
+/// Why a meter could not be defined, changed or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MeterError {
+    /// No meter has this id.
+    #[error("no such meter: {meter}")]
+    Unknown {
+        /// The id that was given.
+        meter: Id<kind::Meter>,
+    },
+    /// A meter has this id.
+    #[error("meter {meter} already exists")]
+    AlreadyDefined {
+        /// The id that was given.
+        meter: Id<kind::Meter>,
+    },
+    /// Another meter takes this event name, active or not.
+    #[error("event name {event_name:?} belongs to meter {meter}")]
+    EventNameTaken {
+        /// The name that was given.
+        event_name: String,
+        /// The meter that has it.
+        meter: Id<kind::Meter>,
+    },
+    /// An event name that is empty or too long.
+    #[error("an event name has 1 to {} bytes, this one {bytes}", limits::ID_BYTES_MAX)]
+    EventNameLength {
+        /// The length of the name that was given.
+        bytes: usize,
+    },
+    /// A window in which a retry could be counted twice.
+    #[error(
+        "the dedupe window is at least {} s, this one is {seconds} s",
+        DedupePolicy::WINDOW_SECONDS_MIN
+    )]
+    DedupeWindowTooShort {
+        /// The window that was given.
+        seconds: i64,
+    },
+}
+
+impl From<MeterError> for Refusal {
+    fn from(error: MeterError) -> Self {
+        let reason = error.to_string();
+        match error {
+            MeterError::Unknown { meter } => Self::unknown("meter", meter),
+            MeterError::AlreadyDefined { meter } => Self::taken("meter", meter),
+            MeterError::EventNameTaken { .. } | MeterError::EventNameLength { .. } => {
+                Self::invalid("event_name", reason)
+            }
+            MeterError::DedupeWindowTooShort { .. } => Self::invalid("dedupe_window", reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use counterfoil_core::Code;
+
+    #[test]
+    fn a_dedupe_window_has_at_least_a_day() {
+        assert_eq!(DedupePolicy::default().window_seconds(), Some(3_024_000));
+        assert_eq!(DedupePolicy::window(86_400).unwrap().window_seconds(), Some(86_400));
+        for seconds in [86_399, 0, -1, i64::MIN] {
+            let error = DedupePolicy::window(seconds).unwrap_err();
+            assert_eq!(error, MeterError::DedupeWindowTooShort { seconds });
+            assert_eq!(Refusal::from(error).code(), Code::ParameterInvalid);
+        }
+    }
+
+    #[test]
+    fn a_policy_is_checked_when_it_is_read_from_a_file() {
+        for (text, want) in [
+            ("null", Some(DedupePolicy::FOREVER)),
+            ("86400", DedupePolicy::window(86_400).ok()),
+            ("3600", None),
+        ] {
+            assert_eq!(serde_json::from_str::<DedupePolicy>(text).ok(), want, "{text}");
+        }
+    }
+}

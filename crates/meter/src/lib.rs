@@ -1,0 +1,86 @@
+//! Exactly-once usage metering as a pure state machine: events in, exact quantities of any
+//! period out. No I/O, no clock, no threads, no randomness, no float.
+//!
+//! ```
+//! use counterfoil_core::{Id, Period, Timestamp};
+//! use counterfoil_meter::{
+//!     AdmitContext, Aggregator, Block, DedupePolicy, EventBatch, Formula, MeterConfig, Position,
+//! };
+//!
+//! let mut meters = Aggregator::new(DedupePolicy::default());
+//! let calls = Id::new("mtr_calls")?;
+//! meters.define(calls.clone(), MeterConfig::new("api_call", Formula::Sum))?;
+//!
+//! // A retry repeats an identifier; it is a duplicate and changes nothing.
+//! let mut batch = EventBatch::new("api_call");
+//! batch.push(Some("req_1"), Some("cus_ada"), None, Some("2.5"))?;
+//! batch.push(Some("req_2"), Some("cus_ada"), None, Some("4"))?;
+//! batch.push(Some("req_1"), Some("cus_ada"), None, Some("2.5"))?;
+//!
+//! let now = Timestamp::parse("2025-03-15T12:00:00Z")?;
+//! let known = |customer: &str| customer == "cus_ada";
+//! let admission = meters.admit(batch.columns(), &AdmitContext::new(now, &known));
+//! assert_eq!((admission.taken, admission.duplicates), (2, 1));
+//!
+//! // A log would keep these bytes before anything is acknowledged.
+//! let bytes = admission.block.expect("two events were taken").encode()?;
+//! meters.apply(Position(1), &Block::decode(&bytes)?);
+//!
+//! let march = Period::new(
+//!     Timestamp::parse("2025-03-01T00:00:00Z")?,
+//!     Timestamp::parse("2025-03-15T12:00:01Z")?,
+//! );
+//! let reading = meters.usage(&calls, "cus_ada", march, Position::MAX)?;
+//! assert_eq!(reading.quantity, "6.5".parse()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The main types are [`Aggregator`], what goes in ([`EventColumns`], borrowed, or the
+//! [`EventBatch`] that is filled row by row), the [`Block`] that a log keeps between judging and
+//! counting, and the [`Position`] at which it is read.
+//!
+//! # What holds
+//! - An event is counted once, by its identifier, however often, late or out of order it comes
+//!   ([`DedupePolicy`] says for how long that is remembered). Order of arrival changes no quantity
+//!   but where the rules ask for it: ties of `last`, pre-aggregated windows, and equal identifiers
+//!   with unequal content, of which the first one wins and the others are counted as conflicts.
+//! - Any period to the second is exact: whole hours are kept as sums, the edges are resolved from
+//!   the events. Values are decimals of 15 and 12 digits, sums are integers of 128 bits, and what
+//!   would overflow is refused.
+//! - A read at a cut sees the past as it was: later events are not there, later cancellations have
+//!   not happened.
+//! - Bytes that are no block are refused with what is wrong with them, and never cost more memory
+//!   than their length.
+//!
+//! # What it does not do
+//! It keeps every event in memory, and reads no files. It has the formulas sum, count and last, and
+//! no dimensions. Which customers exist is asked of the caller ([`Customers`]), what a quantity
+//! costs is nobody's business here: a negative total is returned as it is.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::float_arithmetic,
+        clippy::as_conversions
+    )
+)]
+
+mod admission;
+mod aggregator;
+mod block;
+mod columns;
+mod config;
+mod value;
+
+pub use admission::{
+    Admission, AdmitContext, CancelError, Customers, EventRefusal, Outcome, RefusedEvent,
+};
+pub use aggregator::{Aggregator, Grouping, Position, Summary, UsageEvent, UsageReading};
+pub use block::{Block, BlockError, BlockEvent};
+pub use columns::{ColumnError, EventBatch, EventColumns, MeterEvent, Strings, Values};
+pub use config::{DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};
