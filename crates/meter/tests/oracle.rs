@@ -1,0 +1,442 @@
+//! Random histories, compared with recomputation from a plain list.
+
+mod fixture;
+
+use counterfoil_core::{Decimal12, EventTime, Period, Timestamp};
+use counterfoil_meter::{
+    Admission, AdmitContext, Aggregator, Block, DedupePolicy, EventBatch, EventTimeWindow, Formula,
+    Grouping, MeterConfig, Outcome, Position,
+};
+use fixture::{Fixture, at, known, meter};
+use proptest::prelude::*;
+
+const START: &str = "2025-03-15T12:00:00Z";
+const SECOND: i64 = 1_000_000_000;
+/// Times lie in so many seconds before the start, over two midnights.
+const SPAN: i64 = 2 * 86_400;
+
+#[derive(Debug, Clone)]
+enum Action {
+    /// Events of one call.
+    Send(Vec<Row>),
+    /// Cancel the event with this identifier, if there is one.
+    Cancel(u8),
+    /// Time passes, in seconds.
+    Wait(i64),
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    identifier: u8,
+    customer: u8,
+    /// Nanoseconds before the start.
+    age: i64,
+    /// Trillionths.
+    value: i64,
+}
+
+impl Row {
+    fn push(&self, batch: &mut EventBatch) {
+        let time = EventTime::from_nanos(at(START).unix() * SECOND - self.age);
+        let value = Decimal12::from_trillionths(self.value.into()).to_string();
+        let (identifier, customer) = (self.identifier(), format!("cus_{}", self.customer));
+        batch.push(Some(&identifier), Some(&customer), Some(time), Some(&value)).unwrap();
+    }
+
+    fn identifier(&self) -> String {
+        format!("id_{}", self.identifier)
+    }
+}
+
+fn row(identifiers: u8) -> impl Strategy<Value = Row> {
+    // Times that often coincide, in the second, the hour and at their very edges.
+    let age = prop_oneof![
+        0..SPAN * SECOND,
+        (0..SPAN / 3_600).prop_map(|hour| hour * 3_600 * SECOND),
+        (1..SPAN / 3_600).prop_map(|hour| hour * 3_600 * SECOND + 1),
+        (0..4_i64).prop_map(|quarter| quarter * 900 * SECOND),
+    ];
+    (0..identifiers, 1..=3_u8, age, -1_000_000_000_000_000..1_000_000_000_000_000_i64)
+        .prop_map(|(identifier, customer, age, value)| Row { identifier, customer, age, value })
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    // Few identifiers, so that retries and cancellations find something.
+    prop_oneof![
+        4 => prop::collection::vec(row(24), 1..8).prop_map(Action::Send),
+        4 => (0..24_u8).prop_map(Action::Cancel),
+        1 => (0..100_000_i64).prop_map(Action::Wait),
+    ]
+}
+
+fn formulas() -> impl Strategy<Value = (Formula, Option<EventTimeWindow>)> {
+    (
+        prop::sample::select(vec![Formula::Sum, Formula::Count, Formula::Last]),
+        prop::sample::select(vec![None, Some(EventTimeWindow::Hour), Some(EventTimeWindow::Day)]),
+    )
+}
+
+/// An event as the plain list keeps it.
+#[derive(Debug, Clone)]
+struct Kept {
+    row: Row,
+    time: i64,
+    received: i64,
+    position: u64,
+    cancelled: u64,
+}
+
+/// The rules, in the most obvious way: a list of events in order of receipt.
+struct Oracle {
+    formula: Formula,
+    window: Option<EventTimeWindow>,
+    dedupe_seconds: i64,
+    kept: Vec<Kept>,
+}
+
+impl Oracle {
+    fn find(&mut self, identifier: u8, now: i64) -> Option<&mut Kept> {
+        let age_max = self.dedupe_seconds;
+        self.kept
+            .iter_mut()
+            .rev()
+            .find(|kept| kept.row.identifier == identifier)
+            .filter(|kept| now - kept.received <= age_max)
+    }
+
+    fn send(&mut self, row: &Row, now: i64, position: u64) -> Outcome {
+        let counts = self.formula == Formula::Count;
+        if let Some(first) = self.find(row.identifier, now) {
+            let same = first.row.customer == row.customer
+                && first.row.age == row.age
+                && (counts || first.row.value == row.value);
+            return if same { Outcome::Duplicate } else { Outcome::Conflict };
+        }
+        let time = at(START).unix() * SECOND - row.age;
+        let kept = Kept { row: row.clone(), time, received: now, position, cancelled: u64::MAX };
+        self.kept.push(kept);
+        Outcome::Taken
+    }
+
+    fn cancel(&mut self, identifier: u8, now: i64, position: u64) -> bool {
+        match self.find(identifier, now) {
+            Some(kept) if kept.cancelled == u64::MAX && now - kept.received <= 86_400 => {
+                kept.cancelled = position;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn quantity(&self, customer: u8, period: Period, cut: u64) -> (i128, u64) {
+        let live: Vec<(usize, &Kept)> = self
+            .kept
+            .iter()
+            .enumerate()
+            .filter(|(_, kept)| kept.row.customer == customer)
+            .filter(|(_, kept)| kept.position <= cut && cut < kept.cancelled)
+            .collect();
+        let nanos = match self.window {
+            None => None,
+            Some(EventTimeWindow::Hour) => Some(3_600 * SECOND),
+            Some(EventTimeWindow::Day) => Some(86_400 * SECOND),
+        };
+        let replaced = |order: usize, kept: &Kept| {
+            nanos.is_some_and(|nanos| {
+                live.iter().any(|(other, later)| {
+                    *other > order && later.time.div_euclid(nanos) == kept.time.div_euclid(nanos)
+                })
+            })
+        };
+        let (start, end) = (period.start.unix() * SECOND, period.end.unix() * SECOND);
+        let counted: Vec<&(usize, &Kept)> = live
+            .iter()
+            .filter(|(order, kept)| !replaced(*order, kept))
+            .filter(|(_, kept)| start <= kept.time && kept.time < end)
+            .collect();
+        let events = counted.len();
+        let quantity = match self.formula {
+            Formula::Sum => counted.iter().map(|(_, kept)| i128::from(kept.row.value)).sum(),
+            Formula::Count => i128::try_from(events).unwrap() * Decimal12::SCALE,
+            Formula::Last => counted
+                .iter()
+                .max_by_key(|(order, kept)| (kept.time, *order))
+                .map_or(0, |(_, kept)| i128::from(kept.row.value)),
+        };
+        (quantity, u64::try_from(events).unwrap())
+    }
+}
+
+struct Run {
+    meters: Aggregator,
+    oracle: Oracle,
+    blocks: Vec<(Position, Block)>,
+}
+
+fn aggregator(config: (Formula, Option<EventTimeWindow>), policy: DedupePolicy) -> Aggregator {
+    let mut meters = Aggregator::new(policy);
+    let mut meter_config = MeterConfig::new("calls", config.0);
+    meter_config.event_time_window = config.1;
+    meters.define(meter(1), meter_config).unwrap();
+    meters
+}
+
+fn run(config: (Formula, Option<EventTimeWindow>), actions: &[Action]) -> Run {
+    let dedupe_seconds = 86_400;
+    let meters = aggregator(config, DedupePolicy::window(dedupe_seconds).unwrap());
+    let oracle = Oracle { formula: config.0, window: config.1, dedupe_seconds, kept: Vec::new() };
+    let mut run = Run { meters, oracle, blocks: Vec::new() };
+    let mut now = at(START);
+    for (i, action) in (1_u64..).zip(actions) {
+        // Positions with gaps: the log has other records too.
+        let position = Position(3 * i);
+        let block = match action {
+            Action::Wait(seconds) => {
+                now = now.checked_add_seconds(*seconds).unwrap();
+                None
+            }
+            Action::Cancel(identifier) => {
+                let block = run.meters.admit_cancel("calls", &format!("id_{identifier}"), now);
+                let cancelled = run.oracle.cancel(*identifier, now.unix(), position.0);
+                assert_eq!(block.is_ok(), cancelled, "{block:?}");
+                block.ok()
+            }
+            Action::Send(rows) => {
+                let admission = send(&run.meters, rows, now);
+                let outcomes: Vec<Outcome> =
+                    rows.iter().map(|row| run.oracle.send(row, now.unix(), position.0)).collect();
+                assert_eq!(admission.outcomes, Some(outcomes));
+                admission.block
+            }
+        };
+        if let Some(block) = block {
+            run.meters.apply(position, &block);
+            run.blocks.push((position, block));
+        }
+    }
+    run
+}
+
+fn send(meters: &Aggregator, rows: &[Row], now: Timestamp) -> Admission {
+    let mut batch = EventBatch::new("calls");
+    rows.iter().for_each(|row| row.push(&mut batch));
+    meters.admit(batch.columns(), &AdmitContext::new(now, &known).with_outcomes())
+}
+
+fn canonical(meters: &Aggregator) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    meters.canonical(&mut |piece| bytes.extend_from_slice(piece));
+    bytes
+}
+
+fn periods() -> impl Strategy<Value = Period> {
+    let second = prop_oneof![
+        -SPAN - 10..10_i64,
+        (-SPAN / 3_600..=0).prop_map(|hour| hour * 3_600),
+        (-SPAN / 3_600..=0).prop_map(|hour| hour * 3_600 + 1),
+    ];
+    (second.clone(), second).prop_map(|(a, b)| {
+        let instant = |s: i64| at(START).checked_add_seconds(s).unwrap();
+        Period::new(instant(a.min(b)), instant(a.max(b)))
+    })
+}
+
+fn quantity(meters: &Aggregator, customer: &str, period: Period) -> i128 {
+    let reading = meters.usage(&meter(1), customer, period, Position::MAX).unwrap();
+    reading.quantity.trillionths()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_period_at_any_cut_is_what_recomputation_says(
+        config in formulas(),
+        actions in prop::collection::vec(action(), 1..14),
+        reads in prop::collection::vec((1..=3_u8, periods(), 0..50_u64), 1..24),
+    ) {
+        let run = run(config, &actions);
+        for (customer, period, cut) in reads {
+            let name = format!("cus_{customer}");
+            let reading = run.meters.usage(&meter(1), &name, period, Position(cut)).unwrap();
+            let expected = run.oracle.quantity(customer, period, cut);
+            prop_assert_eq!((reading.quantity.trillionths(), reading.events), expected);
+            // The events behind it say the same, and a reading can be derived again.
+            let events = run.meters.events(&meter(1), &name, period, Position(cut)).unwrap();
+            prop_assert_eq!(events.filter(|e| e.counts).count() as u64, reading.events);
+            let again = run.meters.usage(&meter(1), &name, period, reading.position).unwrap();
+            prop_assert_eq!(again, reading);
+        }
+    }
+
+    #[test]
+    fn adjoining_periods_add_up_and_so_do_hours_and_days(
+        config in formulas(),
+        actions in prop::collection::vec(action(), 1..10),
+        cuts in prop::collection::vec(0..SPAN, 1..6),
+        cut in 0..40_u64,
+    ) {
+        prop_assume!(config.0 != Formula::Last);
+        let run = run(config, &actions);
+        let midnight = at("2025-03-16T00:00:00Z");
+        let instant = |s: i64| midnight.checked_add_seconds(s).unwrap();
+        let whole = Period::new(instant(-3 * 86_400), midnight);
+        let mut edges: Vec<i64> = cuts.iter().map(|s| -s).collect();
+        edges.extend([-3 * 86_400, 0]);
+        edges.sort_unstable();
+        for customer in ["cus_1", "cus_2", "cus_3"] {
+            let usage = |period| run.meters.usage(&meter(1), customer, period, Position(cut));
+            let total = usage(whole).unwrap().quantity.trillionths();
+            let pieces: i128 = edges
+                .windows(2)
+                .map(|w| Period::new(instant(w[0]), instant(w[1])))
+                .map(|piece| usage(piece).unwrap().quantity.trillionths())
+                .sum();
+            prop_assert_eq!(pieces, total);
+            for grouping in [None, Some(Grouping::Hour), Some(Grouping::Day)] {
+                let rows = run.meters
+                    .summaries(&meter(1), customer, whole, grouping, Position(cut))
+                    .unwrap();
+                let sum: i128 = rows.iter().map(|row| row.value.trillionths()).sum();
+                prop_assert_eq!(sum, total);
+                for pair in rows.windows(2) {
+                    prop_assert!(pair[0].period.end <= pair[1].period.start);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn arrival_order_changes_no_quantity(
+        formula in prop::sample::select(vec![Formula::Sum, Formula::Count, Formula::Last]),
+        rows in prop::collection::vec(row(255), 1..40),
+        shuffled in any::<prop::sample::Index>(),
+        period in periods(),
+    ) {
+        // Equal identifiers only with equal content, and no ties in time: there the rules ask for
+        // the order.
+        let mut rows = rows;
+        rows.sort_by_key(|row| row.identifier);
+        rows.dedup_by_key(|row| row.identifier);
+        rows.sort_by_key(|row| row.age);
+        rows.dedup_by_key(|row| row.age);
+        let mut other: Vec<Row> = rows.iter().rev().cloned().collect();
+        let turn = shuffled.index(other.len());
+        other.rotate_left(turn);
+        // Fed twice, which changes nothing either.
+        other.extend(rows.iter().cloned());
+        let fill = |rows: &[Row], step: usize| {
+            let mut meters = aggregator((formula, None), DedupePolicy::default());
+            for (i, rows) in (1_u64..).zip(rows.chunks(step)) {
+                if let Some(block) = send(&meters, rows, at(START)).block {
+                    meters.apply(Position(i), &block);
+                }
+            }
+            meters
+        };
+        let (one, two) = (fill(&rows, rows.len()), fill(&other, 3));
+        for customer in ["cus_1", "cus_2", "cus_3"] {
+            prop_assert_eq!(quantity(&one, customer, period), quantity(&two, customer, period));
+        }
+        prop_assert_eq!(canonical(&one), canonical(&two));
+    }
+
+    #[test]
+    fn splitting_a_batch_changes_nothing(
+        config in formulas(),
+        rows in prop::collection::vec(row(30), 1..40),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+    ) {
+        let mut whole = aggregator(config, DedupePolicy::default());
+        let admission = send(&whole, &rows, at(START));
+        whole.apply(Position(1), &admission.block.unwrap());
+
+        let mut split = aggregator(config, DedupePolicy::default());
+        let mut edges: Vec<usize> = cuts.iter().map(|cut| cut.index(rows.len())).collect();
+        edges.extend([0, rows.len()]);
+        edges.sort_unstable();
+        let mut outcomes = Vec::new();
+        let (mut taken, mut duplicates, mut conflicts) = (0, 0, 0);
+        for (i, pair) in (1_u64..).zip(edges.windows(2)) {
+            let part = send(&split, &rows[pair[0]..pair[1]], at(START));
+            outcomes.extend(part.outcomes.unwrap());
+            taken += part.taken;
+            duplicates += part.duplicates;
+            conflicts += part.conflicts;
+            if let Some(block) = part.block {
+                split.apply(Position(i), &block);
+            }
+        }
+        prop_assert_eq!(admission.outcomes.unwrap(), outcomes);
+        prop_assert_eq!(
+            (admission.taken, admission.duplicates, admission.conflicts),
+            (taken, duplicates, conflicts)
+        );
+        prop_assert_eq!(canonical(&whole), canonical(&split));
+    }
+
+    #[test]
+    fn replaying_the_blocks_gives_the_same_state_under_any_dedupe_window(
+        config in formulas(),
+        actions in prop::collection::vec(action(), 1..14),
+        period in periods(),
+    ) {
+        let run = run(config, &actions);
+        for policy in [run.meters.policy(), DedupePolicy::FOREVER] {
+            let mut replayed = aggregator(config, policy);
+            for (position, block) in &run.blocks {
+                let block = Block::decode(&block.encode().unwrap()).unwrap();
+                replayed.apply(*position, &block);
+            }
+            for customer in ["cus_1", "cus_2", "cus_3"] {
+                for cut in 0..50 {
+                    let read = |meters: &Aggregator| {
+                        meters.usage(&meter(1), customer, period, Position(cut)).unwrap()
+                    };
+                    prop_assert_eq!(read(&replayed), read(&run.meters));
+                }
+            }
+            if policy == run.meters.policy() {
+                prop_assert_eq!(canonical(&replayed), canonical(&run.meters));
+            }
+        }
+    }
+
+    #[test]
+    fn canonical_content_tells_states_apart(
+        config in formulas(),
+        actions in prop::collection::vec(action(), 1..8),
+        more in action(),
+    ) {
+        let before = run(config, &actions);
+        let longer: Vec<Action> = actions.iter().cloned().chain([more]).collect();
+        let after = run(config, &longer);
+        let changed = after.blocks.len() > before.blocks.len();
+        prop_assert_eq!(canonical(&before.meters) != canonical(&after.meters), changed);
+    }
+}
+
+#[test]
+fn canonical_content_has_what_a_meter_is() {
+    let base = || aggregator((Formula::Sum, None), DedupePolicy::default());
+    let mut inactive = base();
+    inactive.deactivate(&meter(1)).unwrap();
+    let mut second = base();
+    second.define(meter(2), MeterConfig::new("tokens", Formula::Sum)).unwrap();
+    let states = [
+        base(),
+        inactive,
+        second,
+        aggregator((Formula::Last, None), DedupePolicy::default()),
+        aggregator((Formula::Sum, Some(EventTimeWindow::Day)), DedupePolicy::default()),
+        aggregator((Formula::Sum, None), DedupePolicy::FOREVER),
+        aggregator((Formula::Sum, None), DedupePolicy::window(86_400).unwrap()),
+    ];
+    for (i, one) in states.iter().enumerate() {
+        for (j, other) in states.iter().enumerate() {
+            assert_eq!(canonical(one) == canonical(other), i == j, "{i} {j}");
+        }
+    }
+    let f = Fixture::with(Formula::Sum, None, START);
+    assert_eq!(f.canonical(), canonical(&base()));
+}
