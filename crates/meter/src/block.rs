@@ -6,7 +6,7 @@
 //! | 4..6 | version of the format, little-endian |
 //! | 6..8 | zero |
 //! | 8..16 | fingerprint of the layout, little-endian |
-//! | 16.. | the columns as one rkyv archive: little-endian, 32-bit relative pointers, aligned to 16 |
+//! | 16.. | the columns as one rkyv archive: little-endian, 32-bit pointers, aligned to 16 |
 
 use crate::columns::{ColumnError, StringColumn, Strings};
 use crate::value::MAGNITUDE_END;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 impl Aggregator {
     /// Takes in a block that was logged at a position. Positions ascend from 1, as 0 stands for
-    /// before any block; several blocks of one record share one. A block below the last position was applied before and is passed over, as
-    /// is one of a meter that was never defined.
+    /// before any block; several blocks of one record share one. A block below the last position
+    /// was applied before and is passed over, as is one of a meter that was never defined.
     ///
     /// The block is trusted: that its events were judged is history, and replaying it under other
     /// rules must not change it.
