@@ -62,3 +62,5 @@ pub const PAYMENT_RETRIES_MAX: usize = 20;
 pub const INVOICE_SEQUENCE_MAX: u64 = 999_999_999;
 /// Longest time between two retries of a payment, in days.
 pub const PAYMENT_RETRY_DAYS_MAX: u32 = 90;
+/// Seconds that an idempotency key is remembered for at least (1.7).
+pub const IDEMPOTENCY_KEY_SECONDS: i64 = 86_400;

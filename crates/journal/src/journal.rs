@@ -4,6 +4,7 @@ use crate::{Account, Entry, PostingError, PostingRules, Row, TrialBalance, post,
 use counterfoil_billing::Event;
 use counterfoil_billing::invoice::Deferral;
 use counterfoil_core::{Currency, Period, Timestamp};
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 ///
 /// It keeps no entry, only totals and one schedule for each period and amount of revenue, so that a
 /// thousand invoices for the same month at the same price take one place. A void leaves no schedule
-/// behind.
+/// behind. A clone shares the schedules, which are what there can be many of.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Journal {
     entries: u64,
@@ -26,7 +27,7 @@ struct Ledger {
     totals: BTreeMap<Account, Totals>,
     /// How many more times revenue was deferred than taken back; never 0.
     #[serde(with = "pairs")]
-    schedules: BTreeMap<Schedule, i64>,
+    schedules: RedBlackTreeMapSync<Schedule, i64>,
 }
 
 /// What was ever posted to an account, in minor units; neither side is negative.
@@ -78,9 +79,9 @@ impl Journal {
         ledger.totals.extend(totals);
         for (schedule, count) in schedules {
             if count == 0 {
-                ledger.schedules.remove(&schedule);
+                ledger.schedules.remove_mut(&schedule);
             } else {
-                ledger.schedules.insert(schedule, count);
+                ledger.schedules.insert_mut(schedule, count);
             }
         }
         self.entries = self.entries.saturating_add(1);
@@ -205,17 +206,19 @@ impl Ledger {
 
 /// A map as a sequence of pairs: formats whose keys are texts can hold it too.
 mod pairs {
+    use rpds::RedBlackTreeMapSync;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::collections::BTreeMap;
 
-    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
-        map: &BTreeMap<K, V>,
+    pub(super) fn serialize<K: Ord + Serialize, V: Serialize, S: Serializer>(
+        map: &RedBlackTreeMapSync<K, V>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(map)
     }
 
-    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    pub(super) fn deserialize<'de, K, V, D>(
+        deserializer: D,
+    ) -> Result<RedBlackTreeMapSync<K, V>, D::Error>
     where
         K: Deserialize<'de> + Ord,
         V: Deserialize<'de>,

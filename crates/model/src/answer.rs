@@ -1,0 +1,91 @@
+//! What a command gave back, and what is remembered of it under an idempotency key.
+
+use counterfoil_billing::catalog::{MeterId, Price, PriceId, Product, ProductId};
+use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerId};
+use counterfoil_billing::invoice::{Invoice, InvoiceId, InvoiceItem, InvoiceItemId};
+use counterfoil_billing::meter::Meter;
+use counterfoil_billing::subscription::{Subscription, SubscriptionId};
+use counterfoil_core::Refusal;
+use serde::{Deserialize, Serialize};
+
+/// The object that a command was about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// The book.
+    Book,
+    /// A product.
+    Product(ProductId),
+    /// A price.
+    Price(PriceId),
+    /// A meter.
+    Meter(MeterId),
+    /// A customer.
+    Customer(CustomerId),
+    /// The latest transaction on a customer's balance.
+    BalanceTransaction(CustomerId),
+    /// A subscription.
+    Subscription(SubscriptionId),
+    /// An invoice.
+    Invoice(InvoiceId),
+    /// An invoice item.
+    InvoiceItem(InvoiceItemId),
+    /// Something that is no longer there: its kind and its id.
+    Deleted(String, String),
+}
+
+/// The object that a command gave back, as it was then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Output {
+    /// Nothing but the book.
+    Book,
+    /// A product.
+    Product(Product),
+    /// A price.
+    Price(Price),
+    /// A meter.
+    Meter(Meter),
+    /// A customer.
+    Customer(Customer),
+    /// A transaction on a customer's balance.
+    BalanceTransaction(BalanceTransaction),
+    /// A subscription.
+    Subscription(Subscription),
+    /// An invoice.
+    Invoice(Box<Invoice>),
+    /// An invoice item.
+    InvoiceItem(InvoiceItem),
+    /// Something that is no longer there.
+    Deleted {
+        /// Its kind.
+        kind: String,
+        /// Its id.
+        id: String,
+    },
+}
+
+/// What is remembered under an idempotency key: the object, or the refusal (rule 1.7, point 55).
+pub type Answer = Result<Output, Refusal>;
+
+/// What a record says beside its events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RecordMeta {
+    /// The idempotency key that the command came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyUse>,
+    /// The object that the command was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// Why the command was refused, where only that is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+}
+
+/// The use of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUse {
+    /// The key.
+    pub key: String,
+    /// A fingerprint of the command that it came with.
+    pub fingerprint: [u8; 32],
+}

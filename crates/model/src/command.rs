@@ -1,0 +1,136 @@
+//! Every command as one value, by the name it has in files.
+
+use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
+use counterfoil_billing::customer::{
+    CreateBalanceTransaction, CreateCustomer, DeleteCustomer, UpdateCustomer,
+};
+use counterfoil_billing::invoice::{
+    CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem, FinalizeInvoice,
+    MarkInvoiceUncollectible, PayInvoice, PaymentAttemptId, SendInvoice, UpdateInvoiceItem,
+    VoidInvoice,
+};
+use counterfoil_billing::meter::{CreateMeter, DeactivateMeter, ReactivateMeter, UpdateMeter};
+use counterfoil_billing::subscription::{
+    CancelSubscription, CreateSubscription, UpdateSubscription,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// `payment_attempt.succeed`: an attempt collected its amount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SucceedPaymentAttempt {
+    /// Which attempt.
+    pub id: PaymentAttemptId,
+}
+
+/// `payment_attempt.fail`: an attempt did not collect its amount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailPaymentAttempt {
+    /// Which attempt.
+    pub id: PaymentAttemptId,
+    /// Why, as the gateway says it; `generic_decline` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// Reads the parameters of a command from wherever they are.
+pub trait CommandReader {
+    /// What can go wrong.
+    type Error;
+
+    /// Reads parameters of type `T`.
+    ///
+    /// # Errors
+    /// Whatever the source says.
+    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error>;
+}
+
+macro_rules! commands {
+    ($($name:literal $variant:ident: $params:ty;)*) => {
+        /// A command: what a caller asks the book to do.
+        ///
+        /// Its serialized form is a map of one entry from the name of the operation to its
+        /// parameters: `{"customer.create": {"name": "Ada"}}`.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Command {
+            $(
+                #[doc = concat!("`", $name, "`.")]
+                #[serde(rename = $name)]
+                $variant(Box<$params>),
+            )*
+        }
+
+        impl Command {
+            /// The names of all operations.
+            pub const OPERATIONS: &'static [&'static str] = &[$($name),*];
+
+            /// The name of the operation.
+            #[must_use]
+            pub fn operation(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+
+            /// Reads the parameters of an operation; none where there is no such operation.
+            pub fn read<R: CommandReader>(
+                operation: &str,
+                reader: &mut R,
+            ) -> Option<Result<Self, R::Error>> {
+                match operation {
+                    $($name => Some(
+                        reader.read::<$params>().map(|params| Self::$variant(Box::new(params))),
+                    ),)*
+                    _ => None,
+                }
+            }
+        }
+
+        $(
+            impl From<$params> for Command {
+                fn from(params: $params) -> Self {
+                    Self::$variant(Box::new(params))
+                }
+            }
+        )*
+    };
+}
+
+commands! {
+    "product.create" CreateProduct: CreateProduct;
+    "product.update" UpdateProduct: UpdateProduct;
+    "price.create" CreatePrice: CreatePrice;
+    "price.update" UpdatePrice: UpdatePrice;
+    "meter.create" CreateMeter: CreateMeter;
+    "meter.update" UpdateMeter: UpdateMeter;
+    "meter.deactivate" DeactivateMeter: DeactivateMeter;
+    "meter.reactivate" ReactivateMeter: ReactivateMeter;
+    "customer.create" CreateCustomer: CreateCustomer;
+    "customer.update" UpdateCustomer: UpdateCustomer;
+    "customer.delete" DeleteCustomer: DeleteCustomer;
+    "customer_balance_transaction.create" CreateBalanceTransaction: CreateBalanceTransaction;
+    "subscription.create" CreateSubscription: CreateSubscription;
+    "subscription.update" UpdateSubscription: UpdateSubscription;
+    "subscription.cancel" CancelSubscription: CancelSubscription;
+    "invoiceitem.create" CreateInvoiceItem: CreateInvoiceItem;
+    "invoiceitem.update" UpdateInvoiceItem: UpdateInvoiceItem;
+    "invoiceitem.delete" DeleteInvoiceItem: DeleteInvoiceItem;
+    "invoice.create" CreateInvoice: CreateInvoice;
+    "invoice.finalize" FinalizeInvoice: FinalizeInvoice;
+    "invoice.pay" PayInvoice: PayInvoice;
+    "invoice.send" SendInvoice: SendInvoice;
+    "invoice.void" VoidInvoice: VoidInvoice;
+    "invoice.mark_uncollectible" MarkInvoiceUncollectible: MarkInvoiceUncollectible;
+    "invoice.delete" DeleteInvoice: DeleteInvoice;
+    "payment_attempt.succeed" SucceedPaymentAttempt: SucceedPaymentAttempt;
+    "payment_attempt.fail" FailPaymentAttempt: FailPaymentAttempt;
+}
+
+impl Command {
+    /// A fingerprint of the command, for idempotency keys.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        crate::hash::canonical_hash(self)
+    }
+}

@@ -1,0 +1,102 @@
+//! Products, prices and meters.
+
+use super::tx::Tx;
+use crate::answer::Target;
+use counterfoil_billing::catalog::{
+    CreatePrice, CreateProduct, UpdatePrice, UpdateProduct, decide_create_price,
+    decide_create_product, decide_update_price, decide_update_product,
+};
+use counterfoil_billing::meter::{
+    self, CreateMeter, DeactivateMeter, MeterEvent, ReactivateMeter, UpdateMeter,
+};
+use counterfoil_billing::subscription::Prices;
+use counterfoil_core::Refusal;
+
+impl Tx<'_> {
+    pub(super) fn create_product(&mut self, command: &CreateProduct) -> Result<Target, Refusal> {
+        let id = self.new_id(command.id.as_ref(), |state, id| state.products.contains_key(id))?;
+        let event = decide_create_product(command, id.clone(), self.at())?;
+        self.emit(event);
+        Ok(Target::Product(id))
+    }
+
+    pub(super) fn update_product(&mut self, command: &UpdateProduct) -> Result<Target, Refusal> {
+        let product = self.state.product(&command.id)?;
+        let event = decide_update_product(product, command, self.at())?;
+        self.emit(event);
+        Ok(Target::Product(command.id.clone()))
+    }
+
+    pub(super) fn create_price(&mut self, command: &CreatePrice) -> Result<Target, Refusal> {
+        let id = self.new_id(command.id.as_ref(), |state, id| state.prices.contains_key(id))?;
+        let product = self.state.product(&command.product)?;
+        if let Some(meter) = command.recurring.as_ref().and_then(|r| r.meter.as_ref()) {
+            self.state.meter(meter)?;
+        }
+        if let Some(key) = &command.lookup_key {
+            self.check_lookup_key(key, None)?;
+        }
+        let event = decide_create_price(command, id.clone(), product, self.at())?;
+        self.emit(event);
+        Ok(Target::Price(id))
+    }
+
+    pub(super) fn update_price(&mut self, command: &UpdatePrice) -> Result<Target, Refusal> {
+        let price = self.state.price(&command.id)?;
+        if let Some(key) = command.lookup_key.value() {
+            self.check_lookup_key(key, Some(price.id.as_str()))?;
+        }
+        let event = decide_update_price(price, command)?;
+        self.emit(event);
+        Ok(Target::Price(command.id.clone()))
+    }
+
+    fn check_lookup_key(&self, key: &str, own: Option<&str>) -> Result<(), Refusal> {
+        let holder = self.state.prices().find(|price| price.lookup_key.as_deref() == Some(key));
+        match holder {
+            Some(holder) if own != Some(holder.id.as_str()) => {
+                Err(Refusal::invalid("lookup_key", format!("{key:?} belongs to {}", holder.id)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn create_meter(&mut self, command: &CreateMeter) -> Result<Target, Refusal> {
+        let id = self.new_id(command.id.as_ref(), |state, id| state.meters.contains_key(id))?;
+        let taken = |other: &&meter::Meter| other.event_name == command.event_name;
+        if let Some(other) = self.state.meters.values().map(AsRef::as_ref).find(taken) {
+            let reason = format!("{:?} belongs to {}", command.event_name, other.id);
+            return Err(Refusal::invalid("event_name", reason));
+        }
+        let event = meter::decide_create(command, id.clone(), self.next_seq(), self.at())?;
+        self.emit(event);
+        Ok(Target::Meter(id))
+    }
+
+    pub(super) fn update_meter(&mut self, command: &UpdateMeter) -> Result<Target, Refusal> {
+        let event = meter::decide_update(self.state.meter(&command.id)?, command, self.at())?;
+        self.meter_changed(event)
+    }
+
+    pub(super) fn deactivate_meter(
+        &mut self,
+        command: &DeactivateMeter,
+    ) -> Result<Target, Refusal> {
+        let event = meter::decide_deactivate(self.state.meter(&command.id)?, self.at())?;
+        self.meter_changed(event)
+    }
+
+    pub(super) fn reactivate_meter(
+        &mut self,
+        command: &ReactivateMeter,
+    ) -> Result<Target, Refusal> {
+        let event = meter::decide_reactivate(self.state.meter(&command.id)?, self.at())?;
+        self.meter_changed(event)
+    }
+
+    fn meter_changed(&mut self, event: MeterEvent) -> Result<Target, Refusal> {
+        let id = event.meter().id.clone();
+        self.emit(event);
+        Ok(Target::Meter(id))
+    }
+}

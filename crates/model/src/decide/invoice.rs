@@ -1,0 +1,151 @@
+//! Invoices: drafts, finalization, and what ends them.
+
+use super::tx::Tx;
+use crate::answer::Target;
+use counterfoil_billing::customer::check_live;
+use counterfoil_billing::invoice::{
+    self, BillingReason, Charge, CollectionMethod, CreateInvoice, DeleteInvoice, FinalizeInvoice,
+    Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, MarkInvoiceUncollectible, PendingItems,
+    SendInvoice, Trigger, VoidInvoice,
+};
+use counterfoil_core::Refusal;
+
+impl Tx<'_> {
+    pub(super) fn create_invoice(&mut self, command: &CreateInvoice) -> Result<Target, Refusal> {
+        check_live(self.state.customer(&command.customer)?, "nothing more is invoiced to it")?;
+        let taken = |state: &crate::State, id: &_| state.owners.invoices.contains_key(id);
+        let id = self.new_id(command.id.as_ref(), taken)?;
+        let currency = self.currency_or_own(command.currency, &command.customer)?;
+        let charges = match command.pending_invoice_items_behavior {
+            PendingItems::Exclude => Vec::new(),
+            PendingItems::Include => self.sweep(&command.customer, currency, None)?,
+        };
+        let (seq, at) = (self.next_seq(), self.at());
+        let draft = invoice::decide_create(command, id.clone(), seq, currency, charges, at)?;
+        self.emit(InvoiceEvent::Created(Box::new(draft)));
+        Ok(Target::Invoice(id))
+    }
+
+    pub(super) fn finalize_invoice(
+        &mut self,
+        command: &FinalizeInvoice,
+    ) -> Result<Target, Refusal> {
+        let invoice = self.state.invoice(&command.id)?;
+        let auto_advance = command.auto_advance.unwrap_or(invoice.auto_advance);
+        self.finalize(&command.id, auto_advance)?;
+        self.collect_if_due(&command.id)?;
+        Ok(Target::Invoice(command.id.clone()))
+    }
+
+    /// Fixes a draft: its lines, its number, what is due.
+    pub(super) fn finalize(&mut self, id: &InvoiceId, auto_advance: bool) -> Result<(), Refusal> {
+        let draft = self.state.invoice(id)?;
+        invoice::check_draft(draft)?;
+        if draft.charges.is_empty() {
+            return Err(Refusal::InvoiceNoCustomerLineItems {
+                customer: draft.customer.to_string(),
+            });
+        }
+        let mut numbers = self.numbers(&draft.customer, draft.seq, draft.lines().count())?;
+        let lines = self.state.resolve(draft, self.context.usage, &mut numbers)?;
+        let customer = self.state.customer(&draft.customer)?;
+        let at = self.at();
+        let finalized =
+            invoice::decide_finalize(draft, lines, customer, auto_advance, &mut numbers, at)?;
+        self.emit(InvoiceEvent::Finalized(finalized));
+        if self.state.invoice(id)?.status == InvoiceStatus::Paid {
+            self.subscription_follows_payment(id)?;
+        }
+        Ok(())
+    }
+
+    /// Charges an invoice that collects itself, right after it was finalized (rule 8.2).
+    pub(super) fn collect_if_due(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
+        let invoice = self.state.invoice(id)?;
+        if invoice.status == InvoiceStatus::Open && invoice.charges_automatically() {
+            self.attempt(id, None, Trigger::Automatic)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_invoice(&mut self, command: &SendInvoice) -> Result<Target, Refusal> {
+        let event = invoice::decide_send(self.state.invoice(&command.id)?, self.at())?;
+        self.emit(event);
+        Ok(Target::Invoice(command.id.clone()))
+    }
+
+    pub(super) fn void_invoice(&mut self, command: &VoidInvoice) -> Result<Target, Refusal> {
+        self.void(&command.id)?;
+        self.subscription_follows_void(&command.id)?;
+        Ok(Target::Invoice(command.id.clone()))
+    }
+
+    /// Voids an invoice, without a look at its subscription.
+    pub(super) fn void(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
+        let invoice = self.state.invoice(id)?;
+        let customer = self.state.customer(&invoice.customer)?;
+        let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
+        let voided = invoice::decide_void(invoice, customer, &mut numbers, self.at())?;
+        self.emit(InvoiceEvent::Voided(voided));
+        Ok(())
+    }
+
+    pub(super) fn mark_invoice_uncollectible(
+        &mut self,
+        command: &MarkInvoiceUncollectible,
+    ) -> Result<Target, Refusal> {
+        let invoice = self.state.invoice(&command.id)?;
+        let customer = invoice.customer.clone();
+        let event = invoice::decide_uncollectible(invoice, self.at())?;
+        self.emit(event);
+        // By hand it clears the delinquency; by exhausted retries it does not (rule 2.1).
+        self.set_delinquent(&customer, false)?;
+        self.subscription_follows_payment(&command.id)?;
+        Ok(Target::Invoice(command.id.clone()))
+    }
+
+    pub(super) fn delete_invoice(&mut self, command: &DeleteInvoice) -> Result<Target, Refusal> {
+        let invoice = self.state.invoice(&command.id)?;
+        invoice::check_draft(invoice)?;
+        if invoice.billing_reason != BillingReason::Manual {
+            let reason = "drafts of subscriptions are finalized and voided, not deleted";
+            return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
+        }
+        let (customer, id, at) = (invoice.customer.clone(), invoice.id.clone(), self.at());
+        self.emit(InvoiceEvent::Deleted { customer, id, at });
+        Ok(Target::Deleted("invoice".to_owned(), command.id.to_string()))
+    }
+
+    /// An open invoice passed its due date (rules 2.1 and 6.2).
+    pub(super) fn overdue(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
+        let invoice = self.state.invoice(id)?;
+        let customer = invoice.customer.clone();
+        let event = invoice::decide_overdue(invoice, self.at());
+        self.emit(event);
+        self.set_delinquent(&customer, true)?;
+        self.subscription_follows_failure(id)
+    }
+
+    /// Makes a draft for a subscription; the caller has its charges.
+    pub(super) fn draft_for_subscription(
+        &mut self,
+        subscription: &counterfoil_billing::subscription::Subscription,
+        fill: impl FnOnce(&mut Invoice),
+        charges: Vec<Charge>,
+    ) -> Result<InvoiceId, Refusal> {
+        let taken = |state: &crate::State, id: &_| state.owners.invoices.contains_key(id);
+        let id = self.new_id(None, taken)?;
+        let (customer, currency) = (subscription.customer.clone(), subscription.currency);
+        let mut draft = Invoice::draft(id.clone(), self.next_seq(), customer, currency, self.at());
+        draft.subscription = Some(subscription.id.clone());
+        draft.collection_method = subscription.collection_method;
+        if draft.collection_method == CollectionMethod::SendInvoice {
+            let days = subscription.days_until_due.unwrap_or(0);
+            draft.due_date = Some(self.at().checked_add_days(i64::from(days))?);
+        }
+        draft.charges = charges;
+        fill(&mut draft);
+        self.emit(InvoiceEvent::Created(Box::new(draft)));
+        Ok(id)
+    }
+}

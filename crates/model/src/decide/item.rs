@@ -1,0 +1,137 @@
+//! Invoice items.
+
+use super::tx::Tx;
+use crate::answer::Target;
+use counterfoil_billing::customer::{CustomerId, check_live};
+use counterfoil_billing::invoice::{
+    Charge, CreateInvoiceItem, DeleteInvoiceItem, InvoiceEvent, InvoiceItem, UpdateInvoiceItem,
+    check_draft, check_editable, decide_create_item, decide_update_item,
+};
+use counterfoil_billing::subscription::{Prices, SubscriptionId};
+use counterfoil_core::{Currency, Refusal, limits};
+
+impl Tx<'_> {
+    pub(super) fn create_invoice_item(
+        &mut self,
+        command: &CreateInvoiceItem,
+    ) -> Result<Target, Refusal> {
+        let state = &self.state;
+        check_live(state.customer(&command.customer)?, "nothing more is invoiced to it")?;
+        let taken = |state: &crate::State, id: &_| state.owners.invoice_items.contains_key(id);
+        let id = self.new_id(command.id.as_ref(), taken)?;
+        let mut currency = self.currency_or_own(command.currency, &command.customer)?;
+        if let Some(invoice) = &command.invoice {
+            let invoice = state.invoice(invoice)?;
+            check_draft(invoice)?;
+            if invoice.customer != command.customer {
+                let reason = format!("{} belongs to {}", invoice.id, invoice.customer);
+                return Err(Refusal::invalid("invoice", reason));
+            }
+            if invoice.charges.len() >= limits::INVOICE_ITEMS_MAX {
+                let reason = format!("{} charges (the limit)", limits::INVOICE_ITEMS_MAX);
+                return Err(Refusal::invalid("invoice", reason));
+            }
+            if command.currency.is_some_and(|given| given != invoice.currency) {
+                return Err(Refusal::CurrencyMismatch {
+                    context: format!("invoice {}", invoice.id),
+                    expected: invoice.currency.code().to_owned(),
+                    got: currency.code().to_owned(),
+                });
+            }
+            currency = invoice.currency;
+        }
+        if let Some(subscription) = &command.subscription {
+            self.check_subscription(subscription, command, currency)?;
+        }
+        let price = match &command.price {
+            Some(id) => {
+                let price = state.price(id)?;
+                Some((price, state.product(&price.product)?.name.as_str()))
+            }
+            None => None,
+        };
+        let seq = self.next_seq();
+        let item = decide_create_item(command, id.clone(), seq, currency, price, self.at())?;
+        self.emit(InvoiceEvent::ItemCreated(item));
+        Ok(Target::InvoiceItem(id))
+    }
+
+    fn check_subscription(
+        &self,
+        id: &SubscriptionId,
+        command: &CreateInvoiceItem,
+        currency: Currency,
+    ) -> Result<(), Refusal> {
+        let subscription = self.state.subscription(id)?;
+        if subscription.customer != command.customer {
+            let reason = format!("{id} belongs to {}", subscription.customer);
+            return Err(Refusal::invalid("subscription", reason));
+        }
+        if subscription.is_ended() {
+            let reason = "no invoice of it will follow";
+            return Err(Refusal::state("subscription", id, subscription.status, reason));
+        }
+        if subscription.currency != currency {
+            return Err(Refusal::CurrencyMismatch {
+                context: format!("subscription {id}"),
+                expected: subscription.currency.code().to_owned(),
+                got: currency.code().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn update_invoice_item(
+        &mut self,
+        command: &UpdateInvoiceItem,
+    ) -> Result<Target, Refusal> {
+        let item = self.editable_item(&command.id)?;
+        let item = decide_update_item(item, command)?;
+        self.emit(InvoiceEvent::ItemUpdated(item));
+        Ok(Target::InvoiceItem(command.id.clone()))
+    }
+
+    pub(super) fn delete_invoice_item(
+        &mut self,
+        command: &DeleteInvoiceItem,
+    ) -> Result<Target, Refusal> {
+        let customer = self.editable_item(&command.id)?.customer.clone();
+        let (id, at) = (command.id.clone(), self.at());
+        self.emit(InvoiceEvent::ItemDeleted { customer, id, at });
+        Ok(Target::Deleted("invoiceitem".to_owned(), command.id.to_string()))
+    }
+
+    fn editable_item(
+        &self,
+        id: &counterfoil_billing::invoice::InvoiceItemId,
+    ) -> Result<&InvoiceItem, Refusal> {
+        let item = self.state.invoice_item(id)?;
+        check_live(self.state.customer(&item.customer)?, "its items cannot be changed any more")?;
+        let invoice = item.invoice.as_ref().and_then(|id| self.state.invoice(id).ok());
+        check_editable(item, invoice)?;
+        Ok(item)
+    }
+
+    /// The pending items that an invoice takes, newest first (rule 8.5, points 32 and 35): those of
+    /// its currency that belong to no live subscription, or to its own.
+    pub(super) fn sweep(
+        &self,
+        customer: &CustomerId,
+        currency: Currency,
+        subscription: Option<&SubscriptionId>,
+    ) -> Result<Vec<Charge>, Refusal> {
+        let free = |item: &&InvoiceItem| {
+            let own = |id: &SubscriptionId| {
+                Some(id) == subscription
+                    || self.state.subscription(id).is_ok_and(|owner| owner.is_ended())
+            };
+            item.invoice.is_none()
+                && item.currency == currency
+                && item.subscription.as_ref().is_none_or(own)
+        };
+        let shard = self.state.shard(customer)?;
+        let pending = shard.invoice_items().into_iter().rev().filter(free);
+        let limit = limits::INVOICE_ITEMS_MAX;
+        Ok(pending.take(limit).map(|item| Charge::Item(item.id.clone())).collect())
+    }
+}

@@ -1,0 +1,104 @@
+//! Deciding: from commands and due work to events.
+//!
+//! A decision is made on a fork of the state. What it emits is applied to the fork at once, so that
+//! its later steps see what its earlier steps did; the fork becomes the state if nothing is refused.
+
+mod catalog;
+mod customer;
+mod invoice;
+mod item;
+mod payment;
+mod subscription;
+mod tx;
+mod work;
+
+use crate::answer::Target;
+use crate::{BookEvent, Command, Event, Settings, State, UsageSource};
+use counterfoil_core::{Refusal, Timestamp};
+use tx::Tx;
+pub use work::work;
+
+/// What a decision may depend on beside the state and the command.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The time of the decision.
+    pub at: Timestamp,
+    /// Where usage is read from.
+    pub usage: &'a dyn UsageSource,
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+/// A decision: what happened, and the state after it.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// The state after it.
+    pub state: State,
+    /// The object that the command was about.
+    pub target: Target,
+}
+
+/// Creates a book.
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`] for settings out of their limits.
+pub fn create_book(settings: &Settings, at: Timestamp) -> Result<Decision, Refusal> {
+    settings.check()?;
+    let event = Event::from(BookEvent::Created { at, settings: settings.clone() });
+    let mut state = State::default();
+    state.apply(at, &event);
+    Ok(Decision { events: vec![event], state, target: Target::Book })
+}
+
+/// Decides a command. A refusal changes nothing.
+///
+/// # Errors
+/// Whatever the command is refused for.
+pub fn execute(
+    state: &State,
+    context: &Context<'_>,
+    command: &Command,
+) -> Result<Decision, Refusal> {
+    let mut tx = Tx::fork(state, context);
+    let target = dispatch(&mut tx, command)?;
+    let (events, state) = tx.finish();
+    Ok(Decision { events, state, target })
+}
+
+fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
+    match command {
+        Command::CreateProduct(params) => tx.create_product(params),
+        Command::UpdateProduct(params) => tx.update_product(params),
+        Command::CreatePrice(params) => tx.create_price(params),
+        Command::UpdatePrice(params) => tx.update_price(params),
+        Command::CreateMeter(params) => tx.create_meter(params),
+        Command::UpdateMeter(params) => tx.update_meter(params),
+        Command::DeactivateMeter(params) => tx.deactivate_meter(params),
+        Command::ReactivateMeter(params) => tx.reactivate_meter(params),
+        Command::CreateCustomer(params) => tx.create_customer(params),
+        Command::UpdateCustomer(params) => tx.update_customer(params),
+        Command::DeleteCustomer(params) => tx.delete_customer(params),
+        Command::CreateBalanceTransaction(params) => tx.create_balance_transaction(params),
+        Command::CreateSubscription(params) => tx.create_subscription(params),
+        Command::UpdateSubscription(params) => tx.update_subscription(params),
+        Command::CancelSubscription(params) => tx.cancel_subscription(params),
+        Command::CreateInvoiceItem(params) => tx.create_invoice_item(params),
+        Command::UpdateInvoiceItem(params) => tx.update_invoice_item(params),
+        Command::DeleteInvoiceItem(params) => tx.delete_invoice_item(params),
+        Command::CreateInvoice(params) => tx.create_invoice(params),
+        Command::FinalizeInvoice(params) => tx.finalize_invoice(params),
+        Command::PayInvoice(params) => tx.pay_invoice(params),
+        Command::SendInvoice(params) => tx.send_invoice(params),
+        Command::VoidInvoice(params) => tx.void_invoice(params),
+        Command::MarkInvoiceUncollectible(params) => tx.mark_invoice_uncollectible(params),
+        Command::DeleteInvoice(params) => tx.delete_invoice(params),
+        Command::SucceedPaymentAttempt(params) => tx.succeed_payment_attempt(params),
+        Command::FailPaymentAttempt(params) => tx.fail_payment_attempt(params),
+    }
+}

@@ -1,0 +1,81 @@
+//! Work that falls due: part of the state, in the order in which it is done.
+
+use counterfoil_billing::invoice::{CollectionMethod, Invoice, InvoiceId, InvoiceStatus};
+use counterfoil_billing::subscription::{Subscription, SubscriptionId, SubscriptionStatus};
+use counterfoil_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One piece of due work. The order of keys is the order in which they are done: by time, then by
+/// class, then by the creation of the object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DueKey {
+    /// When it falls due.
+    pub at: Timestamp,
+    /// What kind of work it is.
+    pub class: DueClass,
+    /// The place of the object in the order of creation.
+    pub seq: u64,
+    /// The object.
+    pub target: DueTarget,
+}
+
+/// Kinds of due work, in the order in which equals are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DueClass {
+    /// A change that was agreed on: the end of a trial, a cancellation.
+    AgreedChange,
+    /// The end of a period.
+    Rollover,
+    /// The finalization of a draft.
+    Finalization,
+    /// A retry of a payment.
+    PaymentAttempt,
+    /// A deadline that passes: a due date, the first payment of a subscription.
+    Deadline,
+}
+
+/// The object that work is due on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DueTarget {
+    /// A subscription.
+    Subscription(SubscriptionId),
+    /// An invoice.
+    Invoice(InvoiceId),
+}
+
+/// What is due on a subscription, if anything is.
+pub(crate) fn of_subscription(subscription: &Subscription) -> Option<DueKey> {
+    let (at, class) = match subscription.status {
+        SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired => return None,
+        SubscriptionStatus::Incomplete => (subscription.incomplete_expires_at?, DueClass::Deadline),
+        SubscriptionStatus::Trialing => (subscription.current_period().end, DueClass::AgreedChange),
+        _ if subscription.cancel_at_period_end => {
+            (subscription.current_period().end, DueClass::AgreedChange)
+        }
+        _ => (subscription.current_period().end, DueClass::Rollover),
+    };
+    let target = DueTarget::Subscription(subscription.id.clone());
+    Some(DueKey { at, class, seq: subscription.seq, target })
+}
+
+/// What is due on an invoice: up to two things, a retry and a due date.
+pub(crate) fn of_invoice(invoice: &Invoice) -> [Option<DueKey>; 2] {
+    let key = |at: Option<Timestamp>, class| {
+        let target = DueTarget::Invoice(invoice.id.clone());
+        at.map(|at| DueKey { at, class, seq: invoice.seq, target })
+    };
+    match invoice.status {
+        InvoiceStatus::Draft if invoice.auto_advance => {
+            [key(invoice.finalizes_at, DueClass::Finalization), None]
+        }
+        InvoiceStatus::Open => {
+            let retries = invoice.charges_automatically() && invoice.open_attempt.is_none();
+            let retry = invoice.next_payment_attempt.filter(|_| retries);
+            let sent = invoice.collection_method == CollectionMethod::SendInvoice;
+            let deadline = invoice.due_date.filter(|_| sent && !invoice.overdue);
+            [key(retry, DueClass::PaymentAttempt), key(deadline, DueClass::Deadline)]
+        }
+        _ => [None, None],
+    }
+}

@@ -1,0 +1,274 @@
+//! What is true of every book after every record, each under its own name (rule 19).
+
+use crate::State;
+use crate::due;
+use crate::state::Shard;
+use counterfoil_billing::invoice::{Invoice, InvoiceStatus};
+use counterfoil_billing::subscription::{Prices, SubscriptionStatus};
+use counterfoil_core::{Currency, Timestamp};
+pub use counterfoil_journal::InvariantViolation;
+use counterfoil_journal::{
+    invariant_customer_balance_equals, invariant_receivables_equal,
+    invariant_schedules_equal_deferred_revenue, invariant_trial_balance_balances,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Check = Result<(), InvariantViolation>;
+
+fn violated(name: &'static str, detail: impl Into<String>) -> Check {
+    Err(InvariantViolation { name, detail: detail.into() })
+}
+
+/// Checks everything; `at` is the date of the trial balance.
+///
+/// # Errors
+/// The first violation.
+pub fn check_all(state: &State, at: Timestamp) -> Check {
+    for shard in state.shards() {
+        check_customer(state, shard)?;
+    }
+    check_book(state, at)
+}
+
+/// Checks one customer and what it owns.
+///
+/// # Errors
+/// The first violation.
+pub fn check_customer(state: &State, shard: &Shard) -> Check {
+    invariant_balance_is_the_sum_of_its_transactions(shard)?;
+    invariant_invoice_numbers_have_no_gap(shard)?;
+    for invoice in shard.invoices() {
+        invariant_invoice_amounts_follow_from_its_lines(invoice)?;
+    }
+    invariant_periods_end_on_boundaries(state, shard)?;
+    invariant_customer_owns_what_it_holds(state, shard)
+}
+
+/// Checks what concerns the book as a whole.
+///
+/// # Errors
+/// The first violation.
+pub fn check_book(state: &State, at: Timestamp) -> Check {
+    invariant_due_work_follows_from_the_objects(state)?;
+    invariant_journal_took_every_event(state)?;
+    invariant_schedules_equal_deferred_revenue(state.journal())?;
+    invariant_trial_balance_balances(state.journal(), at)?;
+    invariant_journal_agrees_with_the_documents(state)
+}
+
+/// Rule 19.1: a balance is the sum of its transactions, and each ending balance chains.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_balance_is_the_sum_of_its_transactions(shard: &Shard) -> Check {
+    let name = "balance_is_the_sum_of_its_transactions";
+    let mut sums: BTreeMap<Currency, i64> = BTreeMap::new();
+    for transaction in shard.balance_transactions() {
+        let sum = sums.entry(transaction.currency).or_default();
+        *sum = sum.saturating_add(transaction.amount);
+        if *sum != transaction.ending_balance {
+            let id = &transaction.id;
+            return violated(
+                name,
+                format!("{id} ends at {}, not {sum}", transaction.ending_balance),
+            );
+        }
+    }
+    let customer = shard.customer();
+    for (currency, balance) in &customer.balances {
+        let sum = sums.get(currency).copied().unwrap_or_default();
+        if sum != *balance {
+            return violated(name, format!("{}: {balance} {currency}, not {sum}", customer.id));
+        }
+    }
+    Ok(())
+}
+
+/// Rule 19.2: the lines of a finalized invoice reproduce its totals, what was due follows from the
+/// total and the balance, and nothing negative remains.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_invoice_amounts_follow_from_its_lines(invoice: &Invoice) -> Check {
+    let name = "invoice_amounts_follow_from_its_lines";
+    if invoice.status == InvoiceStatus::Draft {
+        return Ok(());
+    }
+    let id = &invoice.id;
+    let sum: i128 = invoice.lines().map(|line| i128::from(line.amount)).sum();
+    if sum != i128::from(invoice.subtotal) || invoice.subtotal != invoice.total {
+        let (subtotal, total) = (invoice.subtotal, invoice.total);
+        return violated(name, format!("{id}: lines {sum}, subtotal {subtotal}, total {total}"));
+    }
+    let (Some(start), Some(end)) = (invoice.starting_balance, invoice.ending_balance) else {
+        return violated(name, format!("{id} is finalized without balances"));
+    };
+    let wide = |amount: i64| i128::from(amount);
+    let taken = wide(end).saturating_sub(wide(start));
+    if wide(invoice.amount_due).saturating_add(taken) != wide(invoice.total) {
+        let due = invoice.amount_due;
+        return violated(name, format!("{id}: {due} due and {taken} taken of {}", invoice.total));
+    }
+    if invoice.amount_remaining() < 0 || invoice.amount_due < 0 {
+        return violated(name, format!("{id}: {} remaining", invoice.amount_remaining()));
+    }
+    if invoice.status == InvoiceStatus::Paid && invoice.amount_remaining() != 0 {
+        return violated(
+            name,
+            format!("{id} is paid with {} remaining", invoice.amount_remaining()),
+        );
+    }
+    Ok(())
+}
+
+/// Point 46: the numbers of a customer's finalized invoices are distinct, and as many as its
+/// sequence has moved on.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_invoice_numbers_have_no_gap(shard: &Shard) -> Check {
+    let name = "invoice_numbers_have_no_gap";
+    let mut sequences = BTreeSet::new();
+    for invoice in shard.invoices() {
+        let Some(number) = &invoice.number else { continue };
+        let sequence = number.rsplit('-').next().and_then(|n| n.parse::<u64>().ok());
+        let Some(sequence) = sequence else {
+            return violated(name, format!("{}: number {number}", invoice.id));
+        };
+        if !sequences.insert(sequence) {
+            return violated(name, format!("{}: number {number} twice", invoice.id));
+        }
+    }
+    let (Some(first), Some(last)) = (sequences.first(), sequences.last()) else { return Ok(()) };
+    let span = last.saturating_sub(*first).saturating_add(1);
+    let next = shard.customer().next_invoice_sequence;
+    if u64::try_from(sequences.len()) != Ok(span) || last.saturating_add(1) != next {
+        let customer = &shard.customer().id;
+        return violated(name, format!("{customer}: {first} to {last}, next is {next}"));
+    }
+    Ok(())
+}
+
+/// Rule 19.7: the period of every live item ends on a boundary of the anchor, or with the trial,
+/// and is not empty.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_periods_end_on_boundaries(state: &State, shard: &Shard) -> Check {
+    let name = "periods_end_on_boundaries";
+    for subscription in shard.subscriptions() {
+        if subscription.is_ended() {
+            continue;
+        }
+        for item in &subscription.items {
+            if item.period.is_empty() {
+                return violated(name, format!("{}: empty period {}", item.id, item.period));
+            }
+            if subscription.status == SubscriptionStatus::Trialing {
+                if Some(item.period.end) != subscription.trial.map(|trial| trial.end) {
+                    return violated(name, format!("{} outlives its trial", item.id));
+                }
+                continue;
+            }
+            let interval = state.price(&item.price).ok().and_then(|price| price.interval());
+            let next = interval.and_then(|interval| {
+                subscription.anchor.next_boundary_after(interval, item.period.start).ok()
+            });
+            if next != Some(item.period.end) {
+                return violated(name, format!("{}: {} off its anchor", item.id, item.period));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every object of a customer is found under the customer.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_customer_owns_what_it_holds(state: &State, shard: &Shard) -> Check {
+    let name = "customer_owns_what_it_holds";
+    let customer = &shard.customer().id;
+    for subscription in shard.subscriptions() {
+        if state.owners.subscriptions.get(&subscription.id) != Some(customer) {
+            return violated(name, format!("{} is not found", subscription.id));
+        }
+    }
+    for invoice in shard.invoices() {
+        if state.owners.invoices.get(&invoice.id) != Some(customer) {
+            return violated(name, format!("{} is not found", invoice.id));
+        }
+        let attempt = invoice.open_attempt.as_ref();
+        if attempt.is_some_and(|a| state.owners.attempts.get(&a.id) != Some(&invoice.id)) {
+            return violated(name, format!("the attempt of {} is not found", invoice.id));
+        }
+    }
+    for item in shard.invoice_items() {
+        if state.owners.invoice_items.get(&item.id) != Some(customer) {
+            return violated(name, format!("{} is not found", item.id));
+        }
+    }
+    Ok(())
+}
+
+/// What is due is exactly what the objects say.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_due_work_follows_from_the_objects(state: &State) -> Check {
+    let mut expected = BTreeSet::new();
+    for shard in state.shards() {
+        if shard.customer().parked.is_some() {
+            continue;
+        }
+        expected.extend(shard.subscriptions().into_iter().filter_map(due::of_subscription));
+        expected.extend(shard.invoices().into_iter().flat_map(due::of_invoice).flatten());
+    }
+    let actual: BTreeSet<_> = state.due.iter().cloned().collect();
+    if actual == expected {
+        return Ok(());
+    }
+    let difference: Vec<_> = actual.symmetric_difference(&expected).take(3).collect();
+    violated("due_work_follows_from_the_objects", format!("{difference:?}"))
+}
+
+/// No event was left out of the journal for contradicting itself.
+///
+/// # Errors
+/// Where one was.
+pub fn invariant_journal_took_every_event(state: &State) -> Check {
+    match &state.journal_fault {
+        None => Ok(()),
+        Some(fault) => violated("journal_took_every_event", fault.clone()),
+    }
+}
+
+/// Receivables are the open remainders of the invoices, and what customers owe or have is the sum
+/// of their balances, in every currency.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_journal_agrees_with_the_documents(state: &State) -> Check {
+    let mut open: BTreeMap<Currency, i128> = BTreeMap::new();
+    let mut balances: BTreeMap<Currency, i128> = BTreeMap::new();
+    for shard in state.shards() {
+        for (currency, balance) in &shard.customer().balances {
+            let sum = balances.entry(*currency).or_default();
+            *sum = sum.saturating_add(i128::from(*balance));
+        }
+        for invoice in shard.invoices() {
+            if invoice.status == InvoiceStatus::Open {
+                let sum = open.entry(invoice.currency).or_default();
+                *sum = sum.saturating_add(i128::from(invoice.amount_remaining()));
+            }
+        }
+    }
+    let mut currencies: BTreeSet<Currency> = state.journal().currencies().collect();
+    currencies.extend(open.keys().chain(balances.keys()));
+    for currency in currencies {
+        let of = |sums: &BTreeMap<Currency, i128>| sums.get(&currency).copied().unwrap_or_default();
+        invariant_receivables_equal(state.journal(), currency, of(&open))?;
+        invariant_customer_balance_equals(state.journal(), currency, of(&balances))?;
+    }
+    Ok(())
+}

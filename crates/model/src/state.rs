@@ -1,0 +1,686 @@
+//! The state of a book: its events, applied in order.
+
+use crate::answer::{Answer, KeyUse, Output, RecordMeta, Target};
+use crate::due::{self, DueKey};
+use crate::{BookEvent, Event, Settings};
+use counterfoil_billing::catalog::{
+    MeterId, Price, PriceEvent, PriceId, Product, ProductEvent, ProductId,
+};
+use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerEvent, CustomerId};
+use counterfoil_billing::invoice::{
+    Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
+};
+use counterfoil_billing::meter::{Meter, MeterEvent};
+use counterfoil_billing::subscription::{
+    Prices, Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItemId,
+};
+use counterfoil_core::{Refusal, Timestamp, limits};
+use counterfoil_journal::Journal;
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
+use serde::Serialize;
+use std::sync::Arc;
+
+type Map<K, V> = RedBlackTreeMapSync<K, V>;
+
+/// The state of a book. Clones share what they have in common.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct State {
+    pub(crate) settings: Settings,
+    /// The time of the latest event.
+    pub(crate) now: Option<Timestamp>,
+    pub(crate) products: Map<ProductId, Arc<Product>>,
+    pub(crate) prices: Map<PriceId, Arc<Price>>,
+    pub(crate) meters: Map<MeterId, Arc<Meter>>,
+    pub(crate) shards: Map<CustomerId, Arc<Shard>>,
+    pub(crate) owners: Owners,
+    pub(crate) due: RedBlackTreeSetSync<DueKey>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) journal_fault: Option<String>,
+    /// How many objects were created: the next one's place in the order of creation.
+    pub(crate) created: u64,
+    pub(crate) book_version: u64,
+    pub(crate) catalog_version: u64,
+    /// How many events were applied.
+    pub(crate) events: u64,
+    keys: Map<Arc<str>, Arc<Remembered>>,
+    key_times: RedBlackTreeSetSync<(Timestamp, Arc<str>)>,
+}
+
+/// Which customer owns what.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Owners {
+    pub(crate) subscriptions: Map<SubscriptionId, CustomerId>,
+    pub(crate) subscription_items: Map<SubscriptionItemId, SubscriptionId>,
+    pub(crate) invoices: Map<InvoiceId, CustomerId>,
+    pub(crate) invoice_items: Map<InvoiceItemId, CustomerId>,
+    pub(crate) attempts: Map<PaymentAttemptId, InvoiceId>,
+}
+
+/// Everything that one customer owns.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shard {
+    pub(crate) customer: Arc<Customer>,
+    pub(crate) version: u64,
+    pub(crate) transactions: VectorSync<BalanceTransaction>,
+    pub(crate) subscriptions: Map<SubscriptionId, Arc<Subscription>>,
+    pub(crate) invoices: Map<InvoiceId, Arc<Invoice>>,
+    pub(crate) items: Map<InvoiceItemId, Arc<InvoiceItem>>,
+}
+
+/// What is remembered under an idempotency key.
+#[derive(Debug, Serialize)]
+struct Remembered {
+    fingerprint: [u8; 32],
+    at: Timestamp,
+    answer: Answer,
+}
+
+impl Shard {
+    fn new(customer: Customer) -> Self {
+        Self {
+            customer: Arc::new(customer),
+            version: 0,
+            transactions: VectorSync::new_sync(),
+            subscriptions: Map::new_sync(),
+            invoices: Map::new_sync(),
+            items: Map::new_sync(),
+        }
+    }
+
+    /// The customer.
+    #[must_use]
+    pub fn customer(&self) -> &Customer {
+        &self.customer
+    }
+
+    /// How many events happened to the customer and what it owns.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The transactions on its balance, oldest first.
+    pub fn balance_transactions(&self) -> impl Iterator<Item = &BalanceTransaction> {
+        self.transactions.iter()
+    }
+
+    /// Its subscriptions, oldest first.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<&Subscription> {
+        by_creation(self.subscriptions.values().map(AsRef::as_ref), |s| s.seq)
+    }
+
+    /// Its invoices, oldest first.
+    #[must_use]
+    pub fn invoices(&self) -> Vec<&Invoice> {
+        by_creation(self.invoices.values().map(AsRef::as_ref), |i| i.seq)
+    }
+
+    /// Its items on drafts and without an invoice, oldest first.
+    #[must_use]
+    pub fn invoice_items(&self) -> Vec<&InvoiceItem> {
+        by_creation(self.items.values().map(AsRef::as_ref), |i| i.seq)
+    }
+}
+
+fn by_creation<'a, T>(all: impl Iterator<Item = &'a T>, seq: impl Fn(&T) -> u64) -> Vec<&'a T> {
+    let mut all: Vec<&T> = all.collect();
+    all.sort_by_key(|object| seq(object));
+    all
+}
+
+impl State {
+    /// The settings of the book.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The time of the latest event; none for a book that was not created yet.
+    #[must_use]
+    pub fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    /// How many events were applied.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.events
+    }
+
+    /// The double-entry journal of the events so far.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The work that falls due first.
+    #[must_use]
+    pub fn next_due(&self) -> Option<&DueKey> {
+        self.due.first()
+    }
+
+    /// How much work is due up to and including an instant, counted up to a bound.
+    #[must_use]
+    pub fn due_until(&self, until: Timestamp, bound: usize) -> usize {
+        self.due.iter().take_while(|key| key.at <= until).take(bound).count()
+    }
+
+    /// Everything of one customer.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn shard(&self, id: &CustomerId) -> Result<&Shard, Refusal> {
+        self.shards.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("customer", id))
+    }
+
+    /// All customers with what they own, oldest first.
+    #[must_use]
+    pub fn shards(&self) -> Vec<&Shard> {
+        by_creation(self.shards.values().map(AsRef::as_ref), |shard| shard.customer.seq)
+    }
+
+    /// Whether a customer exists and was not deleted.
+    #[must_use]
+    pub fn takes_usage(&self, customer: &str) -> bool {
+        CustomerId::new(customer)
+            .is_ok_and(|id| self.shards.get(&id).is_some_and(|shard| !shard.customer.deleted))
+    }
+
+    /// A customer.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn customer(&self, id: &CustomerId) -> Result<&Customer, Refusal> {
+        Ok(&self.shard(id)?.customer)
+    }
+
+    /// A subscription.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn subscription(&self, id: &SubscriptionId) -> Result<&Subscription, Refusal> {
+        self.owners
+            .subscriptions
+            .get(id)
+            .and_then(|customer| self.shards.get(customer))
+            .and_then(|shard| shard.subscriptions.get(id))
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Refusal::unknown("subscription", id))
+    }
+
+    /// An invoice.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn invoice(&self, id: &InvoiceId) -> Result<&Invoice, Refusal> {
+        self.owners
+            .invoices
+            .get(id)
+            .and_then(|customer| self.shards.get(customer))
+            .and_then(|shard| shard.invoices.get(id))
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Refusal::unknown("invoice", id))
+    }
+
+    /// An item on a draft or without an invoice.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn invoice_item(&self, id: &InvoiceItemId) -> Result<&InvoiceItem, Refusal> {
+        self.owners
+            .invoice_items
+            .get(id)
+            .and_then(|customer| self.shards.get(customer))
+            .and_then(|shard| shard.items.get(id))
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Refusal::unknown("invoiceitem", id))
+    }
+
+    /// A product.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn product(&self, id: &ProductId) -> Result<&Product, Refusal> {
+        self.products.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("product", id))
+    }
+
+    /// All products, by id.
+    pub fn products(&self) -> impl Iterator<Item = &Product> {
+        self.products.values().map(AsRef::as_ref)
+    }
+
+    /// All prices, by id.
+    pub fn prices(&self) -> impl Iterator<Item = &Price> {
+        self.prices.values().map(AsRef::as_ref)
+    }
+
+    /// A meter.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn meter(&self, id: &MeterId) -> Result<&Meter, Refusal> {
+        self.meters.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("meter", id))
+    }
+
+    /// All meters, oldest first.
+    #[must_use]
+    pub fn meters(&self) -> Vec<&Meter> {
+        by_creation(self.meters.values().map(AsRef::as_ref), |meter| meter.seq)
+    }
+
+    /// The attempts whose outcome is awaited, oldest first.
+    #[must_use]
+    pub fn open_attempts(&self) -> Vec<&Attempt> {
+        let invoices = self.owners.attempts.values().filter_map(|id| self.invoice(id).ok());
+        let mut attempts: Vec<_> = invoices
+            .filter_map(|invoice| Some((invoice.open_attempt.as_ref()?, invoice.seq)))
+            .collect();
+        attempts.sort_by_key(|(attempt, seq)| (attempt.created, *seq));
+        attempts.into_iter().map(|(attempt, _)| attempt).collect()
+    }
+
+    /// Whether any outcome is awaited.
+    #[must_use]
+    pub fn has_open_attempts(&self) -> bool {
+        !self.owners.attempts.is_empty()
+    }
+
+    /// The object that a command was about, as it is now.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn output(&self, target: &Target) -> Result<Output, Refusal> {
+        Ok(match target {
+            Target::Book => Output::Book,
+            Target::Product(id) => Output::Product(self.product(id)?.clone()),
+            Target::Price(id) => Output::Price(self.price(id)?.clone()),
+            Target::Meter(id) => Output::Meter(self.meter(id)?.clone()),
+            Target::Customer(id) => Output::Customer(self.customer(id)?.clone()),
+            Target::BalanceTransaction(id) => {
+                let latest = self.shard(id)?.transactions.last();
+                let none = || Refusal::unknown("customer_balance_transaction", id);
+                Output::BalanceTransaction(latest.ok_or_else(none)?.clone())
+            }
+            Target::Subscription(id) => Output::Subscription(self.subscription(id)?.clone()),
+            Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
+            Target::InvoiceItem(id) => Output::InvoiceItem(self.invoice_item(id)?.clone()),
+            Target::Deleted(kind, id) => Output::Deleted { kind: kind.clone(), id: id.clone() },
+        })
+    }
+
+    /// What is remembered under an idempotency key: the answer to the same command, or a refusal
+    /// where the key came with another one (rule 1.7).
+    #[must_use]
+    pub fn remembered(&self, key: &KeyUse) -> Option<Answer> {
+        let remembered = self.keys.get(key.key.as_str())?;
+        if remembered.fingerprint == key.fingerprint {
+            return Some(remembered.answer.clone());
+        }
+        Some(Err(Refusal::IdempotencyError { key: key.key.clone() }))
+    }
+
+    /// The version of a stream: how many events it holds.
+    #[must_use]
+    pub fn stream_version(&self, stream: &str) -> u64 {
+        match stream {
+            "book" => self.book_version,
+            "catalog" => self.catalog_version,
+            _ => stream
+                .strip_prefix("customer:")
+                .and_then(|id| CustomerId::new(id).ok())
+                .and_then(|id| self.shards.get(&id).map(|shard| shard.version))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Prices for State {
+    fn price(&self, id: &PriceId) -> Result<&Price, Refusal> {
+        self.prices.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("price", id))
+    }
+
+    fn is_sold(&self, price: &Price) -> bool {
+        self.products.get(&price.product).is_some_and(|product| product.active)
+    }
+}
+
+/// The stream that an event belongs to.
+#[must_use]
+pub(crate) fn stream_of(event: &Event) -> String {
+    match event {
+        Event::Book(_) => "book".to_owned(),
+        Event::Billing(event) => match event.customer() {
+            Some(customer) => format!("customer:{customer}"),
+            None => "catalog".to_owned(),
+        },
+    }
+}
+
+impl Event {
+    /// The stream that the event belongs to: `book`, `catalog` or `customer:ID`.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        stream_of(self)
+    }
+}
+
+/// Applying events. Nothing here can fail: what an event says has happened.
+impl State {
+    /// Applies an event of a record that was written at `at`.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        self.now = Some(at);
+        self.events = self.events.saturating_add(1);
+        match event {
+            Event::Book(BookEvent::Created { settings, .. }) => {
+                self.settings.clone_from(settings);
+                self.book_version = self.book_version.saturating_add(1);
+            }
+            Event::Billing(event) => {
+                self.post(event);
+                self.apply_billing(event);
+            }
+        }
+    }
+
+    /// Remembers what a record says beside its events, after they were applied.
+    pub fn apply_meta(&mut self, at: Timestamp, meta: &RecordMeta) {
+        let Some(key) = &meta.key else { return };
+        let answer = match (&meta.refusal, &meta.target) {
+            (Some(refusal), _) => Err(refusal.clone()),
+            (None, Some(target)) => self.output(target),
+            (None, None) => Ok(Output::Book),
+        };
+        self.forget_keys(at);
+        let name: Arc<str> = key.key.as_str().into();
+        let remembered = Remembered { fingerprint: key.fingerprint, at, answer };
+        self.keys.insert_mut(Arc::clone(&name), Arc::new(remembered));
+        self.key_times.insert_mut((at, name));
+    }
+
+    /// Drops keys that are older than they are promised to be kept.
+    fn forget_keys(&mut self, now: Timestamp) {
+        while let Some((at, key)) = self.key_times.first().cloned() {
+            if now.seconds_since(at) <= limits::IDEMPOTENCY_KEY_SECONDS {
+                return;
+            }
+            self.key_times.remove_mut(&(at, Arc::clone(&key)));
+            self.keys.remove_mut(&key);
+        }
+    }
+
+    fn apply_billing(&mut self, event: &counterfoil_billing::Event) {
+        use counterfoil_billing::Event as Billing;
+        match event {
+            Billing::Product(event) => self.apply_product(event),
+            Billing::Price(event) => self.apply_price(event),
+            Billing::Meter(event) => self.apply_meter(event),
+            Billing::Customer(event) => self.apply_customer(event),
+            Billing::Subscription(event) => self.apply_subscription(event),
+            Billing::Invoice(event) => self.apply_invoice(event),
+        }
+        if let Some(customer) = event.customer() {
+            let transactions = event.balance_transactions();
+            self.with_shard(customer, |shard| {
+                shard.version = shard.version.saturating_add(1);
+                for transaction in transactions {
+                    transaction.evolve(Arc::make_mut(&mut shard.customer));
+                    shard.transactions.push_back_mut(transaction.clone());
+                }
+            });
+        } else {
+            self.catalog_version = self.catalog_version.saturating_add(1);
+        }
+    }
+
+    /// Posts an event to the journal. One that contradicts itself cannot come from a decision; if a
+    /// log holds one all the same, the invariants say so.
+    fn post(&mut self, event: &counterfoil_billing::Event) {
+        let posted = counterfoil_journal::post(event, self.settings.posting_rules);
+        let posted = posted.and_then(|entry| match entry {
+            Some(entry) => Arc::make_mut(&mut self.journal).append(&entry),
+            None => Ok(()),
+        });
+        if let Err(fault) = posted {
+            self.journal_fault.get_or_insert_with(|| fault.to_string());
+        }
+    }
+
+    fn count_created(&mut self) {
+        self.created = self.created.saturating_add(1);
+    }
+
+    fn apply_product(&mut self, event: &ProductEvent) {
+        if let ProductEvent::Created(_) = event {
+            self.count_created();
+        }
+        let product = event.product();
+        self.products.insert_mut(product.id.clone(), Arc::new(product.clone()));
+    }
+
+    fn apply_price(&mut self, event: &PriceEvent) {
+        if let PriceEvent::Created(_) = event {
+            self.count_created();
+        }
+        let price = event.price();
+        self.prices.insert_mut(price.id.clone(), Arc::new(price.clone()));
+    }
+
+    fn apply_meter(&mut self, event: &MeterEvent) {
+        if let MeterEvent::Created(_) = event {
+            self.count_created();
+        }
+        let meter = event.meter();
+        self.meters.insert_mut(meter.id.clone(), Arc::new(meter.clone()));
+    }
+
+    fn apply_customer(&mut self, event: &CustomerEvent) {
+        if let CustomerEvent::Created(customer) = event {
+            self.count_created();
+            self.shards.insert_mut(customer.id.clone(), Arc::new(Shard::new(customer.clone())));
+            return;
+        }
+        if let CustomerEvent::Parked { id, .. } = event {
+            self.forget_due_work(id);
+        }
+        self.with_shard(event.customer(), |shard| {
+            // Balance transactions are applied for all kinds of events in one place.
+            if !matches!(event, CustomerEvent::BalanceTransacted(_)) {
+                event.evolve(Arc::make_mut(&mut shard.customer));
+            }
+        });
+    }
+
+    fn forget_due_work(&mut self, customer: &CustomerId) {
+        let Some(shard) = self.shards.get(customer).cloned() else { return };
+        let subscriptions = shard.subscriptions.values();
+        let keys = subscriptions.filter_map(|subscription| due::of_subscription(subscription));
+        let invoices = shard.invoices.values();
+        let more = invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten());
+        for key in keys.chain(more) {
+            self.due.remove_mut(&key);
+        }
+    }
+
+    fn apply_subscription(&mut self, event: &SubscriptionEvent) {
+        let (customer, id) = (event.customer(), event.subscription());
+        let before = self.subscription(id).ok().cloned();
+        let mut after = match (&before, event) {
+            (_, SubscriptionEvent::Created(subscription)) => {
+                self.count_created();
+                subscription.clone()
+            }
+            (Some(before), _) => before.clone(),
+            (None, _) => return,
+        };
+        event.evolve(&mut after);
+        for item in before.iter().flat_map(|before| &before.items) {
+            self.owners.subscription_items.remove_mut(&item.id);
+        }
+        for item in &after.items {
+            self.owners.subscription_items.insert_mut(item.id.clone(), id.clone());
+        }
+        self.owners.subscriptions.insert_mut(id.clone(), customer.clone());
+        self.put_subscription(customer, before.as_ref(), after);
+    }
+
+    fn put_subscription(
+        &mut self,
+        customer: &CustomerId,
+        before: Option<&Subscription>,
+        after: Subscription,
+    ) {
+        let keys = (before.and_then(due::of_subscription), due::of_subscription(&after));
+        self.with_shard(customer, |shard| {
+            shard.subscriptions.insert_mut(after.id.clone(), Arc::new(after));
+        });
+        self.reschedule([keys.0], [keys.1], customer);
+    }
+
+    fn apply_invoice(&mut self, event: &InvoiceEvent) {
+        match event {
+            InvoiceEvent::ItemCreated(item) => {
+                self.count_created();
+                self.put_item(item);
+            }
+            InvoiceEvent::ItemUpdated(item) => self.put_item(item),
+            InvoiceEvent::ItemDeleted { customer, id, .. } => self.remove_item(customer, id),
+            InvoiceEvent::Created(invoice) => self.apply_invoice_created(invoice),
+            InvoiceEvent::Deleted { customer, id, .. } => self.apply_invoice_deleted(customer, id),
+            _ => self.apply_invoice_change(event),
+        }
+    }
+
+    fn put_item(&mut self, item: &InvoiceItem) {
+        self.owners.invoice_items.insert_mut(item.id.clone(), item.customer.clone());
+        if let Some(invoice) = &item.invoice {
+            self.charge_item(&item.customer, invoice, &item.id);
+        }
+        self.with_shard(&item.customer, |shard| {
+            shard.items.insert_mut(item.id.clone(), Arc::new(item.clone()));
+        });
+    }
+
+    /// Puts an item on a draft, unless it is there already: added ones come last (rule 8.5).
+    fn charge_item(&mut self, customer: &CustomerId, invoice: &InvoiceId, item: &InvoiceItemId) {
+        self.with_shard(customer, |shard| {
+            let Some(invoice) = shard.invoices.get_mut(invoice) else { return };
+            let charge = Charge::Item(item.clone());
+            if !invoice.charges.contains(&charge) {
+                Arc::make_mut(invoice).charges.push(charge);
+            }
+        });
+    }
+
+    fn remove_item(&mut self, customer: &CustomerId, id: &InvoiceItemId) {
+        self.owners.invoice_items.remove_mut(id);
+        self.with_shard(customer, |shard| {
+            let invoice = shard.items.get(id).and_then(|item| item.invoice.clone());
+            if let Some(invoice) = invoice.and_then(|id| shard.invoices.get_mut(&id)) {
+                let charge = Charge::Item(id.clone());
+                Arc::make_mut(invoice).charges.retain(|other| *other != charge);
+            }
+            shard.items.remove_mut(id);
+        });
+    }
+
+    fn apply_invoice_created(&mut self, invoice: &Invoice) {
+        self.count_created();
+        self.owners.invoices.insert_mut(invoice.id.clone(), invoice.customer.clone());
+        self.with_shard(&invoice.customer, |shard| {
+            for charge in &invoice.charges {
+                if let Charge::Item(id) = charge
+                    && let Some(item) = shard.items.get_mut(id)
+                {
+                    Arc::make_mut(item).invoice = Some(invoice.id.clone());
+                }
+            }
+            shard.invoices.insert_mut(invoice.id.clone(), Arc::new(invoice.clone()));
+        });
+        self.reschedule([None], due::of_invoice(invoice), &invoice.customer);
+        let Some(id) = &invoice.subscription else { return };
+        let Ok(before) = self.subscription(id).cloned() else { return };
+        let mut after = before.clone();
+        after.first_invoice.get_or_insert_with(|| invoice.id.clone());
+        after.latest_invoice = Some(invoice.id.clone());
+        self.put_subscription(&invoice.customer, Some(&before), after);
+    }
+
+    fn apply_invoice_deleted(&mut self, customer: &CustomerId, id: &InvoiceId) {
+        let Ok(before) = self.invoice(id).cloned() else { return };
+        self.reschedule(due::of_invoice(&before), [None], customer);
+        self.owners.invoices.remove_mut(id);
+        self.with_shard(customer, |shard| {
+            for charge in &before.charges {
+                if let Charge::Item(item) = charge
+                    && let Some(item) = shard.items.get_mut(item)
+                {
+                    Arc::make_mut(item).invoice = None;
+                }
+            }
+            shard.invoices.remove_mut(id);
+        });
+    }
+
+    fn apply_invoice_change(&mut self, event: &InvoiceEvent) {
+        let Some(before) = event.invoice().and_then(|id| self.invoice(id).ok()).cloned() else {
+            return;
+        };
+        let customer = before.customer.clone();
+        if let InvoiceEvent::Finalized(_) = event {
+            for charge in &before.charges {
+                if let Charge::Item(item) = charge {
+                    self.owners.invoice_items.remove_mut(item);
+                }
+            }
+        }
+        let mut after = before.clone();
+        event.evolve(&mut after);
+        match (&before.open_attempt, &after.open_attempt) {
+            (None, Some(attempt)) => {
+                self.owners.attempts.insert_mut(attempt.id.clone(), after.id.clone());
+            }
+            (Some(attempt), None) => {
+                self.owners.attempts.remove_mut(&attempt.id);
+            }
+            _ => {}
+        }
+        self.reschedule(due::of_invoice(&before), due::of_invoice(&after), &customer);
+        self.with_shard(&customer, |shard| {
+            if let InvoiceEvent::Finalized(_) = event {
+                let customer = Arc::make_mut(&mut shard.customer);
+                customer.next_invoice_sequence = customer.next_invoice_sequence.saturating_add(1);
+                for charge in &before.charges {
+                    if let Charge::Item(item) = charge {
+                        shard.items.remove_mut(item);
+                    }
+                }
+            }
+            shard.invoices.insert_mut(after.id.clone(), Arc::new(after));
+        });
+    }
+
+    fn with_shard(&mut self, customer: &CustomerId, change: impl FnOnce(&mut Shard)) {
+        if let Some(shard) = self.shards.get_mut(customer) {
+            change(Arc::make_mut(shard));
+        }
+    }
+
+    fn reschedule(
+        &mut self,
+        before: impl IntoIterator<Item = Option<DueKey>>,
+        after: impl IntoIterator<Item = Option<DueKey>>,
+        customer: &CustomerId,
+    ) {
+        for key in before.into_iter().flatten() {
+            self.due.remove_mut(&key);
+        }
+        let parked = self.shards.get(customer).is_none_or(|shard| shard.customer.parked.is_some());
+        if parked {
+            return;
+        }
+        for key in after.into_iter().flatten() {
+            self.due.insert_mut(key);
+        }
+    }
+}

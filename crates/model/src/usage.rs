@@ -1,0 +1,35 @@
+//! Where usage is read from.
+
+use counterfoil_billing::catalog::MeterId;
+use counterfoil_billing::customer::CustomerId;
+use counterfoil_billing::invoice::UsageReading;
+use counterfoil_core::{Decimal12, Period, Refusal};
+
+/// Usage at a cut: a declared input of every decision that bills it.
+pub trait UsageSource {
+    /// The usage of a customer on a meter in a period, and the position that was read up to.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`] for a meter that nobody defined.
+    fn usage(
+        &self,
+        meter: &MeterId,
+        customer: &CustomerId,
+        period: Period,
+    ) -> Result<UsageReading, Refusal>;
+}
+
+/// A source without any usage: for books without meters, and for tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoUsage;
+
+impl UsageSource for NoUsage {
+    fn usage(
+        &self,
+        meter: &MeterId,
+        _customer: &CustomerId,
+        _period: Period,
+    ) -> Result<UsageReading, Refusal> {
+        Ok(UsageReading { meter: meter.clone(), quantity: Decimal12::ZERO, events: 0, position: 0 })
+    }
+}

@@ -1,0 +1,147 @@
+//! Reading a draft: the lines that it would have if it were finalized now.
+
+use crate::{State, UsageSource};
+use counterfoil_billing::catalog::Price;
+use counterfoil_billing::customer::settle;
+use counterfoil_billing::invoice::{
+    Charge, Derivation, Invoice, InvoiceItem, InvoiceStatus, Line, Numbered,
+};
+use counterfoil_billing::subscription::{Prices, usage_lines};
+use counterfoil_core::{Id, Refusal, kind};
+
+/// An invoice as it reads: a draft with the lines and totals that finalizing it now would give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvoiceView {
+    /// The invoice. For a draft, its amounts are those of its lines as they stand.
+    pub invoice: Invoice,
+    /// Its lines, in order.
+    pub lines: Vec<Line>,
+}
+
+/// Why no invoice takes some usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UnbilledReason {
+    /// It came after the invoice of its period was finalized.
+    Late,
+    /// It lies in a trial.
+    Trial,
+    /// No subscription of the customer covered it.
+    NoSubscription,
+}
+
+impl UnbilledReason {
+    /// The reason in files: `late`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Trial => "trial",
+            Self::NoSubscription => "no_subscription",
+        }
+    }
+}
+
+impl State {
+    /// The lines that a draft's charges come to: the very computation that finalizes it.
+    ///
+    /// # Errors
+    /// [`Refusal::AmountTooLarge`] where an amount is out of range.
+    pub fn resolve(
+        &self,
+        invoice: &Invoice,
+        usage: &dyn UsageSource,
+        ids: &mut dyn Numbered,
+    ) -> Result<Vec<Line>, Refusal> {
+        let mut lines = Vec::with_capacity(invoice.charges.len());
+        for charge in &invoice.charges {
+            match charge {
+                Charge::Line(line) => lines.push(line.clone()),
+                Charge::Item(id) => lines.push(item_line(self.invoice_item(id)?, ids)),
+                Charge::Usage(charge) => {
+                    let product = self.named_price(&charge.price)?;
+                    let customer = &invoice.customer;
+                    let reading = usage.usage(&charge.meter, customer, charge.period)?;
+                    lines.extend(usage_lines(charge, product, invoice.currency, &reading, ids)?);
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    /// An invoice as it reads now.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`], or [`Refusal::AmountTooLarge`] for a draft.
+    pub fn view(
+        &self,
+        id: &counterfoil_billing::invoice::InvoiceId,
+        usage: &dyn UsageSource,
+    ) -> Result<InvoiceView, Refusal> {
+        let mut invoice = self.invoice(id)?.clone();
+        if invoice.status != InvoiceStatus::Draft {
+            let lines = invoice.lines().cloned().collect();
+            return Ok(InvoiceView { invoice, lines });
+        }
+        let mut ids = Provisional(0);
+        let lines = self.resolve(&invoice, usage, &mut ids)?;
+        let sum = lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
+        let total = i64::try_from(sum).map_err(|_| Refusal::AmountTooLarge {
+            what: format!("the total of {id}"),
+            limit: i64::MAX.to_string(),
+        })?;
+        let balance = self.customer(&invoice.customer)?.balance(invoice.currency);
+        let settled = settle(total, balance, invoice.currency)?;
+        (invoice.subtotal, invoice.total) = (total, total);
+        (invoice.starting_balance, invoice.ending_balance) =
+            (Some(balance), Some(settled.ending_balance));
+        invoice.amount_due = settled.amount_due;
+        Ok(InvoiceView { invoice, lines })
+    }
+
+    /// A price with the name that its lines bear: that of its product.
+    pub(crate) fn named_price(
+        &self,
+        id: &counterfoil_billing::catalog::PriceId,
+    ) -> Result<(&Price, &str), Refusal> {
+        let price = self.price(id)?;
+        let name = match &price.nickname {
+            Some(nickname) => nickname,
+            None => &self.product(&price.product)?.name,
+        };
+        Ok((price, name))
+    }
+}
+
+/// Ids of lines that are shown but not yet fixed.
+struct Provisional(u64);
+
+impl Numbered for Provisional {
+    fn balance_transaction(&mut self) -> Id<kind::CustomerBalanceTransaction> {
+        self.0 = self.0.saturating_add(1);
+        Id::numbered(0, self.0)
+    }
+
+    fn line(&mut self) -> Id<kind::InvoiceLine> {
+        self.0 = self.0.saturating_add(1);
+        Id::numbered(0, self.0)
+    }
+}
+
+fn item_line(item: &InvoiceItem, ids: &mut dyn Numbered) -> Line {
+    Line {
+        id: ids.line(),
+        description: item.description.clone(),
+        amount: item.amount,
+        quantity: item.quantity,
+        unit_amount: item.unit_amount,
+        price: item.price.clone(),
+        period: item.period,
+        proration: false,
+        subscription_item: None,
+        invoice_item: Some(item.id.clone()),
+        derivation: match item.unit_amount {
+            Some(_) => Derivation::Item,
+            None => Derivation::Given,
+        },
+    }
+}
