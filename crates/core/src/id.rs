@@ -2,6 +2,7 @@
 
 use crate::{Refusal, limits};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -130,6 +131,13 @@ impl<K> PartialOrd for Id<K> {
 impl<K> Ord for Id<K> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.text.cmp(&other.text)
+    }
+}
+
+/// Ids compare as their text does, so maps by id can be asked by text.
+impl<K> Borrow<str> for Id<K> {
+    fn borrow(&self) -> &str {
+        &self.text
     }
 }
 

@@ -226,6 +226,16 @@ impl EventTime {
         Self(at.unix().saturating_mul(SECOND_NANOS))
     }
 
+    /// A time from RFC 3339 text with up to nine fractional digits.
+    ///
+    /// # Errors
+    /// [`Refusal::ParameterInvalid`] for any other form, and outside the years 1678 to 2261.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let refuse = || Refusal::invalid("timestamp", format!("{text:?} is not RFC 3339"));
+        let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| refuse())?;
+        parsed.timestamp_nanos_opt().map(Self).ok_or_else(refuse)
+    }
+
     /// The second that holds this time.
     #[must_use]
     pub fn second(self) -> Timestamp {

@@ -1,0 +1,547 @@
+//! The engine: one open book.
+
+use crate::codec;
+use crate::error::{BookError, Error};
+use crate::events::Events;
+use crate::handles::{
+    BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters, PaymentAttempts,
+    Prices, Products, Subscriptions,
+};
+use crate::payment::{PaymentSource, Progress};
+use crate::sequencer::{Decided, Sequencer};
+use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
+use counterfoil_core::{Refusal, Timestamp, limits};
+use counterfoil_log::{
+    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Storage, TailCut,
+};
+use counterfoil_meter::{Aggregator, DedupePolicy};
+use counterfoil_model::{
+    Command, Event, FailPaymentAttempt, KeyUse, Output, Settings, State, SucceedPaymentAttempt,
+    invariants,
+};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// How a book is opened.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// The settings of a book that is new; a book that exists keeps its own.
+    pub settings: Settings,
+    /// For how long a meter event's identifier is remembered.
+    pub dedupe: DedupePolicy,
+    /// How the log writes.
+    pub log: LogOptions,
+}
+
+impl Options {
+    /// The same with settings for a new book.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The same with another window of remembered identifiers.
+    #[must_use]
+    pub fn dedupe(mut self, policy: DedupePolicy) -> Self {
+        self.dedupe = policy;
+        self
+    }
+
+    /// The same with other options of the log.
+    #[must_use]
+    pub fn log(mut self, options: LogOptions) -> Self {
+        self.log = options;
+        self
+    }
+}
+
+/// One open book. `Send + Sync`; a clone is another handle on the same book.
+///
+/// Every command is on disk before its `Ok` (see [`Engine::execute`]), and every query answers from
+/// what is on disk. There is no thread in the background and no clock: the book's time is what
+/// [`Engine::advance_to`] and [`Engine::tick`] say it is.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    log: Log,
+    sequencer: Mutex<Sequencer>,
+    opened: OpenReport,
+}
+
+/// A command with what belongs to its execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What to do.
+    pub command: Command,
+    /// Under this key the command is executed once; sent again, it gives the same answer for at
+    /// least 24 hours (rule 1.7).
+    pub idempotency_key: Option<String>,
+    /// The command is refused unless this stream has this version: `customer:ID`, `catalog`.
+    pub expected_version: Option<(String, u64)>,
+}
+
+impl<C: Into<Command>> From<C> for Request {
+    fn from(command: C) -> Self {
+        Self { command: command.into(), idempotency_key: None, expected_version: None }
+    }
+}
+
+impl Request {
+    /// The same under an idempotency key.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// The same, refused unless a stream has a version.
+    #[must_use]
+    pub fn expected_version(mut self, stream: impl Into<String>, version: u64) -> Self {
+        self.expected_version = Some((stream.into(), version));
+        self
+    }
+}
+
+/// A command that was decided and is on its way to disk.
+#[derive(Debug)]
+#[must_use = "a command counts once its ticket was waited for"]
+pub struct Ticket {
+    engine: Engine,
+    decided: Decided,
+}
+
+impl Ticket {
+    /// Waits until the command is on disk, and says what it came to.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed: the command may or may not be there after reopening.
+    pub fn wait(self) -> Result<Output, Error> {
+        self.engine.inner.log.wait(self.decided.lsn)?;
+        Ok(self.decided.output)
+    }
+
+    /// Whether the command is on disk. Nobody writes for a ticket that nobody waits for:
+    /// [`Engine::flush`] writes for all.
+    ///
+    /// # Errors
+    /// As [`Ticket::wait`].
+    pub fn is_durable(&self) -> Result<bool, Error> {
+        Ok(self.engine.inner.log.poll(self.decided.lsn)?)
+    }
+
+    /// The record that holds the command.
+    #[must_use]
+    pub fn position(&self) -> Lsn {
+        self.decided.lsn
+    }
+}
+
+/// What a command would come to.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    /// What would happen, in order.
+    pub events: Vec<Event>,
+    /// The object that the command would give back.
+    pub output: Output,
+    /// The state as it would be.
+    pub state: State,
+}
+
+impl Engine {
+    /// Opens the book in a directory, or creates one there.
+    ///
+    /// # Errors
+    /// [`BookError`] where the book is in use, damaged, of a newer format, or the directory holds
+    /// something else.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, BookError> {
+        Self::on(FileStorage::open(dir.as_ref())?, options)
+    }
+
+    /// Opens the book in a directory; there must be one.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], and where there is no book.
+    pub fn open_existing(dir: impl AsRef<Path>, options: Options) -> Result<Self, BookError> {
+        Self::on(FileStorage::open_existing(dir.as_ref())?, options)
+    }
+
+    /// A book in memory, with settings as they are where nobody says otherwise.
+    ///
+    /// # Panics
+    /// Never: opening an empty book in memory cannot fail.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "it cannot fail")]
+    pub fn in_memory() -> Self {
+        Self::on(MemStorage::new(), Options::default()).expect("an empty book opens")
+    }
+
+    /// A book on any storage: how a book in memory gets options, and a test its faults.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn on(storage: impl Storage + 'static, options: Options) -> Result<Self, BookError> {
+        options.settings.check()?;
+        let (log, opened) = Log::open(storage, options.log)?;
+        let mut sequencer = Sequencer::new(options.settings, Aggregator::new(options.dedupe));
+        for record in log.read(Lsn::ZERO.next()) {
+            let record = record.map_err(|error| BookError::Record {
+                lsn: sequencer.last.next(),
+                reason: error.to_string(),
+            })?;
+            sequencer.replay(record.lsn, &codec::decode(&record)?)?;
+        }
+        let sequencer = Mutex::new(sequencer);
+        Ok(Self { inner: Arc::new(Inner { log, sequencer, opened }) })
+    }
+
+    /// The half-written commands that were cut off when the book was opened; none of them was ever
+    /// acknowledged.
+    #[must_use]
+    pub fn tail_cut(&self) -> Option<&TailCut> {
+        self.inner.opened.tail_cut.as_ref()
+    }
+
+    /// Commits everything, marks the book as closed and gives it free. Handles that are left get
+    /// an error from then on.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk fails.
+    pub fn close(&self) -> Result<(), Error> {
+        let _guard = self.lock()?;
+        Ok(self.inner.log.close()?)
+    }
+
+    /// Executes a command and returns when it is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and then nothing changed; [`Error::Log`] where the disk failed.
+    pub fn execute(&self, request: impl Into<Request>) -> Result<Output, Error> {
+        self.submit(request)?.wait()
+    }
+
+    /// Executes a command and returns at once with a ticket to wait for. Commands take effect in
+    /// the order in which they were submitted.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and then nothing changed; [`Error::Log`] where the book is poisoned.
+    pub fn submit(&self, request: impl Into<Request>) -> Result<Ticket, Error> {
+        let request = request.into();
+        let key = key_use(&request)?;
+        let decided = self.lock()?.command(
+            &self.inner.log,
+            &request.command,
+            key,
+            request.expected_version.as_ref().map(|(stream, version)| (stream.as_str(), *version)),
+        );
+        match decided {
+            Ok(decided) => Ok(Ticket { engine: self.clone(), decided }),
+            Err(Error::Refused(refusal)) => {
+                // A refusal that is remembered under a key is an answer like any other.
+                if request.idempotency_key.is_some() {
+                    self.flush()?;
+                }
+                Err(refusal.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Executes commands one after the other, each for itself, and returns when all are on disk: one
+    /// wait for many.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed. A refused command is an `Err` in its place and does
+    /// not stop the others.
+    pub fn batch<R: Into<Request>>(
+        &self,
+        requests: impl IntoIterator<Item = R>,
+    ) -> Result<Vec<Result<Output, Refusal>>, Error> {
+        let mut outputs = Vec::new();
+        for request in requests {
+            outputs.push(match self.submit(request) {
+                Ok(ticket) => Ok(ticket.decided.output),
+                Err(Error::Refused(refusal)) => Err(refusal),
+                Err(error) => return Err(error),
+            });
+        }
+        self.flush()?;
+        Ok(outputs)
+    }
+
+    /// What a command would come to; nothing changes.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub fn dry_run(&self, command: impl Into<Command>) -> Result<DryRun, Error> {
+        let decision = self.lock()?.dry_run(&command.into())?;
+        let output = decision.state.output(&decision.target)?;
+        Ok(DryRun { events: decision.events, output, state: decision.state })
+    }
+
+    /// Writes everything that was submitted to disk.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn flush(&self) -> Result<Lsn, Error> {
+        Ok(self.inner.log.commit()?)
+    }
+
+    /// The time of the book; none for a new one that nobody told the time yet.
+    ///
+    /// # Errors
+    /// [`Error::Panicked`].
+    pub fn now(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(self.lock()?.clock)
+    }
+
+    /// Moves the book's time to `to`: all work that falls due on the way is done in the order of
+    /// its due time, each item as a record of its own. Attempts to collect are put to `payments` as
+    /// they are made, before anything later happens; so one big step and many small ones write the
+    /// same log. A new book is created at its first time.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a time before the book's own; [`Error::Log`].
+    pub fn advance_to(
+        &self,
+        to: Timestamp,
+        payments: &mut dyn PaymentSource,
+    ) -> Result<Progress, Error> {
+        self.lock()?.begin_at(&self.inner.log, to)?;
+        let mut progress = Progress::default();
+        let mut unanswered = BTreeSet::new();
+        loop {
+            progress.settled =
+                progress.settled.saturating_add(self.settle(payments, &mut unanswered)?);
+            let mut sequencer = self.lock()?;
+            let Some(key) = sequencer.due_by(to) else {
+                sequencer.clock = sequencer.clock.max(Some(to));
+                break;
+            };
+            sequencer.work(&self.inner.log, &key)?;
+            progress.worked = progress.worked.saturating_add(1);
+            payments.progress(key.at, progress.worked);
+        }
+        self.flush()?;
+        Ok(progress)
+    }
+
+    /// Moves the book's time to `now` with at most `budget` items of due work: what a service calls
+    /// from its own timer. After a long stop the work is done at its old due times, over several
+    /// calls; [`Progress::remaining`] says whether there is more. Attempts to collect stay open
+    /// until their outcome comes as a command.
+    ///
+    /// # Errors
+    /// As [`Engine::advance_to`].
+    pub fn tick(&self, now: Timestamp, budget: usize) -> Result<Progress, Error> {
+        let mut sequencer = self.lock()?;
+        sequencer.begin_at(&self.inner.log, now)?;
+        let mut progress = Progress::default();
+        while let Some(key) = sequencer.due_by(now) {
+            if progress.worked >= budget {
+                progress.remaining = true;
+                break;
+            }
+            sequencer.work(&self.inner.log, &key)?;
+            progress.worked = progress.worked.saturating_add(1);
+        }
+        if !progress.remaining {
+            sequencer.clock = sequencer.clock.max(Some(now));
+        }
+        drop(sequencer);
+        self.flush()?;
+        Ok(progress)
+    }
+
+    /// Puts the open attempts to a source, without moving time.
+    fn settle(
+        &self,
+        payments: &mut dyn PaymentSource,
+        unanswered: &mut BTreeSet<PaymentAttemptId>,
+    ) -> Result<usize, Error> {
+        let open: Vec<Attempt> = {
+            let sequencer = self.lock()?;
+            if !sequencer.state.has_open_attempts() {
+                return Ok(0);
+            }
+            sequencer.state.open_attempts().into_iter().cloned().collect()
+        };
+        let mut settled: usize = 0;
+        for attempt in open {
+            if unanswered.contains(&attempt.id) {
+                continue;
+            }
+            let Some(outcome) = payments.outcome(&attempt) else {
+                unanswered.insert(attempt.id);
+                continue;
+            };
+            let command = outcome_command(attempt.id, outcome);
+            self.lock()?.command(&self.inner.log, &command, None, None)?;
+            settled = settled.saturating_add(1);
+        }
+        Ok(settled)
+    }
+
+    /// The state of the book, as it is on disk. Cheap: it shares what does not change.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn state(&self) -> Result<State, Error> {
+        let (state, last) = {
+            let sequencer = self.lock()?;
+            (sequencer.state.clone(), sequencer.last)
+        };
+        self.inner.log.wait(last)?;
+        Ok(state)
+    }
+
+    /// Answers a question about state and usage together, once all of it is on disk.
+    pub(crate) fn read<T>(
+        &self,
+        question: impl FnOnce(&Sequencer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (answer, last) = {
+            let sequencer = self.lock()?;
+            (question(&sequencer), sequencer.last)
+        };
+        self.inner.log.wait(last)?;
+        answer
+    }
+
+    /// A change outside commands, and the record that must be durable for it.
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Sequencer, &Log) -> Result<(T, Option<Lsn>), Error>,
+    ) -> Result<T, Error> {
+        let (value, lsn) = {
+            let mut sequencer = self.lock()?;
+            let (value, lsn) = change(&mut sequencer, &self.inner.log)?;
+            (value, lsn.unwrap_or(sequencer.last))
+        };
+        self.inner.log.wait(lsn)?;
+        Ok(value)
+    }
+
+    /// The hash of everything the book says: of its state and of its usage. Equal histories give
+    /// equal hashes, whether they were lived or replayed.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn state_hash(&self) -> Result<[u8; 32], Error> {
+        self.read(|book| Ok(book.hash()))
+    }
+
+    /// Checks every invariant of the book.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed. A violation is the inner `Err`.
+    pub fn check_invariants(&self) -> Result<Result<(), invariants::InvariantViolation>, Error> {
+        let now = self.now()?.ok_or(Error::NoTime)?;
+        Ok(invariants::check_all(&self.state()?, now))
+    }
+
+    /// The events of the book from a position on, as far as they are on disk; see [`Events`].
+    #[must_use]
+    pub fn events(&self, from: Lsn) -> Events {
+        Events::new(self.clone(), self.inner.log.read(from.max(Lsn::ZERO.next())))
+    }
+
+    /// Waits until something beyond a position is on disk, or the time is over.
+    pub(crate) fn wait_beyond(&self, lsn: Lsn, timeout: std::time::Duration) -> Result<Lsn, Error> {
+        Ok(self.inner.log.wait_durable_beyond(lsn, timeout)?)
+    }
+
+    /// The latest position that is on disk.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.inner.log.durable()
+    }
+
+    /// Products.
+    #[must_use]
+    pub fn products(&self) -> Products<'_> {
+        Products(self)
+    }
+
+    /// Prices.
+    #[must_use]
+    pub fn prices(&self) -> Prices<'_> {
+        Prices(self)
+    }
+
+    /// Meters.
+    #[must_use]
+    pub fn meters(&self) -> Meters<'_> {
+        Meters(self)
+    }
+
+    /// Meter events: usage.
+    #[must_use]
+    pub fn meter_events(&self) -> MeterEvents<'_> {
+        MeterEvents(self)
+    }
+
+    /// Customers.
+    #[must_use]
+    pub fn customers(&self) -> Customers<'_> {
+        Customers(self)
+    }
+
+    /// Transactions on customers' balances.
+    #[must_use]
+    pub fn customer_balance_transactions(&self) -> BalanceTransactions<'_> {
+        BalanceTransactions(self)
+    }
+
+    /// Subscriptions.
+    #[must_use]
+    pub fn subscriptions(&self) -> Subscriptions<'_> {
+        Subscriptions(self)
+    }
+
+    /// Invoices.
+    #[must_use]
+    pub fn invoices(&self) -> Invoices<'_> {
+        Invoices(self)
+    }
+
+    /// Invoice items.
+    #[must_use]
+    pub fn invoice_items(&self) -> InvoiceItems<'_> {
+        InvoiceItems(self)
+    }
+
+    /// Attempts to collect.
+    #[must_use]
+    pub fn payment_attempts(&self) -> PaymentAttempts<'_> {
+        PaymentAttempts(self)
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Sequencer>, Error> {
+        self.inner.sequencer.lock().map_err(|_| Error::Panicked)
+    }
+}
+
+pub(crate) fn outcome_command(id: PaymentAttemptId, outcome: Outcome) -> Command {
+    match outcome {
+        Outcome::Succeeded => SucceedPaymentAttempt { id }.into(),
+        Outcome::Failed(code) => {
+            FailPaymentAttempt { id, code: Some(code.as_str().to_owned()) }.into()
+        }
+    }
+}
+
+fn key_use(request: &Request) -> Result<Option<KeyUse>, Refusal> {
+    let Some(key) = &request.idempotency_key else { return Ok(None) };
+    if key.is_empty() || key.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {
+        let limit = limits::IDEMPOTENCY_KEY_BYTES_MAX;
+        return Err(Refusal::invalid("idempotency_key", format!("a key has 1 to {limit} bytes")));
+    }
+    Ok(Some(KeyUse { key: key.clone(), fingerprint: request.command.fingerprint() }))
+}

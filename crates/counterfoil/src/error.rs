@@ -1,0 +1,65 @@
+//! What can go wrong.
+
+use counterfoil_core::{Code, Refusal};
+use counterfoil_log::{LogError, Lsn, OpenError, ReadError};
+
+/// What can go wrong with a command, a query or a book.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The command was refused; nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The book is poisoned by its first I/O error, or closed. Opening it again recovers.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The book could not be read.
+    #[error("the book cannot be read: {0}")]
+    Read(String),
+    /// Nobody told the book what time it is.
+    #[error("the book has no time yet: advance it first")]
+    NoTime,
+    /// A thread panicked while it changed the book. Opening it again recovers.
+    #[error("the handle is poisoned: a thread panicked while it changed the book")]
+    Panicked,
+    /// The machine gave another kind of object than was asked for; a bug.
+    #[error("{0} gave back another kind of object")]
+    UnexpectedOutput(&'static str),
+}
+
+impl Error {
+    /// The code of the refusal, where it is one.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code()),
+            _ => None,
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error.to_string())
+    }
+}
+
+/// Why a book did not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BookError {
+    /// The log did not open: it is in use, damaged, or no book.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// A record cannot be read.
+    #[error("record {lsn}: {reason}")]
+    Record {
+        /// Which record.
+        lsn: Lsn,
+        /// Why.
+        reason: String,
+    },
+    /// The settings or a policy are out of their limits.
+    #[error(transparent)]
+    Settings(#[from] Refusal),
+}

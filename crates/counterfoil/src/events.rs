@@ -1,0 +1,68 @@
+//! Following the events of a book.
+
+use crate::codec;
+use crate::engine::Engine;
+use crate::error::Error;
+use counterfoil_core::Timestamp;
+use counterfoil_log::{Lsn, Records};
+use counterfoil_meter::Block;
+use counterfoil_model::Event;
+use std::time::Duration;
+
+/// What one record of the book holds: all that one command, or one item of due work, did.
+#[derive(Debug, Clone)]
+pub struct BookRecord {
+    /// Its position; to go on after it, ask for [`Lsn::next`].
+    pub lsn: Lsn,
+    /// The time of the book when it was written.
+    pub at: Timestamp,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// The usage that was taken in.
+    pub usage: Option<Block>,
+}
+
+/// The records of a book from a position on, as far as they are on disk. It ends where the book
+/// ends for now, and can be asked again later: an outbox keeps the position it has seen.
+#[derive(Debug)]
+pub struct Events {
+    engine: Engine,
+    records: Records,
+}
+
+impl Events {
+    pub(crate) fn new(engine: Engine, records: Records) -> Self {
+        Self { engine, records }
+    }
+
+    /// The next record, waiting for it where there is none yet; none when the time is over.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where a record cannot be read, [`Error::Log`] where the disk failed.
+    pub fn next_within(&mut self, timeout: Duration) -> Result<Option<BookRecord>, Error> {
+        let seen = self.engine.durable();
+        if let Some(record) = self.next() {
+            return record.map(Some);
+        }
+        self.engine.wait_beyond(seen, timeout)?;
+        self.next().transpose()
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<BookRecord, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = match self.records.next()? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let decoded = codec::decode(&record).map_err(|error| Error::Read(error.to_string()));
+        Some(decoded.map(|decoded| BookRecord {
+            lsn: record.lsn,
+            at: decoded.at,
+            events: decoded.events,
+            usage: decoded.block,
+        }))
+    }
+}

@@ -1,0 +1,248 @@
+//! How every amount of an invoice came about, down to the events it rests on.
+
+use crate::error::Error;
+use crate::metering::Readings;
+use crate::sequencer::Sequencer;
+use counterfoil_billing::catalog::{Basis, Round};
+use counterfoil_billing::invoice::{Derivation, InvoiceId, InvoiceStatus, Line};
+use counterfoil_billing::subscription::Prices;
+use counterfoil_core::{Decimal12, Money, Period};
+use counterfoil_meter::Position;
+use counterfoil_model::InvoiceView;
+use std::fmt;
+
+/// The derivation of an invoice, as a tree. Its [`Display`](fmt::Display) form is what a person
+/// reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What this part says.
+    pub text: String,
+    /// What it rests on.
+    pub parts: Vec<Explanation>,
+}
+
+/// How many of the meter events behind a line are named.
+const EVENTS_NAMED: usize = 3;
+
+impl Explanation {
+    fn leaf(text: impl Into<String>) -> Self {
+        Self { text: text.into(), parts: Vec::new() }
+    }
+
+    fn node(text: impl Into<String>, parts: Vec<Self>) -> Self {
+        Self { text: text.into(), parts }
+    }
+
+    pub(crate) fn of(book: &Sequencer, id: &InvoiceId) -> Result<Self, Error> {
+        let view = book.state.view(id, &Readings(&book.meters))?;
+        let mut parts = Vec::new();
+        for line in &view.lines {
+            parts.push(of_line(book, &view, line)?);
+        }
+        parts.push(of_total(&view));
+        parts.push(of_settlement(book, &view));
+        if view.invoice.status != InvoiceStatus::Draft {
+            parts.push(of_payment(&view));
+        }
+        let invoice = &view.invoice;
+        let number = invoice.number.as_deref().unwrap_or("no number yet");
+        let text = format!("invoice {id} ({number}) of {}, {}", invoice.customer, invoice.status);
+        Ok(Self::node(text, parts))
+    }
+}
+
+fn of_line(book: &Sequencer, view: &InvoiceView, line: &Line) -> Result<Explanation, Error> {
+    let currency = view.invoice.currency;
+    let amount = Money::new(line.amount, currency);
+    let text = format!("{amount}  {}", line.description);
+    let mut parts = vec![Explanation::leaf(computation(line, currency.code()))];
+    if line.period.is_empty() {
+        parts.push(Explanation::leaf(format!("at {}", line.period.start)));
+    } else {
+        parts.push(Explanation::leaf(format!("for {}", line.period)));
+    }
+    if let Some(id) = &line.price {
+        let price = book.state.price(id)?;
+        let every = price.interval().map(|interval| format!(", {interval}")).unwrap_or_default();
+        parts.push(Explanation::leaf(format!("price {id} of product {}{every}", price.product)));
+    }
+    if let Some(item) = &line.subscription_item {
+        parts.push(Explanation::leaf(format!("subscription item {item}")));
+    }
+    if let Some(item) = &line.invoice_item {
+        parts.push(Explanation::leaf(format!("invoice item {item}")));
+    }
+    if let Derivation::Metered { reading, .. } = &line.derivation {
+        parts.push(of_reading(book, view, line.period, reading)?);
+    }
+    Ok(Explanation::node(text, parts))
+}
+
+fn of_reading(
+    book: &Sequencer,
+    view: &InvoiceView,
+    period: Period,
+    reading: &counterfoil_billing::invoice::UsageReading,
+) -> Result<Explanation, Error> {
+    let cut = Position(reading.position);
+    let customer = view.invoice.customer.as_str();
+    let text = format!(
+        "meter {} read {} from {} events, up to record {}",
+        reading.meter, reading.quantity, reading.events, reading.position
+    );
+    let events = book.meters.events(&reading.meter, customer, period, cut)?;
+    let mut named = Vec::new();
+    for event in events.filter(|event| event.counts).take(EVENTS_NAMED) {
+        named.push(Explanation::leaf(format!(
+            "{} at {}: {} (record {})",
+            event.identifier,
+            event.time.second(),
+            event.value,
+            event.position.0
+        )));
+    }
+    let named_count = u64::try_from(named.len()).unwrap_or(u64::MAX);
+    if let Some(more) = reading.events.checked_sub(named_count).filter(|more| *more > 0) {
+        named.push(Explanation::leaf(format!("and {more} more")));
+    }
+    Ok(Explanation::node(text, named))
+}
+
+/// The arithmetic of a line, in minor units.
+fn computation(line: &Line, code: &str) -> String {
+    let code = code.to_uppercase();
+    let unit = |amount: Option<Decimal12>| match amount {
+        Some(amount) => amount.to_string(),
+        None => "the sum of its tiers".to_owned(),
+    };
+    let quantity = line.quantity;
+    let product = format!("{quantity} × {} = {}", unit(line.unit_amount), line.amount);
+    match &line.derivation {
+        Derivation::Rated { basis } | Derivation::Metered { basis, .. } => {
+            of_basis(*basis, &product, line, &code)
+        }
+        Derivation::Prorated { whole } => format!(
+            "{} of {} seconds of the period {whole}, rounded once: {} minor units of {code}",
+            line.period.seconds(),
+            whole.seconds(),
+            line.amount
+        ),
+        Derivation::Trial => "free: a trial".to_owned(),
+        Derivation::Given => format!("given: {} minor units of {code}", line.amount),
+        Derivation::Item => format!("{product} minor units of {code}"),
+    }
+}
+
+fn of_basis(basis: Basis, product: &str, line: &Line, code: &str) -> String {
+    match basis {
+        Basis::PerUnit => format!("{product} minor units of {code}"),
+        Basis::Package { packages, divide_by, round } => {
+            let direction = match round {
+                Round::Up => "up",
+                Round::Down => "down",
+            };
+            let unit = line.unit_amount.map(|amount| amount.to_string()).unwrap_or_default();
+            format!(
+                "{} in packages of {divide_by}, rounded {direction}: {packages} × {unit} = {} \
+                 minor units of {code}",
+                line.quantity, line.amount
+            )
+        }
+        Basis::GraduatedUnit { tier, from, up_to } => {
+            let to = up_to.map_or("on".to_owned(), |up_to| format!("to {up_to}"));
+            let first = from.saturating_add(1);
+            format!("tier {tier}, units {first} {to}: {product} minor units of {code}")
+        }
+        Basis::GraduatedFlat { tier } | Basis::VolumeFlat { tier } => {
+            format!("flat amount of tier {tier}: {} minor units of {code}", line.amount)
+        }
+        Basis::VolumeUnit { tier } => {
+            format!("all units at tier {tier}: {product} minor units of {code}")
+        }
+        Basis::TieredSingle => format!("{product} minor units of {code}"),
+    }
+}
+
+fn of_total(view: &InvoiceView) -> Explanation {
+    let total = Money::new(view.invoice.total, view.invoice.currency);
+    let amounts: Vec<String> = view.lines.iter().map(|line| line.amount.to_string()).collect();
+    let sum = match amounts.len() {
+        0 => "no line".to_owned(),
+        1..=8 => amounts.join(" + ").replace("+ -", "- "),
+        n => format!("the sum of {n} lines"),
+    };
+    Explanation::node(format!("{total}  total"), vec![Explanation::leaf(sum)])
+}
+
+fn of_settlement(book: &Sequencer, view: &InvoiceView) -> Explanation {
+    let invoice = &view.invoice;
+    let money = |amount: i64| Money::new(amount, invoice.currency);
+    let mut parts = Vec::new();
+    let before = invoice
+        .starting_balance
+        .or_else(|| Some(book.state.customer(&invoice.customer).ok()?.balance(invoice.currency)))
+        .unwrap_or_default();
+    if before != 0 {
+        let kind = if before < 0 { "credit" } else { "debt" };
+        parts.push(Explanation::leaf(format!(
+            "the customer's balance was {} ({kind})",
+            money(before)
+        )));
+    }
+    for transaction in &invoice.balance_transactions {
+        parts.push(Explanation::leaf(format!(
+            "{}: {} → balance {} ({})",
+            transaction.kind.as_str(),
+            money(transaction.amount),
+            money(transaction.ending_balance),
+            transaction.id
+        )));
+    }
+    Explanation::node(format!("{}  amount due", money(invoice.amount_due)), parts)
+}
+
+fn of_payment(view: &InvoiceView) -> Explanation {
+    let invoice = &view.invoice;
+    let money = |amount: i64| Money::new(amount, invoice.currency);
+    let times = invoice.status_transitions;
+    let mut parts = Vec::new();
+    for (what, at) in [
+        ("finalized", times.finalized_at),
+        ("paid", times.paid_at),
+        ("voided", times.voided_at),
+        ("marked uncollectible", times.marked_uncollectible_at),
+        ("next attempt", invoice.next_payment_attempt),
+    ] {
+        if let Some(at) = at {
+            parts.push(Explanation::leaf(format!("{what} at {at}")));
+        }
+    }
+    if invoice.attempt_count > 0 {
+        parts.push(Explanation::leaf(format!("attempts: {}", invoice.attempt_count)));
+    }
+    Explanation::node(
+        format!(
+            "{}  paid, {} remaining",
+            money(invoice.amount_paid),
+            money(invoice.amount_remaining())
+        ),
+        parts,
+    )
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        write_parts(f, &self.parts, "")
+    }
+}
+
+fn write_parts(f: &mut fmt::Formatter<'_>, parts: &[Explanation], indent: &str) -> fmt::Result {
+    for (index, part) in parts.iter().enumerate() {
+        let last = index.saturating_add(1) == parts.len();
+        let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        writeln!(f, "{indent}{branch}{}", part.text)?;
+        write_parts(f, &part.parts, &format!("{indent}{below}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! Handles on the resources of a book, named as in the Stripe SDKs.
+
+use crate::engine::{Engine, outcome_command};
+use crate::error::Error;
+use crate::explain::Explanation;
+use crate::metering::{CreateMeterEvent, CreateMeterEventAdjustment, Ingested, Readings, read_at};
+use counterfoil_billing::catalog::{
+    CreatePrice, CreateProduct, MeterId, Price, PriceId, Product, ProductId, UpdatePrice,
+    UpdateProduct,
+};
+use counterfoil_billing::customer::{
+    BalanceTransaction, CreateBalanceTransaction, CreateCustomer, Customer, CustomerId,
+    DeleteCustomer, UpdateCustomer,
+};
+use counterfoil_billing::invoice::{
+    Attempt, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem, FinalizeInvoice,
+    Invoice, InvoiceId, InvoiceItem, InvoiceItemId, MarkInvoiceUncollectible, Outcome, PayInvoice,
+    PaymentAttemptId, SendInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
+};
+use counterfoil_billing::meter::{
+    CreateMeter, DeactivateMeter, Meter, ReactivateMeter, UpdateMeter,
+};
+use counterfoil_billing::subscription::{
+    CancelSubscription, CreateSubscription, Prices as _, Subscription, SubscriptionId,
+    UpdateSubscription,
+};
+use counterfoil_core::{Period, Refusal};
+use counterfoil_meter::{EventBatch, Grouping, Position, Summary};
+use counterfoil_model::{InvoiceView, Output};
+
+macro_rules! handles {
+    ($($(#[$meta:meta])* $handle:ident;)*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $handle<'a>(pub(crate) &'a Engine);
+    )*};
+}
+
+handles! {
+    /// Products of the catalog.
+    Products;
+    /// Prices of the catalog.
+    Prices;
+    /// Meters.
+    Meters;
+    /// Meter events: usage.
+    MeterEvents;
+    /// Customers.
+    Customers;
+    /// Transactions on customers' balances.
+    BalanceTransactions;
+    /// Subscriptions.
+    Subscriptions;
+    /// Invoices.
+    Invoices;
+    /// Invoice items.
+    InvoiceItems;
+    /// Attempts to collect.
+    PaymentAttempts;
+}
+
+/// A command of a resource that gives back an object of one kind.
+macro_rules! commands {
+    ($($handle:ident { $(
+        $(#[$meta:meta])*
+        $method:ident($params:ty) -> $output:ident $(($boxed:ident))?: $object:ty;
+    )* })*) => {$(
+        impl $handle<'_> {
+            $(
+                $(#[$meta])*
+                ///
+                /// # Errors
+                /// [`Error::Refused`], and then nothing changed; [`Error::Log`] where the disk
+                /// failed.
+                pub fn $method(&self, params: $params) -> Result<$object, Error> {
+                    match self.0.execute(params)? {
+                        Output::$output(object) => Ok(commands!(@take object $($boxed)?)),
+                        _ => Err(Error::UnexpectedOutput(stringify!($params))),
+                    }
+                }
+            )*
+        }
+    )*};
+    (@take $object:ident boxed) => { *$object };
+    (@take $object:ident) => { $object };
+}
+
+commands! {
+    Products {
+        /// Creates a product.
+        create(CreateProduct) -> Product: Product;
+        /// Changes a product.
+        update(UpdateProduct) -> Product: Product;
+    }
+    Prices {
+        /// Creates a price.
+        create(CreatePrice) -> Price: Price;
+        /// Changes what may change of a price.
+        update(UpdatePrice) -> Price: Price;
+    }
+    Meters {
+        /// Creates a meter.
+        create(CreateMeter) -> Meter: Meter;
+        /// Changes what a person reads of a meter.
+        update(UpdateMeter) -> Meter: Meter;
+        /// Refuses a meter's events from now on.
+        deactivate(DeactivateMeter) -> Meter: Meter;
+        /// Takes a meter's events again.
+        reactivate(ReactivateMeter) -> Meter: Meter;
+    }
+    Customers {
+        /// Creates a customer.
+        create(CreateCustomer) -> Customer: Customer;
+        /// Changes a customer.
+        update(UpdateCustomer) -> Customer: Customer;
+        /// Deletes a customer, which cancels its subscriptions.
+        delete(DeleteCustomer) -> Customer: Customer;
+    }
+    BalanceTransactions {
+        /// Changes a balance by hand.
+        create(CreateBalanceTransaction) -> BalanceTransaction: BalanceTransaction;
+    }
+    Subscriptions {
+        /// Creates a subscription.
+        create(CreateSubscription) -> Subscription: Subscription;
+        /// Changes a subscription.
+        update(UpdateSubscription) -> Subscription: Subscription;
+        /// Ends a subscription now.
+        cancel(CancelSubscription) -> Subscription: Subscription;
+    }
+    InvoiceItems {
+        /// Creates an item that waits for an invoice, or on a draft.
+        create(CreateInvoiceItem) -> InvoiceItem: InvoiceItem;
+        /// Changes an item.
+        update(UpdateInvoiceItem) -> InvoiceItem: InvoiceItem;
+    }
+    Invoices {
+        /// Creates a draft by hand.
+        create(CreateInvoice) -> Invoice(boxed): Invoice;
+        /// Fixes a draft and gives it its number.
+        finalize(FinalizeInvoice) -> Invoice(boxed): Invoice;
+        /// Collects an open invoice now, or notes that it was paid elsewhere.
+        pay(PayInvoice) -> Invoice(boxed): Invoice;
+        /// Notes that an invoice was sent.
+        send(SendInvoice) -> Invoice(boxed): Invoice;
+        /// Voids an invoice.
+        void(VoidInvoice) -> Invoice(boxed): Invoice;
+        /// Gives an invoice up.
+        mark_uncollectible(MarkInvoiceUncollectible) -> Invoice(boxed): Invoice;
+    }
+}
+
+/// A query of a resource by its id.
+macro_rules! retrieve {
+    ($($handle:ident $find:ident($id:ty) -> $object:ty;)*) => {$(
+        impl $handle<'_> {
+            /// The object with an id.
+            ///
+            /// # Errors
+            /// [`Error::Refused`] with `resource_missing`.
+            pub fn retrieve(&self, id: &$id) -> Result<$object, Error> {
+                Ok(self.0.state()?.$find(id)?.clone())
+            }
+        }
+    )*};
+}
+
+retrieve! {
+    Products product(ProductId) -> Product;
+    Prices price(PriceId) -> Price;
+    Meters meter(MeterId) -> Meter;
+    Customers customer(CustomerId) -> Customer;
+    Subscriptions subscription(SubscriptionId) -> Subscription;
+    InvoiceItems invoice_item(InvoiceItemId) -> InvoiceItem;
+}
+
+impl Customers<'_> {
+    /// All customers, oldest first; deleted ones too.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn list(&self) -> Result<Vec<Customer>, Error> {
+        let state = self.0.state()?;
+        Ok(state.shards().into_iter().map(|shard| shard.customer().clone()).collect())
+    }
+}
+
+impl BalanceTransactions<'_> {
+    /// The transactions on a customer's balance, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn list(&self, customer: &CustomerId) -> Result<Vec<BalanceTransaction>, Error> {
+        Ok(self.0.state()?.shard(customer)?.balance_transactions().cloned().collect())
+    }
+}
+
+impl Subscriptions<'_> {
+    /// A customer's subscriptions, oldest first; ended ones too.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn list(&self, customer: &CustomerId) -> Result<Vec<Subscription>, Error> {
+        let state = self.0.state()?;
+        Ok(state.shard(customer)?.subscriptions().into_iter().cloned().collect())
+    }
+}
+
+impl InvoiceItems<'_> {
+    /// A customer's items on drafts and without an invoice, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn list(&self, customer: &CustomerId) -> Result<Vec<InvoiceItem>, Error> {
+        let state = self.0.state()?;
+        Ok(state.shard(customer)?.invoice_items().into_iter().cloned().collect())
+    }
+
+    /// Removes an item.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and then nothing changed; [`Error::Log`] where the disk failed.
+    pub fn delete(&self, params: DeleteInvoiceItem) -> Result<(), Error> {
+        self.0.execute(params).map(drop)
+    }
+}
+
+impl Invoices<'_> {
+    /// An invoice as it reads now. Usage on a draft is what the meters say at this moment.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn retrieve(&self, id: &InvoiceId) -> Result<InvoiceView, Error> {
+        self.0.read(|book| Ok(book.state.view(id, &Readings(&book.meters))?))
+    }
+
+    /// The invoice with a number.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn retrieve_by_number(&self, number: &str) -> Result<InvoiceView, Error> {
+        let state = self.0.state()?;
+        let invoices = state.shards().into_iter().flat_map(|shard| shard.invoices());
+        let found = invoices.into_iter().find(|i| i.number.as_deref() == Some(number));
+        let id = found.map(|invoice| invoice.id.clone());
+        self.retrieve(&id.ok_or_else(|| Refusal::unknown("invoice", number))?)
+    }
+
+    /// A customer's invoices as they read now, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn list(&self, customer: &CustomerId) -> Result<Vec<InvoiceView>, Error> {
+        self.0.read(|book| {
+            let readings = Readings(&book.meters);
+            let invoices = book.state.shard(customer)?.invoices();
+            let views = invoices.into_iter().map(|i| Ok(book.state.view(&i.id, &readings)?));
+            views.collect()
+        })
+    }
+
+    /// How every amount of an invoice came about.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn explain(&self, id: &InvoiceId) -> Result<Explanation, Error> {
+        self.0.read(|book| Explanation::of(book, id))
+    }
+
+    /// Drops a draft that was made by hand.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and then nothing changed; [`Error::Log`] where the disk failed.
+    pub fn delete(&self, params: DeleteInvoice) -> Result<(), Error> {
+        self.0.execute(params).map(drop)
+    }
+}
+
+impl PaymentAttempts<'_> {
+    /// The attempts whose outcome is awaited, oldest first: what somebody outside should carry out.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn open(&self) -> Result<Vec<Attempt>, Error> {
+        Ok(self.0.state()?.open_attempts().into_iter().cloned().collect())
+    }
+
+    /// Takes the outcome of an attempt.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing` for an attempt that is not awaited.
+    pub fn resolve(&self, id: &PaymentAttemptId, outcome: Outcome) -> Result<Invoice, Error> {
+        match self.0.execute(outcome_command(id.clone(), outcome))? {
+            Output::Invoice(invoice) => Ok(*invoice),
+            _ => Err(Error::UnexpectedOutput("payment_attempt")),
+        }
+    }
+}
+
+impl MeterEvents<'_> {
+    /// Takes in one event. One that is known already by its identifier changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with a code of rule 12.2; [`Error::Log`] where the disk failed.
+    pub fn create(&self, event: &CreateMeterEvent) -> Result<Ingested, Error> {
+        let row = event.row();
+        self.0.change(|book, log| {
+            let ingested = book.ingest_event(log, &row)?;
+            let position = ingested.position;
+            Ok((ingested, position))
+        })
+    }
+
+    /// Takes in a batch of events. Each is judged for itself: refused ones are listed and do not
+    /// stop the others.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn ingest(&self, batch: &EventBatch) -> Result<Ingested, Error> {
+        self.0.change(|book, log| {
+            let ingested = book.ingest(log, batch.columns())?;
+            let position = ingested.position;
+            Ok((ingested, position))
+        })
+    }
+
+    /// Cancels an event within a day of its receipt (rule 12.4).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for one that is unknown, cancelled or too old.
+    pub fn adjust(&self, adjustment: &CreateMeterEventAdjustment) -> Result<(), Error> {
+        self.0.change(|book, log| {
+            let identifier = &adjustment.cancel.identifier;
+            let lsn = book.cancel_usage(log, &adjustment.event_name, identifier)?;
+            Ok(((), Some(lsn)))
+        })
+    }
+
+    /// The usage of a customer on a meter in any period, to the second.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing` for an unknown meter.
+    pub fn usage(
+        &self,
+        meter: &MeterId,
+        customer: &CustomerId,
+        period: Period,
+    ) -> Result<UsageReading, Error> {
+        self.0.read(|book| Ok(read_at(&book.meters, meter, customer, period, Position::MAX)?))
+    }
+
+    /// The usage of a customer on a meter by hour, by day, or as one (rule 12.5).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a period that is not aligned to the grouping.
+    pub fn summaries(
+        &self,
+        meter: &MeterId,
+        customer: &CustomerId,
+        period: Period,
+        grouping: Option<Grouping>,
+    ) -> Result<Vec<Summary>, Error> {
+        self.0.read(|book| {
+            let customer = customer.as_str();
+            Ok(book.meters.summaries(meter, customer, period, grouping, Position::MAX)?)
+        })
+    }
+}

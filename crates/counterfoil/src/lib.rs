@@ -1,0 +1,135 @@
+//! An event-sourced billing ledger that a Rust service embeds as a library: customers,
+//! subscriptions, invoices, usage and a double-entry journal as pure state machines on an
+//! append-only log. No server, no database, no thread in the background, no clock of its own: a
+//! *book* is a directory.
+//!
+//! ```
+//! use counterfoil::{CreateCustomer, CreatePrice, CreateProduct, CreateSubscription, Currency};
+//! use counterfoil::{Engine, IntervalUnit, Outcome, RecurringInput, Timestamp};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let book = Engine::in_memory(); // or Engine::open("book", Options::default())?
+//! let mut gateway = |_: &counterfoil::Attempt| Some(Outcome::Succeeded);
+//! book.advance_to(Timestamp::parse("2024-01-31T00:00:00Z")?, &mut gateway)?;
+//!
+//! let product = book.products().create(CreateProduct::new("Pro"))?;
+//! let mut price = CreatePrice::new(product.id, Currency::USD);
+//! price.unit_amount = Some(2900);
+//! price.recurring = Some(RecurringInput::every(IntervalUnit::Month));
+//! let price = book.prices().create(price)?;
+//!
+//! let ada = book.customers().create(CreateCustomer {
+//!     name: Some("Ada".into()),
+//!     payment_method: Some("pm_card_visa".into()),
+//!     ..CreateCustomer::default()
+//! })?;
+//! book.subscriptions().create(CreateSubscription::new(ada.id.clone(), [price.id]))?;
+//!
+//! // Two years in an instant: every renewal at its own time, on the anchor's day.
+//! book.advance_to(Timestamp::parse("2026-01-30T00:00:00Z")?, &mut gateway)?;
+//! let invoices = book.invoices().list(&ada.id)?;
+//! assert_eq!(invoices.len(), 24);
+//! assert_eq!(invoices[1].invoice.created.to_string(), "2024-02-29T00:00:00Z");
+//! assert_eq!(invoices[2].invoice.created.to_string(), "2024-03-31T00:00:00Z");
+//! assert!(book.trial_balance(None)?.balanced);
+//! println!("{}", book.invoices().explain(&invoices[1].invoice.id)?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The main types
+//! - [`Engine`] is an open book. Its handles are named as in the Stripe SDKs
+//!   ([`engine.customers()`](Engine::customers), …); every command is also one [`Command`] value for
+//!   [`execute`](Engine::execute), [`submit`](Engine::submit) (a [`Ticket`] to wait for),
+//!   [`batch`](Engine::batch) and [`dry_run`](Engine::dry_run).
+//! - [`Request`] puts an idempotency key or an expected stream version beside a command.
+//! - [`PaymentSource`] answers attempts to collect while time advances. Without one an attempt is
+//!   an event that somebody outside picks up ([`PaymentAttempts`]), and its outcome a command.
+//! - [`Events`] follows the book from a position: an outbox, an export.
+//! - [`Error::code`] gives the stable code of a refusal.
+//!
+//! # What holds
+//! - `Ok` means on disk: a command is acknowledged after `fdatasync`, and one sync serves all
+//!   threads that wait. A query answers from what is on disk.
+//! - A command is all or nothing, also over several objects, also when the power goes.
+//! - Equal histories are equal books: no clock, no randomness, no float. Replaying the log gives the
+//!   same [`state_hash`](Engine::state_hash), and one big advance writes the same log as many small
+//!   ones.
+//! - Money is integers in minor units; prices and quantities are exact decimals; each amount is
+//!   rounded once. An invoice line carries what it was computed from.
+//! - After the first I/O error every call gives the same error, until the book is opened again.
+//!
+//! # What there is today, and what there is not
+//! Products, prices (per unit, packages, graduated and volume tiers, several currencies, licensed
+//! and metered), customers and their balance, subscriptions (trials, anchors, stubs, mixed
+//! intervals, renewal, cancellation), invoices (drafts, numbering, balance, attempts and retries,
+//! due dates, voiding), invoice items, meters (sum, count, last) and the journal. Not yet:
+//! prorations, discounts, taxes, schedules, quotes, credit notes, credit grants, entitlements,
+//! alerts, treasury.
+#![forbid(unsafe_code)]
+
+mod codec;
+mod engine;
+mod error;
+mod events;
+mod explain;
+mod handles;
+mod metering;
+mod payment;
+mod query;
+mod sequencer;
+mod verify;
+
+pub use counterfoil_billing::Patch;
+pub use counterfoil_billing::catalog::{
+    Basis, BillingScheme, CreatePrice, CreateProduct, CurrencyOption, MeterId, Price, PriceId,
+    Product, ProductId, Recurring, RecurringInput, Round, Scheme, Tier, TierInput, TiersMode,
+    TransformQuantity, UpTo, UpdatePrice, UpdateProduct, Usage, UsageType,
+};
+pub use counterfoil_billing::customer::{
+    Address, BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer,
+    Customer, CustomerId, DeleteCustomer, Personal, UpdateCustomer,
+};
+pub use counterfoil_billing::invoice::{
+    AfterRetries, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
+    CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation, FinalizeInvoice,
+    Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceStatus, Line,
+    MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId, PendingItems, PeriodInput,
+    RetryPolicy, SendInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
+};
+pub use counterfoil_billing::meter::{
+    Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,
+    ReactivateMeter, UpdateMeter, ValueSettings,
+};
+pub use counterfoil_billing::subscription::{
+    CancelSubscription, CancellationReason, CreateSubscription, ItemChange, ItemInput,
+    PaymentBehavior, ProrationBehavior, Subscription, SubscriptionId, SubscriptionItem,
+    SubscriptionItemId, SubscriptionStatus, TrialEnd, UpdateSubscription,
+};
+pub use counterfoil_core::{
+    Anchor, AnchorConfig, Code, Currency, Decimal12, EventTime, Id, Interval, IntervalUnit,
+    Metadata, MetadataPatch, Money, Period, Refusal, Timestamp, kind, limits,
+};
+pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
+pub use counterfoil_log::{FileStorage, LogOptions, Lsn, MemStorage, Storage, TailCut};
+pub use counterfoil_meter::{Block, DedupePolicy, EventBatch, EventColumns, Grouping, Summary};
+pub use counterfoil_model::invariants::InvariantViolation;
+pub use counterfoil_model::{
+    Command, CommandReader, Event, FailPaymentAttempt, InvoiceView, Output, Settings, Shard, State,
+    SucceedPaymentAttempt, UnbilledReason,
+};
+pub use engine::{DryRun, Engine, Options, Request, Ticket};
+pub use error::{BookError, Error};
+pub use events::{BookRecord, Events};
+pub use explain::Explanation;
+pub use handles::{
+    BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters, PaymentAttempts,
+    Prices, Products, Subscriptions,
+};
+pub use metering::{
+    AdjustmentKind, CancelMeterEvent, CreateMeterEvent, CreateMeterEventAdjustment, EventInstant,
+    Ingested, RefusedUsage,
+};
+pub use payment::{NoPayments, PaymentSource, Progress};
+pub use query::UnbilledUsage;
+pub use verify::{Finding, Verified, verify};

@@ -1,0 +1,180 @@
+//! Questions about the book as a whole.
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::metering::read_at;
+use crate::sequencer::Sequencer;
+use counterfoil_billing::catalog::MeterId;
+use counterfoil_billing::customer::CustomerId;
+use counterfoil_billing::invoice::{Charge, Derivation, InvoiceStatus};
+use counterfoil_billing::subscription::Prices;
+use counterfoil_core::{Decimal12, Period, Timestamp};
+use counterfoil_journal::TrialBalance;
+use counterfoil_meter::Position;
+use counterfoil_model::{Shard, UnbilledReason};
+
+/// Usage that no invoice will take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnbilledUsage {
+    /// The meter.
+    pub meter: MeterId,
+    /// The customer.
+    pub customer: CustomerId,
+    /// The period it lies in.
+    pub period: Period,
+    /// How much.
+    pub quantity: Decimal12,
+    /// Why no invoice takes it.
+    pub reason: UnbilledReason,
+}
+
+impl Engine {
+    /// The balance of every account of the journal, with the revenue that is earned by an instant;
+    /// by the book's time where none is given.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn trial_balance(&self, at: Option<Timestamp>) -> Result<TrialBalance, Error> {
+        let at = match at {
+            Some(at) => at,
+            None => self.now()?.ok_or(Error::NoTime)?,
+        };
+        Ok(self.state()?.journal().trial_balance(at))
+    }
+
+    /// How many things happened: events of the book, and meter events that were taken.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn event_count(&self) -> Result<u64, Error> {
+        self.read(|book| Ok(book.state.event_count().saturating_add(book.usage_events)))
+    }
+
+    /// Usage that was taken and that no invoice will take: it came too late, lies in a trial, or no
+    /// subscription covers it. Usage is never dropped in silence (point 42).
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn unbilled_usage(&self) -> Result<Vec<UnbilledUsage>, Error> {
+        self.read(unbilled)
+    }
+}
+
+/// A period of a customer on a meter, and what became of its usage.
+#[derive(Debug, Clone, Copy)]
+struct Covered {
+    period: Period,
+    cover: Cover,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cover {
+    /// A finalized invoice read it up to a position.
+    Billed(Position),
+    /// A draft or a running period will take it.
+    Awaited,
+    /// It is free.
+    Trial,
+}
+
+fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
+    let mut found = Vec::new();
+    for meter in book.state.meters() {
+        for customer in book.meters.customers_with_usage(&meter.id) {
+            let Ok(id) = CustomerId::new(customer) else { continue };
+            let shard = book.state.shard(&id)?;
+            let covered = coverage(book, shard, &meter.id)?;
+            for (period, reason, since) in gaps(&covered) {
+                let read = |cut| read_at(&book.meters, &meter.id, &id, period, cut);
+                let now = read(Position::MAX)?;
+                let then = since.map(read).transpose()?;
+                let before = then.map_or(Decimal12::ZERO, |reading| reading.quantity);
+                let quantity =
+                    now.quantity.checked_sub(before).map_err(counterfoil_core::Refusal::from)?;
+                if quantity != Decimal12::ZERO {
+                    let (meter, customer) = (meter.id.clone(), id.clone());
+                    found.push(UnbilledUsage { meter, customer, period, quantity, reason });
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the customer's invoices and subscriptions do with the usage on a meter, by time.
+fn coverage(book: &Sequencer, shard: &Shard, meter: &MeterId) -> Result<Vec<Covered>, Error> {
+    let mut covered = Vec::new();
+    for invoice in shard.invoices() {
+        for charge in &invoice.charges {
+            match charge {
+                Charge::Usage(usage) if usage.meter == *meter => {
+                    covered.push(Covered { period: usage.period, cover: Cover::Awaited });
+                }
+                Charge::Line(line) => {
+                    // What a voided invoice had billed is not billed again by itself (rule 8.7).
+                    if let Derivation::Metered { reading, .. } = &line.derivation
+                        && reading.meter == *meter
+                        && invoice.status != InvoiceStatus::Draft
+                    {
+                        let cover = Cover::Billed(Position(reading.position));
+                        covered.push(Covered { period: line.period, cover });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    for subscription in shard.subscriptions() {
+        let on_meter = |item: &&counterfoil_billing::subscription::SubscriptionItem| {
+            book.state.price(&item.price).is_ok_and(|price| price.meter() == Some(meter))
+        };
+        for item in subscription.items.iter().filter(on_meter) {
+            if let Some(trial) = subscription.trial {
+                covered.push(Covered { period: trial, cover: Cover::Trial });
+            }
+            if !subscription.is_ended() {
+                covered.push(Covered { period: item.period, cover: Cover::Awaited });
+            }
+        }
+    }
+    Ok(covered)
+}
+
+/// The periods whose usage no invoice takes, with the position up to which it was taken: the whole
+/// of time is cut at every boundary, and each piece judged by the best cover that it has.
+fn gaps(covered: &[Covered]) -> Vec<(Period, UnbilledReason, Option<Position>)> {
+    let mut edges = vec![Timestamp::MIN, Timestamp::MAX];
+    for Covered { period, .. } in covered {
+        edges.extend([period.start, period.end]);
+    }
+    edges.sort_unstable();
+    edges.dedup();
+    let mut gaps: Vec<(Period, UnbilledReason, Option<Position>)> = Vec::new();
+    for pair in edges.windows(2) {
+        let [start, end] = pair else { continue };
+        let piece = Period::new(*start, *end);
+        let over = || covered.iter().filter(|c| c.period.contains(*start)).map(|c| c.cover);
+        if over().any(|cover| cover == Cover::Awaited) {
+            continue;
+        }
+        let billed = over().filter_map(|cover| match cover {
+            Cover::Billed(position) => Some(position),
+            _ => None,
+        });
+        let (reason, since) = match billed.max() {
+            Some(position) => (UnbilledReason::Late, Some(position)),
+            None if over().any(|cover| cover == Cover::Trial) => (UnbilledReason::Trial, None),
+            None => (UnbilledReason::NoSubscription, None),
+        };
+        // Pieces that one rule covers read as one period.
+        match gaps.last_mut() {
+            Some((last, other, cut))
+                if last.end == piece.start && *other == reason && *cut == since =>
+            {
+                last.end = piece.end;
+            }
+            _ => gaps.push((piece, reason, since)),
+        }
+    }
+    gaps
+}

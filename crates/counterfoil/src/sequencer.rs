@@ -1,0 +1,256 @@
+//! The one place where the book changes: decide, append, evolve, in one order.
+
+use crate::codec::{self, Decoded};
+use crate::error::{BookError, Error};
+use crate::metering::{self, Ingested, Readings};
+use counterfoil_billing::meter::MeterEvent;
+use counterfoil_core::{Refusal, Timestamp};
+use counterfoil_log::{Log, Lsn};
+use counterfoil_meter::{AdmitContext, Aggregator, Block, EventColumns, Position};
+use counterfoil_model::{
+    Command, Context, Decision, DueKey, Event, KeyUse, Output, RecordMeta, Settings, State,
+    create_book, execute, work,
+};
+
+/// The state of a book and where it stands.
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    pub(crate) state: State,
+    pub(crate) meters: Aggregator,
+    /// The time of the book: that of its latest record, or later.
+    pub(crate) clock: Option<Timestamp>,
+    /// The latest record.
+    pub(crate) last: Lsn,
+    /// How many meter events were taken.
+    pub(crate) usage_events: u64,
+    settings: Settings,
+}
+
+/// What a command came to, and the record that must be durable before anybody may know.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) output: Output,
+    pub(crate) lsn: Lsn,
+}
+
+impl Sequencer {
+    pub(crate) fn new(settings: Settings, meters: Aggregator) -> Self {
+        Self {
+            state: State::default(),
+            meters,
+            clock: None,
+            last: Lsn::ZERO,
+            usage_events: 0,
+            settings,
+        }
+    }
+
+    /// Applies a record that is in the log already.
+    pub(crate) fn replay(&mut self, lsn: Lsn, record: &Decoded) -> Result<(), BookError> {
+        for event in &record.events {
+            self.state.apply(record.at, event);
+            if let Some(meter) = meter_event(event) {
+                metering::follow(&mut self.meters, meter)
+                    .map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
+            }
+        }
+        if let Some(block) = &record.block {
+            self.usage_events = self.usage_events.saturating_add(count(block));
+            self.meters.apply(Position(lsn.0), block);
+        }
+        self.state.apply_meta(record.at, &record.meta);
+        self.clock = self.clock.max(Some(record.at));
+        self.last = lsn;
+        Ok(())
+    }
+
+    /// The hash of state and usage.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.state.hash());
+        self.meters.canonical(&mut |bytes| {
+            hasher.update(bytes);
+        });
+        *hasher.finalize().as_bytes()
+    }
+
+    /// The time of the book.
+    pub(crate) fn now(&self) -> Result<Timestamp, Error> {
+        self.clock.ok_or(Error::NoTime)
+    }
+
+    /// Refuses a time before the book's own, and creates the book at its first one.
+    pub(crate) fn begin_at(&mut self, log: &Log, at: Timestamp) -> Result<(), Error> {
+        if let Some(clock) = self.clock.filter(|clock| at < *clock) {
+            let reason = format!("{at} lies before the book's own time, {clock}");
+            return Err(Refusal::invalid("at", reason).into());
+        }
+        if self.clock.is_none() {
+            let decision = create_book(&self.settings, at)?;
+            self.commit(log, at, decision, RecordMeta::default())?;
+            self.clock = Some(at);
+        }
+        Ok(())
+    }
+
+    /// Decides a command at the book's time and appends what happened.
+    pub(crate) fn command(
+        &mut self,
+        log: &Log,
+        command: &Command,
+        key: Option<KeyUse>,
+        expected: Option<(&str, u64)>,
+    ) -> Result<Decided, Error> {
+        let at = self.now()?;
+        if let Some(answer) = key.as_ref().and_then(|key| self.state.remembered(key)) {
+            // The original may not be durable yet; it is once everything so far is.
+            return Ok(Decided { output: answer?, lsn: self.last });
+        }
+        if let Some((stream, expected)) = expected {
+            let actual = self.state.stream_version(stream);
+            if actual != expected {
+                let stream = stream.to_owned();
+                return Err(Refusal::VersionConflict { stream, expected, actual }.into());
+            }
+        }
+        let readings = Readings(&self.meters);
+        let context = Context { at, usage: &readings };
+        match execute(&self.state, &context, command) {
+            Ok(decision) => {
+                let target = key.is_some().then(|| decision.target.clone());
+                let output = decision.state.output(&decision.target)?;
+                let meta = RecordMeta { key, target, refusal: None };
+                let lsn = self.commit(log, at, decision, meta)?;
+                Ok(Decided { output, lsn })
+            }
+            Err(refusal) => {
+                if key.is_some() {
+                    let refusal = Some(refusal.clone());
+                    self.note(log, at, RecordMeta { key, target: None, refusal })?;
+                }
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// What a command would come to.
+    pub(crate) fn dry_run(&self, command: &Command) -> Result<Decision, Error> {
+        let readings = Readings(&self.meters);
+        let context = Context { at: self.now()?, usage: &readings };
+        Ok(execute(&self.state, &context, command)?)
+    }
+
+    /// The work that is due first, if it is due by an instant.
+    pub(crate) fn due_by(&self, until: Timestamp) -> Option<DueKey> {
+        self.state.next_due().filter(|key| key.at <= until).cloned()
+    }
+
+    /// Does one item of due work at its own time, or at the book's where that is later.
+    pub(crate) fn work(&mut self, log: &Log, key: &DueKey) -> Result<(), Error> {
+        let at = self.clock.map_or(key.at, |clock| clock.max(key.at));
+        let readings = Readings(&self.meters);
+        let context = Context { at, usage: &readings };
+        if let Some(decision) = work(&self.state, &context, key) {
+            self.commit(log, at, decision, RecordMeta::default())?;
+        }
+        self.clock = Some(at);
+        Ok(())
+    }
+
+    /// Takes usage in: judged, appended, counted.
+    pub(crate) fn ingest(
+        &mut self,
+        log: &Log,
+        columns: EventColumns<'_>,
+    ) -> Result<Ingested, Error> {
+        let customers = |customer: &str| self.state.takes_usage(customer);
+        let admission = self.meters.admit(columns, &AdmitContext::new(self.now()?, &customers));
+        self.take(log, &admission)
+    }
+
+    /// Takes one event in.
+    pub(crate) fn ingest_event(
+        &mut self,
+        log: &Log,
+        event: &counterfoil_meter::MeterEvent,
+    ) -> Result<Ingested, Error> {
+        let customers = |customer: &str| self.state.takes_usage(customer);
+        let context = AdmitContext::new(self.now()?, &customers);
+        let admission = self.meters.admit_event(event, &context);
+        if let Some(refused) = admission.refused.first() {
+            return Err(refused.refusal(event.identifier.as_deref().unwrap_or_default()).into());
+        }
+        self.take(log, &admission)
+    }
+
+    /// Cancels an event by its identifier.
+    pub(crate) fn cancel_usage(
+        &mut self,
+        log: &Log,
+        event_name: &str,
+        identifier: &str,
+    ) -> Result<Lsn, Error> {
+        let admitted = self.meters.admit_cancel(event_name, identifier, self.now()?);
+        let block = admitted.map_err(Refusal::from)?;
+        self.append_block(log, &block)
+    }
+
+    fn take(
+        &mut self,
+        log: &Log,
+        admission: &counterfoil_meter::Admission,
+    ) -> Result<Ingested, Error> {
+        let position = match &admission.block {
+            Some(block) => Some(self.append_block(log, block)?),
+            None => None,
+        };
+        Ok(Ingested::of(admission, position))
+    }
+
+    fn append_block(&mut self, log: &Log, block: &Block) -> Result<Lsn, Error> {
+        let at = self.now()?;
+        let record = codec::encode_block(at, block, &RecordMeta::default()).map_err(Error::Read)?;
+        let lsn = log.append(record)?;
+        self.usage_events = self.usage_events.saturating_add(count(block));
+        self.meters.apply(Position(lsn.0), block);
+        self.last = lsn;
+        Ok(lsn)
+    }
+
+    fn note(&mut self, log: &Log, at: Timestamp, meta: RecordMeta) -> Result<(), Error> {
+        let record = codec::encode_note(at, &meta).map_err(Error::Read)?;
+        self.last = log.append(record)?;
+        self.state.apply_meta(at, &meta);
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        log: &Log,
+        at: Timestamp,
+        decision: Decision,
+        meta: RecordMeta,
+    ) -> Result<Lsn, Error> {
+        let events = &decision.events;
+        let record = codec::encode_events(&self.state, at, events, &meta).map_err(Error::Read)?;
+        let lsn = log.append(record)?;
+        for meter in events.iter().filter_map(meter_event) {
+            metering::follow(&mut self.meters, meter)?;
+        }
+        self.state = decision.state;
+        self.state.apply_meta(at, &meta);
+        self.last = lsn;
+        Ok(lsn)
+    }
+}
+
+fn meter_event(event: &Event) -> Option<&MeterEvent> {
+    match event {
+        Event::Billing(counterfoil_billing::Event::Meter(event)) => Some(event),
+        _ => None,
+    }
+}
+
+fn count(block: &Block) -> u64 {
+    u64::try_from(block.len()).unwrap_or(u64::MAX)
+}

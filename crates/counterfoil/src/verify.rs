@@ -1,0 +1,145 @@
+//! Verifying a book: its bytes, its history, its numbers.
+
+use crate::codec;
+use crate::engine::Options;
+use crate::error::BookError;
+use crate::metering::read_at;
+use crate::sequencer::Sequencer;
+use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
+use counterfoil_log::{FileStorage, Log, Lsn};
+use counterfoil_meter::{Aggregator, Position};
+use counterfoil_model::{Event, invariants};
+use std::path::Path;
+
+/// What a verification saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Records of the log.
+    pub records: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Meter events in them.
+    pub usage_events: u64,
+    /// Metered lines whose usage was read again.
+    pub lines_read_again: u64,
+    /// The state hash at the end.
+    pub state_hash: [u8; 32],
+    /// What does not hold: which record, and why. Empty for a sound book.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The record after which it was seen.
+    pub lsn: Lsn,
+    /// What does not hold.
+    pub what: String,
+}
+
+/// How many findings are kept; a book that is wrong once is often wrong everywhere.
+const FINDINGS_MAX: usize = 100;
+
+/// Reads a whole book: every checksum, every record; replays it from the start, checks every
+/// invariant of each customer a record touches, and of the book at the end, and reads the usage
+/// behind every metered line again at the position that its event names.
+///
+/// # Errors
+/// [`BookError`] where the book does not open: in use, damaged, or no book.
+pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, BookError> {
+    let (log, _) = Log::open(FileStorage::open_existing(dir.as_ref())?, options.log.clone())?;
+    let meters = Aggregator::new(options.dedupe);
+    let mut book = Sequencer::new(options.settings.clone(), meters);
+    let mut verified = Verified::default();
+    for record in log.read(Lsn::ZERO.next()) {
+        let lsn = book.last.next();
+        let record =
+            record.map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
+        let decoded = codec::decode(&record)?;
+        check_versions(&book, &record, &mut verified);
+        check_usage(&book, lsn, &decoded.events, &mut verified);
+        book.replay(lsn, &decoded)?;
+        verified.records = verified.records.saturating_add(1);
+        check_touched(&book, lsn, &decoded.events, &mut verified);
+    }
+    if let Some(now) = book.clock
+        && let Err(violation) = invariants::check_all(&book.state, now)
+    {
+        verified.note(book.last, violation.to_string());
+    }
+    verified.events = book.state.event_count();
+    verified.usage_events = book.usage_events;
+    verified.state_hash = book.hash();
+    Ok(verified)
+}
+
+impl Verified {
+    fn note(&mut self, lsn: Lsn, what: String) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { lsn, what });
+        }
+    }
+}
+
+fn check_versions(book: &Sequencer, record: &counterfoil_log::Record, verified: &mut Verified) {
+    let mut seen = std::collections::BTreeMap::new();
+    for entry in record.events.iter().filter(|entry| entry.stream_version > 0) {
+        let version = seen
+            .entry(entry.stream.clone())
+            .or_insert_with(|| book.state.stream_version(&entry.stream));
+        *version = version.saturating_add(1);
+        if *version != entry.stream_version {
+            let (stream, found) = (&entry.stream, entry.stream_version);
+            verified.note(record.lsn, format!("{stream}: version {found}, expected {version}"));
+        }
+    }
+}
+
+fn check_usage(book: &Sequencer, lsn: Lsn, events: &[Event], verified: &mut Verified) {
+    for event in events {
+        let Event::Billing(counterfoil_billing::Event::Invoice(InvoiceEvent::Finalized(invoice))) =
+            event
+        else {
+            continue;
+        };
+        for line in &invoice.lines {
+            let Derivation::Metered { reading, .. } = &line.derivation else { continue };
+            let cut = Position(reading.position);
+            let customer = &invoice.customer;
+            let again = read_at(&book.meters, &reading.meter, customer, line.period, cut);
+            verified.lines_read_again = verified.lines_read_again.saturating_add(1);
+            match again {
+                Ok(again) if again == *reading => {}
+                Ok(again) => verified.note(
+                    lsn,
+                    format!(
+                        "line {} was billed for {} on {}, which reads {}",
+                        line.id, reading.quantity, reading.meter, again.quantity
+                    ),
+                ),
+                Err(error) => verified.note(lsn, format!("line {}: {error}", line.id)),
+            }
+        }
+    }
+}
+
+fn check_touched(book: &Sequencer, lsn: Lsn, events: &[Event], verified: &mut Verified) {
+    let mut touched: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Billing(event) => event.customer(),
+            Event::Book(_) => None,
+        })
+        .collect();
+    touched.sort_unstable();
+    touched.dedup();
+    for customer in touched {
+        let Ok(shard) = book.state.shard(customer) else {
+            verified.note(lsn, format!("an event of {customer}, which does not exist"));
+            continue;
+        };
+        if let Err(violation) = invariants::check_customer(&book.state, shard) {
+            verified.note(lsn, violation.to_string());
+        }
+    }
+}
