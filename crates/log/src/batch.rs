@@ -1,0 +1,286 @@
+//! Commit batches: the unit that is written, synced and, where a crash tore it, cut.
+//!
+//! A batch is a header (see [`header`](crate::header)) and its records, one directly after the
+//! other:
+//!
+//! | byte | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 12 | magic `CFLBATCH`, checksum over the place of the batch and its header |
+//! | 12 | 4 | length of the records, padding included |
+//! | 16 | 4 | number of records, at least 1 |
+//! | 20 | 4 | CRC-32C over the checksums of the records, in order |
+//! | 24 | 8 | number of the first record |
+//! | 32 | 8 | synced-through mark: the last record known to be synced when the batch was written |
+//! | 40 | 24 | zero |
+//!
+//! So every byte is summed once: by the header, or by its record, whose checksum the header holds
+//! in turn. The header is bound to its place; the records are bound to their numbers.
+
+use std::io;
+
+use crate::{
+    Lsn,
+    bytes::{ALIGN, aligned, is_zero, narrow, put, wide},
+    error::DamageReason,
+    header::{self, HEADER_BYTES, Place},
+    limits::{PENDING_BYTES_MAX, RECORD_BYTES_MAX},
+    record::{EncodedRecord, RECORD_HEADER_BYTES, RecordView, stored_len},
+    segment::Window,
+};
+
+pub(crate) const MAGIC: [u8; 8] = *b"CFLBATCH";
+
+/// The header of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) records_len: u32,
+    pub(crate) count: u32,
+    pub(crate) records_crc: u32,
+    pub(crate) first: Lsn,
+    /// The synced-through mark.
+    pub(crate) synced: Lsn,
+}
+
+impl BatchHeader {
+    pub(crate) fn encode(&self, place: Place) -> [u8; HEADER_BYTES] {
+        let fields: [&[u8]; 5] = [
+            &self.records_len.to_le_bytes(),
+            &self.count.to_le_bytes(),
+            &self.records_crc.to_le_bytes(),
+            &self.first.0.to_le_bytes(),
+            &self.synced.0.to_le_bytes(),
+        ];
+        header::seal(place, MAGIC, &fields)
+    }
+
+    pub(crate) fn decode(bytes: &[u8], place: Place) -> Result<Self, DamageReason> {
+        let mut fields = header::unseal(place, MAGIC, bytes)?;
+        let cut = DamageReason::HeaderCut;
+        let header = Self {
+            records_len: fields.u32().ok_or(cut)?,
+            count: fields.u32().ok_or(cut)?,
+            records_crc: fields.u32().ok_or(cut)?,
+            first: Lsn(fields.u64().ok_or(cut)?),
+            synced: Lsn(fields.u64().ok_or(cut)?),
+        };
+        if !is_zero(fields.0) {
+            return Err(DamageReason::HeaderForm("a reserved byte is not zero"));
+        }
+        if header.count == 0 {
+            return Err(DamageReason::HeaderForm("a batch without a record"));
+        }
+        if header.synced >= header.first {
+            return Err(DamageReason::HeaderForm("the synced-through mark is in the batch"));
+        }
+        Ok(header)
+    }
+
+    /// The last record of the batch.
+    pub(crate) fn last(&self) -> Lsn {
+        self.first.plus(u64::from(self.count)).previous()
+    }
+
+    /// Bytes of header and records.
+    pub(crate) fn frame_len(&self) -> u64 {
+        wide(HEADER_BYTES).saturating_add(u64::from(self.records_len))
+    }
+}
+
+/// Records that were appended and not yet written, in the form in which they will be.
+#[derive(Debug)]
+pub(crate) struct PendingBatch {
+    /// Room for the header, then the records.
+    bytes: Vec<u8>,
+    first: Lsn,
+    count: u32,
+    records_crc: u32,
+}
+
+impl PendingBatch {
+    /// An empty batch that will begin with record `first`, in a buffer used before.
+    pub(crate) fn new(first: Lsn, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(HEADER_BYTES, 0);
+        Self { bytes: buffer, first, count: 0, records_crc: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn frame_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds the record that follows, and returns its number.
+    pub(crate) fn push(&mut self, record: &mut EncodedRecord) -> Lsn {
+        let lsn = self.first.plus(u64::from(self.count));
+        let (bytes, crc) = record.number(lsn);
+        self.bytes.extend_from_slice(bytes);
+        self.records_crc = crc32c::crc32c_append(self.records_crc, &crc.to_le_bytes());
+        self.count = self.count.saturating_add(1);
+        lsn
+    }
+
+    pub(crate) fn first(&self) -> Lsn {
+        self.first
+    }
+
+    /// The record after the last one.
+    pub(crate) fn next(&self) -> Lsn {
+        self.first.plus(u64::from(self.count))
+    }
+
+    /// Writes the header for this place, and returns the whole frame.
+    pub(crate) fn seal(&mut self, place: Place, synced: Lsn) -> &[u8] {
+        let records_len = self.bytes.len().saturating_sub(HEADER_BYTES);
+        let header = BatchHeader {
+            // The bounds on pending bytes and on a record keep this far below 4 GiB.
+            records_len: u32::try_from(records_len).unwrap_or(u32::MAX),
+            count: self.count,
+            records_crc: self.records_crc,
+            first: self.first,
+            synced,
+        };
+        put(&mut self.bytes, 0, &header.encode(place));
+        &self.bytes
+    }
+
+    /// The buffer, to be used again.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// What stands at a place where a batch may begin.
+pub(crate) enum Frame {
+    /// A header that is whole; its records are still to be checked.
+    Batch(BatchHeader),
+    /// Only zeros from here to the end of the file, or its end.
+    End,
+    /// Something else.
+    Broken(DamageReason),
+}
+
+/// Looks at the place that the window reads up to its limit.
+pub(crate) fn frame_at(window: &mut Window, place: Place) -> io::Result<Frame> {
+    let rest = narrow(window.limit().saturating_sub(place.offset));
+    let bytes = window.get(place.offset, rest.min(HEADER_BYTES))?.unwrap_or_default();
+    if is_zero(bytes) {
+        let end = window.content_end(place.offset)?;
+        let broken = Frame::Broken(DamageReason::HeaderMagic);
+        return Ok(if end == place.offset { Frame::End } else { broken });
+    }
+    Ok(match BatchHeader::decode(bytes, place) {
+        Ok(header) if place.offset.saturating_add(header.frame_len()) > window.limit() => {
+            Frame::Broken(DamageReason::BatchLength)
+        }
+        Ok(header) => Frame::Batch(header),
+        Err(reason) => Frame::Broken(reason),
+    })
+}
+
+/// The next header after `offset` that is whole and stands at its own place.
+pub(crate) fn next_header(
+    window: &mut Window,
+    segment: u32,
+    offset: u64,
+) -> io::Result<Option<(u64, BatchHeader)>> {
+    let step = wide(ALIGN);
+    let mut at = offset.saturating_add(1).checked_next_multiple_of(step).unwrap_or(u64::MAX);
+    while let Some(bytes) = window.get(at, HEADER_BYTES)? {
+        if bytes.starts_with(&MAGIC)
+            && let Ok(header) = BatchHeader::decode(bytes, Place { segment, offset: at })
+        {
+            return Ok(Some((at, header)));
+        }
+        at = at.saturating_add(step);
+    }
+    Ok(None)
+}
+
+/// Walks over the records of one batch.
+pub(crate) struct BatchCursor {
+    header: BatchHeader,
+    /// Where the next record begins.
+    offset: u64,
+    end: u64,
+    next: Lsn,
+    /// Sum over the checksums so far; `None` once a record was skipped unseen.
+    crc: Option<u32>,
+}
+
+impl BatchCursor {
+    /// Begins with the first record of the batch at `offset`.
+    pub(crate) fn new(header: BatchHeader, offset: u64) -> Self {
+        let end = offset.saturating_add(header.frame_len());
+        let offset = offset.saturating_add(wide(HEADER_BYTES));
+        Self { header, offset, end, next: header.first, crc: Some(0) }
+    }
+
+    /// The record that comes next.
+    pub(crate) fn next_lsn(&self) -> Lsn {
+        self.next
+    }
+
+    /// Where it begins, or where the batch ends.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Passes over a record without checking it.
+    pub(crate) fn skip(&mut self, window: &mut Window) -> io::Result<Result<(), DamageReason>> {
+        let len = self.padded_len(window)?;
+        Ok(len.map(|len| {
+            self.crc = None;
+            self.pass(len);
+        }))
+    }
+
+    /// The next record, checked; `None` after the last one. With the last one the batch as a whole
+    /// is checked.
+    pub(crate) fn advance<'w>(
+        &mut self,
+        window: &'w mut Window,
+    ) -> io::Result<Result<Option<RecordView<'w>>, DamageReason>> {
+        if self.next > self.header.last() {
+            return Ok(Ok(None));
+        }
+        let len = match self.padded_len(window)? {
+            Ok(len) => len,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let bytes = window.get(self.offset, len)?.unwrap_or_default();
+        Ok(RecordView::parse(bytes, self.next).and_then(|(view, len)| {
+            self.crc = self.crc.map(|sum| crc32c::crc32c_append(sum, &view.crc.to_le_bytes()));
+            let sum = self.crc;
+            self.pass(len);
+            if self.next > self.header.last() {
+                if self.offset != self.end {
+                    return Err(DamageReason::HeaderForm("its records do not fill the batch"));
+                }
+                if sum.is_some_and(|sum| sum != self.header.records_crc) {
+                    return Err(DamageReason::BatchChecksum);
+                }
+            }
+            Ok(Some(view))
+        }))
+    }
+
+    fn pass(&mut self, len: usize) {
+        self.offset = self.offset.saturating_add(wide(len));
+        self.next = self.next.next();
+    }
+
+    /// Length of the next record with its padding, which lies within the batch.
+    fn padded_len(&self, window: &mut Window) -> io::Result<Result<usize, DamageReason>> {
+        let rest = narrow(self.end.saturating_sub(self.offset));
+        let head = rest.min(RECORD_HEADER_BYTES);
+        let header = window.get(self.offset, head)?.unwrap_or_default();
+        let len = stored_len(header).map(aligned);
+        Ok(len.filter(|len| *len <= rest).ok_or(DamageReason::RecordLength))
+    }
+}
+
+const _: () =
+    assert!(RECORD_BYTES_MAX + PENDING_BYTES_MAX < 1 << 31, "the length of a batch fits its field");

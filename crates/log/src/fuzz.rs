@@ -1,0 +1,116 @@
+//! Hostile bytes as an ordinary function: what a fuzzer feeds, and what the tests feed.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Log, LogOptions, Lsn, MemStorage,
+    batch::{self, BatchHeader},
+    bytes::{Fields, is_zero, put, wide},
+    header::{HEADER_BYTES, Place, reseal},
+    limits::SEGMENT_BYTES_MIN,
+    manifest::{self, MANIFEST, Manifest},
+    record::resum,
+    segment::{self, SegmentHeader, segment_name},
+    verify,
+};
+
+/// Records read from a book that opens: hostile bytes may make it long.
+const RECORDS_READ_MAX: usize = 1_000;
+
+/// Lays the bytes down as the files of a book, and opens, reads and verifies it: it opens, or is
+/// refused with a typed error. A book that opens can be appended to, closed, and opened again.
+///
+/// The first byte says how: bit 0, with a valid manifest and segment header in front; bit 1, with
+/// all checksums made right, so that what lies behind them is reached. Then come any number of
+/// files: a byte for the name (0 the manifest, 1 to 3 a segment, others a foreign file), a length
+/// in four bytes, and the bytes.
+///
+/// # Panics
+/// If one of the promises above is broken.
+pub fn open_hostile(bytes: &[u8]) {
+    let storage = MemStorage::from_files(files(bytes));
+    let before = storage.files();
+    let verified = verify(&storage);
+    assert_eq!(storage.files(), before, "verifying changed the book");
+    let options = LogOptions { segment_bytes: SEGMENT_BYTES_MIN, ..LogOptions::default() };
+    let Ok((log, report)) = Log::open(storage.clone(), options.clone()) else {
+        let damaged = verified.map(|report| !report.damage.is_empty());
+        assert!(damaged.unwrap_or(true), "a sound book was refused");
+        return;
+    };
+    if let Ok(verified) = verified {
+        assert_eq!(verified.damage, [], "a damaged book was opened");
+        assert_eq!(verified.last, report.last);
+    }
+    for record in log.read(Lsn::ZERO).take(RECORDS_READ_MAX) {
+        assert!(record.is_ok(), "a record of an opened book cannot be read: {record:?}");
+    }
+    let closed = log.close();
+    assert_eq!(closed, Ok(()));
+    let again = Log::open(storage, options).map(|(_, report)| (report.clean, report.last));
+    assert!(matches!(again, Ok((true, last)) if last == report.last), "{again:?}");
+}
+
+/// The files that [`open_hostile`] lays down.
+#[must_use]
+pub fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut input = Fields(bytes);
+    let how = input.u8().unwrap_or_default();
+    if how & 1 != 0 {
+        let header = SegmentHeader { first: Lsn(1), previous_end: 0 };
+        files.insert(MANIFEST.to_owned(), Manifest::INITIAL.encode().to_vec());
+        files.insert(segment_name(1), header.encode(1).to_vec());
+    }
+    while let (Some(name), Some(len)) = (input.u8(), input.len32()) {
+        let content = input.take(len.min(input.0.len())).unwrap_or_default();
+        let (name, number) = match name {
+            0 => (MANIFEST.to_owned(), 0),
+            1..=3 => (segment_name(name.into()), name.into()),
+            _ => (format!("foreign{name}"), 0),
+        };
+        let file: &mut Vec<u8> = files.entry(name).or_default();
+        file.extend_from_slice(content);
+        if how & 2 != 0 {
+            heal(file, number);
+        }
+    }
+    files
+}
+
+/// Makes every checksum of a file right that can be found by walking over it.
+fn heal(file: &mut [u8], number: u32) {
+    let place = Place { segment: number, offset: 0 };
+    if let Some(header) = file.get_mut(..HEADER_BYTES) {
+        put(header, 0, if number == 0 { &manifest::MAGIC } else { &segment::MAGIC });
+        reseal(place, header);
+    }
+    let mut at = HEADER_BYTES;
+    while let Some(frame) = file.get_mut(at..).filter(|_| number > 0) {
+        let Some(len) = heal_batch(frame, Place { segment: number, offset: wide(at) }) else {
+            return;
+        };
+        at = at.saturating_add(len);
+    }
+}
+
+/// Heals one batch; returns its length.
+fn heal_batch(frame: &mut [u8], place: Place) -> Option<usize> {
+    let (header, records) = frame.split_at_mut_checked(HEADER_BYTES)?;
+    if is_zero(header) {
+        return None;
+    }
+    put(header, 0, &batch::MAGIC);
+    reseal(place, header);
+    let mut found = BatchHeader::decode(header, place).ok()?;
+    let mut at: usize = 0;
+    let mut sum = 0;
+    for _ in 0..found.count {
+        let Some((len, crc)) = records.get_mut(at..).and_then(resum) else { break };
+        sum = crc32c::crc32c_append(sum, &crc.to_le_bytes());
+        at = at.saturating_add(len);
+    }
+    found.records_crc = sum;
+    put(header, 0, &found.encode(place));
+    usize::try_from(found.frame_len()).ok()
+}

@@ -1,0 +1,30 @@
+//! Every limit of the log in one place. Units come last in the names.
+
+/// Bytes of one encoded record: 64 MiB.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+/// Events in one record.
+pub const RECORD_EVENTS_MAX: usize = 65_535;
+/// Bytes of a stream key.
+pub const STREAM_KEY_BYTES_MAX: usize = 512;
+/// Smallest segment that may be asked for, in bytes.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 10;
+/// Largest segment that may be asked for, in bytes: 16 GiB.
+pub const SEGMENT_BYTES_MAX: u64 = 16 << 30;
+/// Segment size unless another is asked for, in bytes: 64 MiB.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+/// Largest bound on pending bytes that may be asked for: 256 MiB.
+pub const PENDING_BYTES_MAX: usize = 256 << 20;
+/// Bound on pending bytes unless another is asked for: 8 MiB.
+pub const PENDING_BYTES_DEFAULT: usize = 8 << 20;
+/// Least space that is written ahead of the end of a segment, in bytes.
+pub(crate) const FILL_BYTES_MIN: u64 = 64 << 10;
+/// Most space that is written ahead of the end of a segment, in bytes.
+pub(crate) const FILL_BYTES_MAX: u64 = 1 << 20;
+/// Bytes between two places of the index within a segment.
+pub(crate) const INDEX_STRIDE_BYTES: u64 = 64 << 10;
+/// Bytes read at once when a log is read in order.
+pub(crate) const READ_AHEAD_BYTES: usize = 256 << 10;
+/// Bytes read at once when one record is looked up.
+pub(crate) const LOOKUP_BYTES: usize = 32 << 10;
+/// Damaged places that a verification lists before it stops looking.
+pub const DAMAGE_LISTED_MAX: usize = 1_000;

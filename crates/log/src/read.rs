@@ -1,0 +1,178 @@
+//! Reading durable records in order, while others append.
+
+use std::{fmt, io, sync::Arc};
+
+use crate::{
+    Lsn,
+    batch::{BatchCursor, Frame, frame_at},
+    error::{Damage, DamageReason, IoError, ReadError},
+    header::{HEADER_END, Place},
+    limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
+    log::{Durable, Shared},
+    record::Record,
+    segment::{Window, segment_name},
+    storage::Access,
+};
+
+/// The durable records from some number on, in order.
+///
+/// After the last durable record it yields `None`, and goes on once more are durable. After an
+/// error it yields `None` for good. It holds its own reference to the log and may be sent to
+/// another thread.
+pub struct Records {
+    shared: Arc<Shared>,
+    /// The record to be yielded next.
+    next: Lsn,
+    position: Option<Position>,
+    read_ahead: usize,
+    failed: bool,
+}
+
+/// Where reading has come to.
+struct Position {
+    /// Where the next batch begins.
+    place: Place,
+    window: Window,
+    /// The batch that is being read.
+    batch: Option<BatchCursor>,
+}
+
+impl Records {
+    pub(crate) fn new(shared: Arc<Shared>, from: Lsn) -> Self {
+        let next = from.max(Lsn::ZERO.next());
+        Self { shared, next, position: None, read_ahead: READ_AHEAD_BYTES, failed: false }
+    }
+
+    /// Reads one durable record.
+    pub(crate) fn lookup(shared: Arc<Shared>, lsn: Lsn) -> Result<Record, ReadError> {
+        let durable = shared.durable()?.last;
+        let not_durable = ReadError::NotDurable { lsn, durable };
+        if lsn == Lsn::ZERO || lsn > durable {
+            return Err(not_durable);
+        }
+        let mut records = Self::new(shared, lsn);
+        records.read_ahead = LOOKUP_BYTES;
+        records.read_next()?.ok_or(not_durable)
+    }
+
+    fn read_next(&mut self) -> Result<Option<Record>, ReadError> {
+        let durable = self.shared.durable()?;
+        if self.next > durable.last {
+            return Ok(None);
+        }
+        let mut position = match self.position.take() {
+            Some(position) => position,
+            None => self.locate(durable)?,
+        };
+        let record = loop {
+            if let Some(record) = position.record(self.next)? {
+                break record;
+            }
+            self.enter_batch(&mut position, durable)?;
+        };
+        self.next = self.next.next();
+        self.position = Some(position);
+        Ok(Some(record))
+    }
+
+    /// Starts at the nearest known place at or before the next record.
+    fn locate(&self, durable: Durable) -> Result<Position, ReadError> {
+        let first = Place { segment: 1, offset: HEADER_END };
+        let place = self.shared.locate(self.next).unwrap_or(first);
+        let window = self.window(place.segment, durable)?;
+        Ok(Position { place, window, batch: None })
+    }
+
+    /// What may be read of a segment: all of it, or of the active one what is durable.
+    fn window(&self, segment: u32, durable: Durable) -> Result<Window, ReadError> {
+        let name = segment_name(segment);
+        let storage = self.shared.storage();
+        let file = storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+        let limit = if segment == durable.end.segment {
+            durable.end.offset
+        } else {
+            file.len().map_err(IoError::at("read", &name))?
+        };
+        Ok(Window::new(Arc::from(file), limit, self.read_ahead))
+    }
+
+    /// Moves to the next batch, which a durable record is in or behind.
+    fn enter_batch(&self, position: &mut Position, durable: Durable) -> Result<(), ReadError> {
+        let failed = |place: Place| {
+            move |error| ReadError::Io(IoError::at("read", &segment_name(place.segment))(error))
+        };
+        if position.place.segment == durable.end.segment {
+            position.window.raise_limit(durable.end.offset);
+        } else if position.place.offset >= position.window.limit() {
+            // It may have grown between the last look at it and being sealed.
+            position.window.raise_limit_to_end().map_err(failed(position.place))?;
+            if position.place.offset >= position.window.limit() {
+                let segment = position.place.segment.saturating_add(1);
+                let window = self.window(segment, durable)?;
+                let place = Place { segment, offset: HEADER_END };
+                *position = Position { place, window, batch: None };
+            }
+        }
+        let place = position.place;
+        let reason = match frame_at(&mut position.window, place).map_err(failed(place))? {
+            Frame::Batch(header) if header.first <= self.next => {
+                position.place.offset = place.offset.saturating_add(header.frame_len());
+                let holds_next = header.last() >= self.next;
+                position.batch = holds_next.then(|| BatchCursor::new(header, place.offset));
+                return Ok(());
+            }
+            Frame::Batch(header) => {
+                DamageReason::FirstLsn { found: header.first, expected: self.next }
+            }
+            Frame::End => DamageReason::EndsEarly { synced: durable.last },
+            Frame::Broken(reason) => reason,
+        };
+        Err(damaged(place.segment, place.offset, reason))
+    }
+}
+
+impl Position {
+    /// Record `lsn`, if the batch that is being read holds it.
+    fn record(&mut self, lsn: Lsn) -> Result<Option<Record>, ReadError> {
+        let Self { place, window, batch } = self;
+        let Some(cursor) = batch else { return Ok(None) };
+        let failed = |error: io::Error| IoError::at("read", &segment_name(place.segment))(error);
+        while cursor.next_lsn() < lsn {
+            let at = cursor.offset();
+            let skipped = cursor.skip(window).map_err(failed)?;
+            skipped.map_err(|reason| damaged(place.segment, at, reason))?;
+        }
+        let at = cursor.offset();
+        match cursor.advance(window).map_err(failed)? {
+            Ok(Some(view)) => Ok(Some(view.to_record())),
+            Ok(None) => {
+                *batch = None;
+                Ok(None)
+            }
+            Err(reason) => Err(damaged(place.segment, at, reason)),
+        }
+    }
+}
+
+fn damaged(segment: u32, offset: u64, reason: DamageReason) -> ReadError {
+    ReadError::Damaged(Damage { file: segment_name(segment), offset, reason })
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let record = self.read_next();
+        self.failed = record.is_err();
+        record.transpose()
+    }
+}

@@ -1,0 +1,417 @@
+//! Records: what one command caused, as bytes and back.
+//!
+//! | byte | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 4 | CRC-32C over bytes 32..length, then 4..32 |
+//! | 4 | 4 | length: header and sections, without the padding |
+//! | 8 | 8 | number of the record |
+//! | 16 | 8 | time, signed seconds |
+//! | 24 | 1 | kind: 1 events, 2 block, 3 note |
+//! | 25 | 1 | zero |
+//! | 26 | 2 | number of entries |
+//! | 28 | 4 | length of the metadata |
+//! | 32 | 24 each | inner table, a row for each entry |
+//! | | | stream keys, one after the other, UTF-8 |
+//! | | | metadata |
+//! | | | zeros up to a multiple of 16 |
+//! | | | bodies, one after the other |
+//! | | | personal payloads, one after the other |
+//! | length | | zeros up to a multiple of 16 |
+//!
+//! A row of the inner table:
+//!
+//! | byte | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 2 | length of the stream key |
+//! | 2 | 2 | type of the event |
+//! | 4 | 2 | version of its schema |
+//! | 6 | 2 | zero |
+//! | 8 | 8 | version of the stream |
+//! | 16 | 4 | length of the body |
+//! | 20 | 4 | length of the personal payload |
+//!
+//! The checksum takes the header last, so that a record is summed before its number is known.
+
+use std::sync::Arc;
+
+use crate::{
+    Lsn,
+    bytes::{Fields, aligned, is_zero, narrow, put, wide},
+    error::{DamageReason, LogError, ShapeError},
+    limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX, STREAM_KEY_BYTES_MAX},
+};
+
+/// Bytes of the fixed part of a record.
+pub(crate) const RECORD_HEADER_BYTES: usize = 32;
+const ROW_BYTES: usize = 24;
+const LSN_AT: usize = 8;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    /// The events of one command: at least one entry, each in a stream.
+    Events,
+    /// An opaque payload, such as a batch of meter events: the body of the first entry, which need
+    /// not name a stream. Entries after it are events that the payload caused.
+    Block,
+    /// What stands outside the streams: no entry names a stream, and there may be none at all.
+    Note,
+}
+
+impl RecordKind {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Events => 1,
+            Self::Block => 2,
+            Self::Note => 3,
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Events),
+            2 => Some(Self::Block),
+            3 => Some(Self::Note),
+            _ => None,
+        }
+    }
+
+    /// Whether entries whose stream keys have these lengths fit this kind.
+    fn check(self, key_lens: impl Iterator<Item = usize>) -> Result<(), ShapeError> {
+        let mut entries: usize = 0;
+        for (index, len) in key_lens.enumerate() {
+            entries = entries.saturating_add(1);
+            match self {
+                Self::Note if len > 0 => return Err(ShapeError::StreamInNote),
+                Self::Events if len == 0 => return Err(ShapeError::StreamMissing),
+                Self::Block if len == 0 && index > 0 => return Err(ShapeError::StreamMissing),
+                _ => {}
+            }
+        }
+        if entries == 0 && self != Self::Note { Err(ShapeError::Empty) } else { Ok(()) }
+    }
+}
+
+/// A record to be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRecord {
+    /// When the command was given, in seconds since 1970; opaque to the log.
+    pub at: i64,
+    /// What the record is.
+    pub kind: RecordKind,
+    /// What belongs to the record as a whole; opaque to the log.
+    pub meta: Vec<u8>,
+    /// The entries; at most [`RECORD_EVENTS_MAX`].
+    pub events: Vec<NewEvent>,
+}
+
+/// An entry of a record to be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The stream; at most [`STREAM_KEY_BYTES_MAX`] bytes.
+    pub stream: Arc<str>,
+    /// The version of the stream after this event. The log keeps it and does not check it.
+    pub stream_version: u64,
+    /// The type of the event; its meaning is the caller's.
+    pub type_id: u16,
+    /// The version of the schema of `body` and `personal`.
+    pub schema: u16,
+    /// The encoded event, without what is personal.
+    pub body: Vec<u8>,
+    /// What is personal, kept in a section of its own so that it can be erased.
+    pub personal: Vec<u8>,
+}
+
+/// A record of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its number.
+    pub lsn: Lsn,
+    /// As given in [`NewRecord::at`].
+    pub at: i64,
+    /// As given in [`NewRecord::kind`].
+    pub kind: RecordKind,
+    /// As given in [`NewRecord::meta`].
+    pub meta: Vec<u8>,
+    /// As given in [`NewRecord::events`], in that order.
+    pub events: Vec<RecordedEvent>,
+}
+
+/// An entry of a record of the log; each field is as given in [`NewEvent`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// The stream; empty where none was named.
+    pub stream: Arc<str>,
+    /// The version of the stream after this event.
+    pub stream_version: u64,
+    /// The type of the event.
+    pub type_id: u16,
+    /// The version of the schema of `body` and `personal`.
+    pub schema: u16,
+    /// The encoded event, without what is personal.
+    pub body: Vec<u8>,
+    /// What is personal.
+    pub personal: Vec<u8>,
+}
+
+/// A record as bytes that only lacks its number.
+pub(crate) struct EncodedRecord {
+    bytes: Vec<u8>,
+    /// Length without padding.
+    len: usize,
+    /// Checksum of the sections.
+    sections_crc: u32,
+}
+
+impl EncodedRecord {
+    /// Encodes a record; refuses one that is over a limit or does not fit its kind.
+    pub(crate) fn new(record: &NewRecord) -> Result<Self, LogError> {
+        let layout = Layout::of(record)?;
+        let mut bytes = Vec::with_capacity(aligned(layout.len));
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&layout.len32.to_le_bytes());
+        bytes.extend_from_slice(&Lsn::ZERO.0.to_le_bytes());
+        bytes.extend_from_slice(&record.at.to_le_bytes());
+        bytes.extend_from_slice(&[record.kind.code(), 0]);
+        bytes.extend_from_slice(&layout.entries16.to_le_bytes());
+        bytes.extend_from_slice(&layout.meta32.to_le_bytes());
+        for event in &record.events {
+            // The limits on key and record, checked by the layout, keep these from saturating.
+            let key16 = u16::try_from(event.stream.len()).unwrap_or(u16::MAX);
+            let body32 = u32::try_from(event.body.len()).unwrap_or(u32::MAX);
+            let personal32 = u32::try_from(event.personal.len()).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(&key16.to_le_bytes());
+            bytes.extend_from_slice(&event.type_id.to_le_bytes());
+            bytes.extend_from_slice(&event.schema.to_le_bytes());
+            bytes.extend_from_slice(&[0; 2]);
+            bytes.extend_from_slice(&event.stream_version.to_le_bytes());
+            bytes.extend_from_slice(&body32.to_le_bytes());
+            bytes.extend_from_slice(&personal32.to_le_bytes());
+        }
+        for event in &record.events {
+            bytes.extend_from_slice(event.stream.as_bytes());
+        }
+        bytes.extend_from_slice(&record.meta);
+        bytes.resize(aligned(bytes.len()), 0);
+        for event in &record.events {
+            bytes.extend_from_slice(&event.body);
+        }
+        for event in &record.events {
+            bytes.extend_from_slice(&event.personal);
+        }
+        debug_assert_eq!(bytes.len(), layout.len, "the layout is the length");
+        let sections_crc = crc32c::crc32c(bytes.get(RECORD_HEADER_BYTES..).unwrap_or_default());
+        bytes.resize(aligned(layout.len), 0);
+        Ok(Self { bytes, len: layout.len, sections_crc })
+    }
+
+    /// Gives the record its number, and returns its bytes with the padding, and its checksum.
+    pub(crate) fn number(&mut self, lsn: Lsn) -> (&[u8], u32) {
+        put(&mut self.bytes, LSN_AT, &lsn.0.to_le_bytes());
+        let header = self.bytes.get(4..RECORD_HEADER_BYTES).unwrap_or_default();
+        let crc = crc32c::crc32c_append(self.sections_crc, header);
+        put(&mut self.bytes, 0, &crc.to_le_bytes());
+        debug_assert_eq!(checksum(self.bytes.get(..self.len).unwrap_or_default()), crc);
+        (&self.bytes, crc)
+    }
+
+    /// Bytes with the padding.
+    pub(crate) fn padded_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn checksum(record: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(record.get(RECORD_HEADER_BYTES..).unwrap_or_default());
+    crc32c::crc32c_append(crc, record.get(4..RECORD_HEADER_BYTES).unwrap_or_default())
+}
+
+/// Makes the checksum of a changed record right again, if its length is within `bytes`: for
+/// hostile bytes that should get past it. Returns the length with the padding, and the checksum.
+pub(crate) fn resum(bytes: &mut [u8]) -> Option<(usize, u32)> {
+    let len = stored_len(bytes)?;
+    let crc = checksum(bytes.get(..len)?);
+    put(bytes, 0, &crc.to_le_bytes());
+    Some((aligned(len), crc))
+}
+
+/// The lengths of a record that keeps every limit.
+struct Layout {
+    len: usize,
+    len32: u32,
+    entries16: u16,
+    meta32: u32,
+}
+
+impl Layout {
+    fn of(record: &NewRecord) -> Result<Self, LogError> {
+        let events = record.events.len();
+        let too_many = LogError::TooManyEvents { events, max: RECORD_EVENTS_MAX };
+        let entries16 = u16::try_from(events).map_err(|_| too_many)?;
+        record.kind.check(record.events.iter().map(|event| event.stream.len()))?;
+        let mut head = RECORD_HEADER_BYTES
+            .saturating_add(events.saturating_mul(ROW_BYTES))
+            .saturating_add(record.meta.len());
+        let mut payload: usize = 0;
+        for event in &record.events {
+            let bytes = event.stream.len();
+            if bytes > STREAM_KEY_BYTES_MAX {
+                return Err(LogError::StreamKeyTooLong { bytes, max: STREAM_KEY_BYTES_MAX });
+            }
+            head = head.saturating_add(bytes);
+            payload = payload.saturating_add(event.body.len()).saturating_add(event.personal.len());
+        }
+        let len = aligned(head).saturating_add(payload);
+        let too_large =
+            || LogError::RecordTooLarge { bytes: wide(len), max: wide(RECORD_BYTES_MAX) };
+        if len > RECORD_BYTES_MAX {
+            return Err(too_large());
+        }
+        let len32 = u32::try_from(len).map_err(|_| too_large())?;
+        let meta32 = u32::try_from(record.meta.len()).map_err(|_| too_large())?;
+        Ok(Self { len, len32, entries16, meta32 })
+    }
+}
+
+/// The length without padding that the header of a record states, if it is a possible one.
+pub(crate) fn stored_len(header: &[u8]) -> Option<usize> {
+    let mut fields = Fields(header.get(..RECORD_HEADER_BYTES)?);
+    fields.u32()?;
+    fields.len32().filter(|len| (RECORD_HEADER_BYTES..=RECORD_BYTES_MAX).contains(len))
+}
+
+/// A whole record, in the bytes that it was read from.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordView<'a> {
+    pub(crate) crc: u32,
+    lsn: Lsn,
+    at: i64,
+    kind: RecordKind,
+    pub(crate) entries: usize,
+    table: &'a [u8],
+    keys: &'a [u8],
+    meta: &'a [u8],
+    bodies: &'a [u8],
+    personal: &'a [u8],
+}
+
+impl<'a> RecordView<'a> {
+    /// Takes record `expected` from the front of `bytes`, and checks all of it. Returns it with
+    /// its length, padding included.
+    pub(crate) fn parse(bytes: &'a [u8], expected: Lsn) -> Result<(Self, usize), DamageReason> {
+        let len = stored_len(bytes).ok_or(DamageReason::RecordLength)?;
+        let record = bytes.get(..len).ok_or(DamageReason::RecordLength)?;
+        let padded = aligned(len);
+        let padding = bytes.get(len..padded).ok_or(DamageReason::RecordLength)?;
+        let mut fields = Fields(record);
+        let crc = fields.u32().ok_or(DamageReason::RecordLength)?;
+        if crc != checksum(record) {
+            return Err(DamageReason::RecordChecksum);
+        }
+        if !is_zero(padding) {
+            return Err(DamageReason::RecordForm("the padding is not zero"));
+        }
+        let cut = DamageReason::RecordForm("its sections do not fit its length");
+        fields.u32();
+        let found = Lsn(fields.u64().ok_or(cut)?);
+        if found != expected {
+            return Err(DamageReason::RecordLsn { found, expected });
+        }
+        let view = Self::sections(fields, crc, found, len).ok_or(cut)?;
+        view.check()?;
+        Ok((view, padded))
+    }
+
+    fn sections(mut fields: Fields<'a>, crc: u32, lsn: Lsn, len: usize) -> Option<Self> {
+        let at = fields.i64()?;
+        let kind = RecordKind::from_code(fields.u8()?)?;
+        (fields.u8()? == 0).then_some(())?;
+        let entries = usize::from(fields.u16()?);
+        let meta_len = fields.len32()?;
+        let table = fields.take(entries.checked_mul(ROW_BYTES)?)?;
+        let (mut keys_len, mut bodies_len) = (0_usize, 0_usize);
+        for row in rows(table) {
+            keys_len = keys_len.checked_add(row.key_len)?;
+            bodies_len = bodies_len.checked_add(row.body_len)?;
+        }
+        let keys = fields.take(keys_len)?;
+        let meta = fields.take(meta_len)?;
+        let head = len.checked_sub(fields.0.len())?;
+        let gap = fields.take(aligned(head).checked_sub(head)?)?;
+        is_zero(gap).then_some(())?;
+        let bodies = fields.take(bodies_len)?;
+        let personal = fields.0;
+        Some(Self { crc, lsn, at, kind, entries, table, keys, meta, bodies, personal })
+    }
+
+    /// What the checksum does not vouch for: that the writer kept the rules.
+    fn check(&self) -> Result<(), DamageReason> {
+        let mut personal_len: usize = 0;
+        let mut keys = Fields(self.keys);
+        for row in rows(self.table) {
+            personal_len = personal_len.saturating_add(row.personal_len);
+            if row.reserved != 0 {
+                return Err(DamageReason::RecordForm("a reserved byte is not zero"));
+            }
+            if row.key_len > STREAM_KEY_BYTES_MAX {
+                return Err(DamageReason::RecordForm("a stream key is too long"));
+            }
+            let key = keys.take(row.key_len).unwrap_or_default();
+            if std::str::from_utf8(key).is_err() {
+                return Err(DamageReason::RecordForm("a stream key is not UTF-8"));
+            }
+        }
+        if personal_len != self.personal.len() {
+            return Err(DamageReason::RecordForm("its sections do not fit its length"));
+        }
+        self.kind
+            .check(rows(self.table).map(|row| row.key_len))
+            .map_err(|_| DamageReason::RecordForm("its entries do not fit its kind"))
+    }
+
+    /// Copies the record out of the bytes.
+    pub(crate) fn to_record(self) -> Record {
+        let mut keys = Fields(self.keys);
+        let mut bodies = Fields(self.bodies);
+        let mut personal = Fields(self.personal);
+        let mut events = Vec::with_capacity(self.entries);
+        for row in rows(self.table) {
+            let key = keys.take(row.key_len).unwrap_or_default();
+            events.push(RecordedEvent {
+                stream: std::str::from_utf8(key).unwrap_or_default().into(),
+                stream_version: row.stream_version,
+                type_id: row.type_id,
+                schema: row.schema,
+                body: bodies.take(row.body_len).unwrap_or_default().to_vec(),
+                personal: personal.take(row.personal_len).unwrap_or_default().to_vec(),
+            });
+        }
+        Record { lsn: self.lsn, at: self.at, kind: self.kind, meta: self.meta.to_vec(), events }
+    }
+}
+
+/// A row of the inner table.
+struct Row {
+    key_len: usize,
+    type_id: u16,
+    schema: u16,
+    reserved: u16,
+    stream_version: u64,
+    body_len: usize,
+    personal_len: usize,
+}
+
+fn rows(table: &[u8]) -> impl Iterator<Item = Row> {
+    table.chunks_exact(ROW_BYTES).filter_map(|row| {
+        let mut fields = Fields(row);
+        Some(Row {
+            key_len: usize::from(fields.u16()?),
+            type_id: fields.u16()?,
+            schema: fields.u16()?,
+            reserved: fields.u16()?,
+            stream_version: fields.u64()?,
+            body_len: narrow(fields.u32()?.into()),
+            personal_len: narrow(fields.u32()?.into()),
+        })
+    })
+}

@@ -1,0 +1,209 @@
+//! Segment files: their names, their header, and reading them through a window.
+//!
+//! Segments are numbered from 1 without gaps. A segment is a header (see
+//! [`header`](crate::header)) and batches, one directly after the other, each at a multiple of 16
+//! bytes. The last segment may have zeros after its last batch, space written ahead; every other
+//! one ends with its last batch.
+//!
+//! | byte | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 12 | magic `CFLSEGM1`, checksum |
+//! | 12 | 4 | format version, 1 |
+//! | 16 | 8 | number of the first record |
+//! | 24 | 8 | length of the segment before, 0 if there is none |
+//! | 32 | 32 | zero |
+
+use std::{io, sync::Arc};
+
+use crate::{
+    Lsn,
+    bytes::{is_zero, narrow, wide},
+    error::DamageReason,
+    header::{self, HEADER_BYTES, Place},
+    manifest::FORMAT_VERSION,
+    storage::StorageFile,
+};
+
+pub(crate) const MAGIC: [u8; 8] = *b"CFLSEGM1";
+
+const SUFFIX: &str = ".seg";
+const DIGITS: usize = 10;
+
+/// The file name of a segment: ten digits and `.seg`.
+pub(crate) fn segment_name(number: u32) -> String {
+    format!("{number:0DIGITS$}{SUFFIX}")
+}
+
+/// The number of a segment file; `None` for a file that is none.
+pub(crate) fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let number: u32 = digits.parse().ok()?;
+    (number > 0 && segment_name(number) == name).then_some(number)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) first: Lsn,
+    /// Length in bytes of the segment before.
+    pub(crate) previous_end: u64,
+}
+
+impl SegmentHeader {
+    pub(crate) fn encode(&self, number: u32) -> [u8; HEADER_BYTES] {
+        let fields: [&[u8]; 3] = [
+            &FORMAT_VERSION.to_le_bytes(),
+            &self.first.0.to_le_bytes(),
+            &self.previous_end.to_le_bytes(),
+        ];
+        header::seal(Place { segment: number, offset: 0 }, MAGIC, &fields)
+    }
+
+    pub(crate) fn decode(bytes: &[u8], number: u32) -> Result<Self, DamageReason> {
+        let mut fields = header::unseal(Place { segment: number, offset: 0 }, MAGIC, bytes)?;
+        if fields.u32() != Some(FORMAT_VERSION) {
+            return Err(DamageReason::HeaderForm("unknown format version"));
+        }
+        let first = Lsn(fields.u64().ok_or(DamageReason::HeaderCut)?);
+        let previous_end = fields.u64().ok_or(DamageReason::HeaderCut)?;
+        if !is_zero(fields.0) {
+            return Err(DamageReason::HeaderForm("a reserved byte is not zero"));
+        }
+        Ok(Self { first, previous_end })
+    }
+}
+
+/// Reads a file through one buffer, so that walking over small batches costs few system calls.
+pub(crate) struct Window {
+    file: Arc<dyn StorageFile>,
+    /// Bytes of the file that may be read: never more than it has, so that no length found in it
+    /// makes the buffer larger than the file.
+    limit: u64,
+    buffer: Vec<u8>,
+    start: u64,
+    read_ahead: usize,
+}
+
+impl Window {
+    pub(crate) fn new(file: Arc<dyn StorageFile>, limit: u64, read_ahead: usize) -> Self {
+        Self { file, limit, buffer: Vec::new(), start: 0, read_ahead }
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// More of the file may be read from now on.
+    pub(crate) fn raise_limit(&mut self, limit: u64) {
+        self.limit = self.limit.max(limit);
+    }
+
+    /// All of the file, as long as it is now, may be read from now on.
+    pub(crate) fn raise_limit_to_end(&mut self) -> io::Result<()> {
+        let len = self.file.len()?;
+        self.raise_limit(len);
+        Ok(())
+    }
+
+    /// `len` bytes from `offset` on; `None` beyond the limit.
+    pub(crate) fn get(&mut self, offset: u64, len: usize) -> io::Result<Option<&[u8]>> {
+        match offset.checked_add(wide(len)) {
+            Some(end) if end <= self.limit => {}
+            _ => return Ok(None),
+        }
+        if self.held(offset, len).is_none() {
+            self.fill(offset, len)?;
+        }
+        Ok(self.held(offset, len))
+    }
+
+    fn held(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let at = narrow(offset.checked_sub(self.start)?);
+        self.buffer.get(at..at.checked_add(len)?)
+    }
+
+    fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
+        let rest = narrow(self.limit.saturating_sub(offset));
+        self.buffer.resize(len.max(self.read_ahead).min(rest), 0);
+        self.start = offset;
+        let filled = self.file.read_at(&mut self.buffer, offset)?;
+        self.buffer.truncate(filled);
+        if filled < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// Where the last byte from `offset` on that is not zero ends; `offset` if all are zero.
+    pub(crate) fn content_end(&mut self, offset: u64) -> io::Result<u64> {
+        let (mut at, mut end) = (offset, offset);
+        while at < self.limit {
+            let rest = narrow(self.limit.saturating_sub(at));
+            let len = self.read_ahead.min(rest);
+            let bytes = self.get(at, len)?.unwrap_or_default();
+            if !is_zero(bytes)
+                && let Some(last) = bytes.iter().rposition(|byte| *byte != 0)
+            {
+                end = at.saturating_add(wide(last)).saturating_add(1);
+            }
+            at = at.saturating_add(wide(len));
+        }
+        Ok(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemStorage, storage::Storage};
+
+    #[test]
+    fn names_and_numbers_go_both_ways() {
+        for (number, name) in [(1, "0000000001.seg"), (u32::MAX, "4294967295.seg")] {
+            assert_eq!(segment_name(number), name);
+            assert_eq!(segment_number(name), Some(number));
+        }
+        for name in [
+            "1.seg",
+            "0000000000.seg",
+            "+000000001.seg",
+            "0000000001",
+            "9999999999.seg",
+            "LOCK",
+            "",
+        ] {
+            assert_eq!(segment_number(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_window_reads_any_range_within_its_limit() {
+        let storage = MemStorage::new();
+        let file = storage.create("f").unwrap();
+        let bytes: Vec<u8> = (0..=255).collect();
+        file.write_all_at(&bytes, 0).unwrap();
+        let mut window = Window::new(Arc::from(file), 200, 16);
+        for (offset, len) in [(0, 4), (2, 20), (100, 100), (199, 1), (200, 0), (8, 8)] {
+            let at = usize::try_from(offset).unwrap();
+            assert_eq!(window.get(offset, len).unwrap(), Some(&bytes[at..at + len]));
+        }
+        for (offset, len) in [(199, 2), (201, 0), (u64::MAX, 1)] {
+            assert_eq!(window.get(offset, len).unwrap(), None);
+        }
+        window.raise_limit(256);
+        assert_eq!(window.get(250, 6).unwrap(), Some(&bytes[250..]));
+    }
+
+    #[test]
+    fn the_end_of_content_is_the_last_byte_that_is_not_zero() {
+        for (bytes, offset, expected) in [
+            (vec![0; 100], 0, 0),
+            (vec![0; 100], 40, 40),
+            ([vec![1; 50], vec![0; 50]].concat(), 0, 50),
+            ([vec![0; 99], vec![1]].concat(), 10, 100),
+            ([vec![1; 10], vec![0; 90]].concat(), 10, 10),
+        ] {
+            let storage = MemStorage::new();
+            let file = storage.create("f").unwrap();
+            file.write_all_at(&bytes, 0).unwrap();
+            let mut window = Window::new(Arc::from(file), wide(bytes.len()), 16);
+            assert_eq!(window.content_end(offset).unwrap(), expected, "{bytes:?} from {offset}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A storage in a directory.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{Access, Storage, StorageFile, StorageLock};
+use crate::{
+    bytes::wide,
+    error::{IoError, OpenError},
+};
+
+/// Name of the file that is locked while a process has the book. It is empty and stays.
+const LOCK: &str = "LOCK";
+
+/// A storage in a directory, locked against other processes by a file `LOCK` in it.
+#[derive(Clone, Debug)]
+pub struct FileStorage {
+    dir: PathBuf,
+}
+
+impl FileStorage {
+    /// Takes a directory, and creates it, with those above it, where it is missing.
+    ///
+    /// # Errors
+    /// [`OpenError::NotABook`] where the path is that of a file, [`OpenError::Io`] where the
+    /// directory cannot be created.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, OpenError> {
+        let dir = dir.into();
+        if !dir.exists() {
+            create_dirs(&dir)
+                .map_err(IoError::at("create the directory", &dir.to_string_lossy()))?;
+        }
+        Self::open_existing(dir)
+    }
+
+    /// Takes a directory that must exist.
+    ///
+    /// # Errors
+    /// [`OpenError::NotABook`] where it does not, or is a file.
+    pub fn open_existing(dir: impl Into<PathBuf>) -> Result<Self, OpenError> {
+        let dir = dir.into();
+        if dir.is_dir() {
+            Ok(Self { dir })
+        } else {
+            Err(OpenError::NotABook { found: format!("{} is not a directory", dir.display()) })
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// Creates a directory so that its name outlives a crash, and those of the ones above it.
+fn create_dirs(dir: &Path) -> io::Result<()> {
+    let above = match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    if !above.exists() {
+        create_dirs(above)?;
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => other?,
+    }
+    sync_dir(above)
+}
+
+/// Only Unix has directories that can be synced; elsewhere the file system answers for names.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+impl Storage for FileStorage {
+    fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
+        let options = OpenOptions::new().create(true).truncate(false).write(true).clone();
+        let file = options.open(self.path(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(FileLock(file))),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name() != LOCK && !entry.file_type()?.is_dir() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        let options = OpenOptions::new().read(true).write(true).create_new(true).clone();
+        Ok(Box::new(DiskFile(options.open(self.path(name))?)))
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StorageFile>> {
+        let options = OpenOptions::new().read(true).write(access == Access::Write).clone();
+        Ok(Box::new(DiskFile(options.open(self.path(name))?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        sync_dir(&self.dir)
+    }
+}
+
+struct FileLock(File);
+
+impl StorageLock for FileLock {}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing the file gives the lock back too; a failure here changes nothing.
+        drop(self.0.unlock());
+    }
+}
+
+struct DiskFile(File);
+
+impl DiskFile {
+    #[cfg(unix)]
+    fn read_some_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_some_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_some_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_some_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)
+    }
+}
+
+impl StorageFile for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.read_some_at(rest, offset.saturating_add(wide(done))) {
+                Ok(0) => break,
+                Ok(read) => done = done.saturating_add(read),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match self.write_some_at(rest, offset.saturating_add(wide(done))) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => done = done.saturating_add(written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
