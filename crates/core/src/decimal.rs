@@ -1,6 +1,7 @@
 //! Exact decimals at rest.
 
 use crate::{ArithmeticError, Refusal};
+use ethnum::I256;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
@@ -70,6 +71,17 @@ impl Decimal12 {
     /// [`ArithmeticError::Overflow`] beyond 128 bits.
     pub fn checked_add(self, other: Self) -> Result<Self, ArithmeticError> {
         self.0.checked_add(other.0).map(Self).ok_or(ArithmeticError::Overflow)
+    }
+
+    /// The product, where twelve fractional digits hold it exactly; none elsewhere.
+    #[must_use]
+    pub fn exact_product(self, other: Self) -> Option<Self> {
+        let wide = I256::from(self.0).checked_mul(I256::from(other.0))?;
+        let scale = I256::from(Self::SCALE);
+        if wide.checked_rem(scale)? != I256::ZERO {
+            return None;
+        }
+        i128::try_from(wide.checked_div(scale)?).ok().map(Self)
     }
 
     /// The difference, exactly.
@@ -227,6 +239,18 @@ mod tests {
         assert_eq!(take("0.0000000000001"), Err(ArithmeticError::Overflow));
         let wide = Decimal12::from_trillionths(i128::MAX);
         assert!(rust_decimal::Decimal::try_from(wide).is_err());
+    }
+
+    #[test]
+    fn a_product_is_exact_or_none() {
+        let product = |a: &str, b: &str| {
+            let (a, b): (Decimal12, Decimal12) = (a.parse().unwrap(), b.parse().unwrap());
+            a.exact_product(b).map(|product| product.to_string())
+        };
+        assert_eq!(product("12345", "0.05").as_deref(), Some("617.25"));
+        assert_eq!(product("-0.000001", "0.000001").as_deref(), Some("-0.000000000001"));
+        assert_eq!(product("0.0000001", "0.000001"), None);
+        assert_eq!(product("99999999999999999999", "999999999999"), None);
     }
 
     proptest! {

@@ -172,12 +172,12 @@ impl Engine {
         Self::on(FileStorage::open_existing(dir.as_ref())?, options)
     }
 
-    /// A book in memory, with settings as they are where nobody says otherwise.
+    /// A book in memory, with settings as they are where nobody says otherwise. See [`Engine::on`]
+    /// for others.
     ///
     /// # Panics
     /// Never: opening an empty book in memory cannot fail.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "it cannot fail")]
     pub fn in_memory() -> Self {
         Self::on(MemStorage::new(), Options::default()).expect("an empty book opens")
     }

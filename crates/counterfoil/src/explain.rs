@@ -5,7 +5,6 @@ use crate::metering::Readings;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::{Basis, Round};
 use counterfoil_billing::invoice::{Derivation, InvoiceId, InvoiceStatus, Line};
-use counterfoil_billing::subscription::Prices;
 use counterfoil_core::{Decimal12, Money, Period};
 use counterfoil_meter::Position;
 use counterfoil_model::InvoiceView;
@@ -115,8 +114,17 @@ fn computation(line: &Line, code: &str) -> String {
         Some(amount) => amount.to_string(),
         None => "the sum of its tiers".to_owned(),
     };
-    let quantity = line.quantity;
-    let product = format!("{quantity} × {} = {}", unit(line.unit_amount), line.amount);
+    let product = match line.unit_amount.and_then(|unit| line.quantity.exact_product(unit)) {
+        Some(exact) if exact != Decimal12::from_int(line.amount) => {
+            format!(
+                "{} × {} = {exact}, rounded to {}",
+                line.quantity,
+                unit(line.unit_amount),
+                line.amount
+            )
+        }
+        _ => format!("{} × {} = {}", line.quantity, unit(line.unit_amount), line.amount),
+    };
     match &line.derivation {
         Derivation::Rated { basis } | Derivation::Metered { basis, .. } => {
             of_basis(*basis, &product, line, &code)

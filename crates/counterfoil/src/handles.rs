@@ -21,8 +21,7 @@ use counterfoil_billing::meter::{
     CreateMeter, DeactivateMeter, Meter, ReactivateMeter, UpdateMeter,
 };
 use counterfoil_billing::subscription::{
-    CancelSubscription, CreateSubscription, Prices as _, Subscription, SubscriptionId,
-    UpdateSubscription,
+    CancelSubscription, CreateSubscription, Subscription, SubscriptionId, UpdateSubscription,
 };
 use counterfoil_core::{Period, Refusal};
 use counterfoil_meter::{EventBatch, Grouping, Position, Summary};

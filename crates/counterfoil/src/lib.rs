@@ -112,7 +112,9 @@ pub use counterfoil_core::{
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{FileStorage, LogOptions, Lsn, MemStorage, Storage, TailCut};
-pub use counterfoil_meter::{Block, DedupePolicy, EventBatch, EventColumns, Grouping, Summary};
+pub use counterfoil_meter::{
+    Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
+};
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
     Command, CommandReader, Event, FailPaymentAttempt, InvoiceView, Output, Settings, Shard, State,

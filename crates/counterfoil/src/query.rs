@@ -7,7 +7,6 @@ use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::MeterId;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{Charge, Derivation, InvoiceStatus};
-use counterfoil_billing::subscription::Prices;
 use counterfoil_core::{Decimal12, Period, Timestamp};
 use counterfoil_journal::TrialBalance;
 use counterfoil_meter::Position;

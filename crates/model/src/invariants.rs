@@ -4,7 +4,7 @@ use crate::State;
 use crate::due;
 use crate::state::Shard;
 use counterfoil_billing::invoice::{Invoice, InvoiceStatus};
-use counterfoil_billing::subscription::{Prices, SubscriptionStatus};
+use counterfoil_billing::subscription::SubscriptionStatus;
 use counterfoil_core::{Currency, Timestamp};
 pub use counterfoil_journal::InvariantViolation;
 use counterfoil_journal::{

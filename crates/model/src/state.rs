@@ -244,6 +244,14 @@ impl State {
         self.products.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("product", id))
     }
 
+    /// A price.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn price(&self, id: &PriceId) -> Result<&Price, Refusal> {
+        self.prices.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("price", id))
+    }
+
     /// All products, by id.
     pub fn products(&self) -> impl Iterator<Item = &Product> {
         self.products.values().map(AsRef::as_ref)
@@ -336,7 +344,7 @@ impl State {
 
 impl Prices for State {
     fn price(&self, id: &PriceId) -> Result<&Price, Refusal> {
-        self.prices.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("price", id))
+        self.price(id)
     }
 
     fn is_sold(&self, price: &Price) -> bool {

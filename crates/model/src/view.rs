@@ -6,7 +6,7 @@ use counterfoil_billing::customer::settle;
 use counterfoil_billing::invoice::{
     Charge, Derivation, Invoice, InvoiceItem, InvoiceStatus, Line, Numbered,
 };
-use counterfoil_billing::subscription::{Prices, usage_lines};
+use counterfoil_billing::subscription::usage_lines;
 use counterfoil_core::{Id, Refusal, kind};
 
 /// An invoice as it reads: a draft with the lines and totals that finalizing it now would give.

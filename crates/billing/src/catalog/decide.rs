@@ -232,13 +232,13 @@ fn checked_tiers(inputs: &[TierInput]) -> Result<Vec<Tier>, Refusal> {
     let mut before = Some(0);
     for (index, input) in inputs.iter().enumerate() {
         let tier = checked_tier(input, before)
-            .map_err(|refusal| within(&format!("tiers.{index}"), refusal))?;
+            .map_err(|refusal| within(&format!("tiers[{index}]"), refusal))?;
         before = tier.up_to;
         tiers.push(tier);
     }
     if before.is_some() {
         let last = count.saturating_sub(1);
-        return Err(Refusal::invalid(format!("tiers.{last}.up_to"), "the last tier ends at inf"));
+        return Err(Refusal::invalid(format!("tiers[{last}].up_to"), "the last tier ends at inf"));
     }
     Ok(tiers)
 }
@@ -311,7 +311,7 @@ fn only_with(param: &str, condition: &str) -> Refusal {
     Refusal::invalid(param, format!("it goes only with {condition}"))
 }
 
-/// The refusal with its parameter seen from outside: `up_to` becomes `tiers.0.up_to`.
+/// The refusal with its parameter seen from outside: `up_to` becomes `tiers[0].up_to`.
 fn within(path: &str, refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::ParameterInvalid { param, reason } => {
@@ -421,36 +421,36 @@ mod tests {
             (tiered(&json!(many)), "tiers: 101 tiers (a price has 1 to 100)".into()),
             (
                 tiered(&json!([end(json!(0)), end(json!("inf"))])),
-                "tiers.0.up_to: 0 is not above 0, where the tier begins".into(),
+                "tiers[0].up_to: 0 is not above 0, where the tier begins".into(),
             ),
             (
                 tiered(&json!([end(json!(-3)), end(json!("inf"))])),
-                "tiers.0.up_to: -3 is not above 0, where the tier begins".into(),
+                "tiers[0].up_to: -3 is not above 0, where the tier begins".into(),
             ),
             (
                 tiered(&json!([end(json!(7)), end(json!(7)), end(json!("inf"))])),
-                "tiers.1.up_to: 7 is not above 7, where the tier begins".into(),
+                "tiers[1].up_to: 7 is not above 7, where the tier begins".into(),
             ),
             (
                 tiered(&json!([end(json!(7)), end(json!(9))])),
-                "tiers.1.up_to: the last tier ends at inf".into(),
+                "tiers[1].up_to: the last tier ends at inf".into(),
             ),
             (
                 tiered(&json!([end(json!("inf")), end(json!("inf"))])),
-                "tiers.1.up_to: no tier comes after the one that ends at inf".into(),
+                "tiers[1].up_to: no tier comes after the one that ends at inf".into(),
             ),
-            (tiered(&json!([{ "up_to": "inf" }])), "tiers.0.unit_amount is required".into()),
+            (tiered(&json!([{ "up_to": "inf" }])), "tiers[0].unit_amount is required".into()),
             (
                 tiered(&json!([{ "up_to": "inf", "flat_amount": 1, "flat_amount_decimal": "1" }])),
-                "tiers.0.flat_amount_decimal: flat_amount is given already".into(),
+                "tiers[0].flat_amount_decimal: flat_amount is given already".into(),
             ),
             (
                 tiered(&json!([{ "up_to": "inf", "unit_amount": 1, "unit_amount_decimal": "1" }])),
-                "tiers.0.unit_amount_decimal: unit_amount is given already".into(),
+                "tiers[0].unit_amount_decimal: unit_amount is given already".into(),
             ),
             (
                 tiered(&json!([{ "up_to": "inf", "flat_amount": -1 }])),
-                format!("tiers.0.flat_amount: -1 is not an amount from 0 to {limit}"),
+                format!("tiers[0].flat_amount: -1 is not an amount from 0 to {limit}"),
             ),
             (
                 metered(json!({ "interval": "month", "usage_type": "metered" })),
@@ -487,7 +487,7 @@ mod tests {
             ),
             (
                 with(tiered(&inf), &option(json!({ "tiers": [end(json!(5))] }))),
-                "currency_options.eur.tiers.0.up_to: the last tier ends at inf".into(),
+                "currency_options.eur.tiers[0].up_to: the last tier ends at inf".into(),
             ),
             (
                 with(unit.clone(), &json!({ "nickname": "n".repeat(5_001) })),

@@ -9,7 +9,6 @@ use counterfoil_billing::catalog::{
 use counterfoil_billing::meter::{
     self, CreateMeter, DeactivateMeter, MeterEvent, ReactivateMeter, UpdateMeter,
 };
-use counterfoil_billing::subscription::Prices;
 use counterfoil_core::Refusal;
 
 impl Tx<'_> {

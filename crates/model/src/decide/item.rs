@@ -7,7 +7,7 @@ use counterfoil_billing::invoice::{
     Charge, CreateInvoiceItem, DeleteInvoiceItem, InvoiceEvent, InvoiceItem, UpdateInvoiceItem,
     check_draft, check_editable, decide_create_item, decide_update_item,
 };
-use counterfoil_billing::subscription::{Prices, SubscriptionId};
+use counterfoil_billing::subscription::SubscriptionId;
 use counterfoil_core::{Currency, Refusal, limits};
 
 impl Tx<'_> {

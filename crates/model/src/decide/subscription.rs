@@ -8,7 +8,7 @@ use counterfoil_billing::invoice::{
     InvoiceStatus, Line, Numbered, Trigger, UsageCharge,
 };
 use counterfoil_billing::subscription::{
-    self, CancelSubscription, CancellationReason, CreateSubscription, Prices, Subscription,
+    self, CancelSubscription, CancellationReason, CreateSubscription, Subscription,
     SubscriptionEvent, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
     UpdateSubscription, item_lines, rolled_periods, whole_period,
 };
