@@ -9,8 +9,8 @@ use counterfoil_billing::customer::{BalanceTransaction, CustomerEvent};
 use counterfoil_billing::invoice::{Deferral, Finalized, InvoiceEvent, LatePayment, Line, Voided};
 use serde::{Deserialize, Serialize};
 
-/// Which rules an event is posted under. A book keeps its version as an event of its own, so that a
-/// later version changes nothing that was posted before it.
+/// Which rules an event is posted under. A book records its version when it is created, so that a
+/// later version changes nothing that was posted under this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -515,6 +515,7 @@ impl State {
         let mut after = match (&before, event) {
             (_, SubscriptionEvent::Created(subscription)) => {
                 self.count_created();
+                self.fix_currency(subscription);
                 subscription.clone()
             }
             (Some(before), _) => before.clone(),
@@ -529,6 +530,15 @@ impl State {
         }
         self.owners.subscriptions.insert_mut(id.clone(), customer.clone());
         self.put_subscription(customer, before.as_ref(), after);
+    }
+
+    /// A customer's first subscription fixes its currency (rule 2.1).
+    fn fix_currency(&mut self, first: &Subscription) {
+        self.with_shard(&first.customer, |shard| {
+            if shard.subscriptions.is_empty() {
+                Arc::make_mut(&mut shard.customer).currency = first.currency;
+            }
+        });
     }
 
     fn put_subscription(

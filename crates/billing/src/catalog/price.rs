@@ -25,7 +25,7 @@ pub struct Price {
     /// A name for people; customers do not see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nickname: Option<String>,
-    /// A name for programs, that may move from one price to another.
+    /// A name for programs; no two prices of a book have the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lookup_key: Option<String>,
     /// Metadata (rule 1.6).

@@ -119,9 +119,10 @@ pub fn settle(total: i64, balance: i64, currency: Currency) -> Result<Settlement
     if owed <= 0 {
         return Ok(Settlement::of(0, owed, &[(AppliedToInvoice, total)]));
     }
+    let amount_due = to_multiple(owed, currency.charge_multiple_minor())?;
     let carried = if owed < currency.charge_min_minor() {
         Some(InvoiceTooSmall)
-    } else if owed > currency.charge_max_minor() {
+    } else if amount_due > currency.charge_max_minor() {
         Some(InvoiceTooLarge)
     } else {
         None
@@ -133,7 +134,6 @@ pub fn settle(total: i64, balance: i64, currency: Currency) -> Result<Settlement
         let folded = balance.checked_neg().ok_or(ArithmeticError::Overflow)?;
         return Ok(Settlement::of(0, owed, &[(AppliedToInvoice, folded), (kind, owed)]));
     }
-    let amount_due = to_multiple(owed, currency.charge_multiple_minor())?;
     let ending_balance = owed.checked_sub(amount_due).ok_or(ArithmeticError::Overflow)?;
     let change = ending_balance.checked_sub(balance).ok_or(ArithmeticError::Overflow)?;
     Ok(Settlement::of(amount_due, ending_balance, &[(AppliedToInvoice, change)]))
@@ -205,6 +205,8 @@ mod tests {
         let large = 100_000_000;
         check("usd", (large, 0), (0, large), &[(InvoiceTooLarge, large)]);
         check("usd", (large - 1, 0), (large - 1, 0), &[]);
+        // What is charged is compared with the maximum, not what is owed.
+        check("ugx", (large - 1, 0), (0, large - 1), &[(InvoiceTooLarge, large - 1)]);
     }
 
     proptest! {

@@ -274,7 +274,10 @@ impl InvoiceEvent {
                 invoice.open_attempt = Some(attempt.clone());
                 invoice.attempt_count = *attempt_count;
                 invoice.attempts_made = invoice.attempts_made.saturating_add(1);
-                invoice.next_payment_attempt = None;
+                // An attempt by hand leaves the schedule of retries as it is.
+                if attempt.retried {
+                    invoice.next_payment_attempt = None;
+                }
             }
             Self::Paid { at, amount, .. } => {
                 invoice.amount_paid = invoice.amount_paid.saturating_add(*amount);

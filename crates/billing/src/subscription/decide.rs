@@ -121,8 +121,9 @@ pub fn decide_update(
     check_count(updated.items.len())?;
     check_items(&updated.items, prices)?;
     if let Some(at_period_end) = command.cancel_at_period_end {
+        let asked_before = updated.canceled_at.filter(|_| updated.cancel_at_period_end);
         updated.cancel_at_period_end = at_period_end;
-        updated.canceled_at = at_period_end.then_some(at);
+        updated.canceled_at = at_period_end.then_some(asked_before.unwrap_or(at));
         updated.cancellation_reason =
             at_period_end.then_some(CancellationReason::CancellationRequested);
     }
@@ -412,7 +413,8 @@ fn check_items(items: &[SubscriptionItem], prices: &dyn Prices) -> Result<(), Re
         sizes.push(size(*interval)?);
     }
     let Some(shortest) = sizes.iter().min_by_key(|size| size.order()) else { return Ok(()) };
-    if sizes.iter().all(|size| size.is_multiple_of(shortest)) {
+    let by_month = sizes.iter().any(|size| matches!(size, Size::Months(_)));
+    if sizes.iter().all(|size| size.is_multiple_of(shortest) && !(by_month && size.is_of_weeks())) {
         return Ok(());
     }
     Err(Refusal::invalid("items", "every interval must be a multiple of the shortest one"))
@@ -420,7 +422,7 @@ fn check_items(items: &[SubscriptionItem], prices: &dyn Prices) -> Result<(), Re
 
 /// The size of an interval in the unit that makes it comparable.
 enum Size {
-    Days { days: u32, calendar_day: bool },
+    Days(u32),
     Months(u32),
 }
 
@@ -430,8 +432,8 @@ fn size(interval: Interval) -> Result<Size, Refusal> {
         interval.count.checked_mul(n).ok_or_else(beyond)
     };
     Ok(match interval.unit {
-        IntervalUnit::Day => Size::Days { days: times(1)?, calendar_day: true },
-        IntervalUnit::Week => Size::Days { days: times(7)?, calendar_day: false },
+        IntervalUnit::Day => Size::Days(times(1)?),
+        IntervalUnit::Week => Size::Days(times(7)?),
         IntervalUnit::Month => Size::Months(times(1)?),
         IntervalUnit::Year => Size::Months(times(12)?),
     })
@@ -441,18 +443,24 @@ impl Size {
     /// For finding the shortest: any number of days below a month counts as less than one.
     fn order(&self) -> (u32, u32) {
         match self {
-            Self::Days { days, .. } => (0, *days),
+            Self::Days(days) => (0, *days),
             Self::Months(months) => (1, *months),
         }
     }
 
     fn is_multiple_of(&self, shortest: &Self) -> bool {
         match (self, shortest) {
-            (Self::Days { days, .. }, Self::Days { days: unit, .. })
-            | (Self::Months(days), Self::Months(unit)) => days.checked_rem(*unit) == Some(0),
-            // A single day divides every calendar interval; a week divides none (rule 6.14).
-            (Self::Months(_), Self::Days { days, calendar_day }) => *days == 1 && *calendar_day,
-            (Self::Days { .. }, Self::Months(_)) => false,
+            (Self::Days(size), Self::Days(unit)) | (Self::Months(size), Self::Months(unit)) => {
+                size.checked_rem(*unit) == Some(0)
+            }
+            // Every month is a number of single days.
+            (Self::Months(_), Self::Days(days)) => *days == 1,
+            (Self::Days(_), Self::Months(_)) => false,
         }
+    }
+
+    /// Several days make weeks or parts of them, which never mix with months.
+    fn is_of_weeks(&self) -> bool {
+        matches!(self, Self::Days(days) if *days > 1)
     }
 }

@@ -6,6 +6,7 @@ use counterfoil_billing::customer::{
     self, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, CustomerEvent,
     CustomerId, DeleteCustomer, UpdateCustomer,
 };
+use counterfoil_billing::subscription::CancellationReason;
 use counterfoil_core::{Currency, Id, Refusal};
 
 impl Tx<'_> {
@@ -40,7 +41,8 @@ impl Tx<'_> {
         let live = shard.subscriptions().into_iter().filter(|s| !s.is_ended());
         let live: Vec<_> = live.map(|subscription| subscription.id.clone()).collect();
         for subscription in live {
-            self.end_subscription(&subscription)?;
+            let reason = CancellationReason::CancellationRequested;
+            self.end_subscription(&subscription, reason, None)?;
         }
         self.emit(event);
         Ok(Target::Customer(command.id.clone()))

@@ -113,7 +113,8 @@ impl Tx<'_> {
     }
 
     /// The pending items that an invoice takes, newest first (rule 8.5, points 32 and 35): those of
-    /// its currency that belong to no live subscription, or to its own.
+    /// its currency that belong to no subscription, or to its own. An invoice made by hand takes
+    /// only those without one.
     pub(super) fn sweep(
         &self,
         customer: &CustomerId,
@@ -121,9 +122,10 @@ impl Tx<'_> {
         subscription: Option<&SubscriptionId>,
     ) -> Result<Vec<Charge>, Refusal> {
         let free = |item: &&InvoiceItem| {
+            // What waited for a subscription that has ended goes with the next one's invoice.
             let own = |id: &SubscriptionId| {
-                Some(id) == subscription
-                    || self.state.subscription(id).is_ok_and(|owner| owner.is_ended())
+                let ended = || self.state.subscription(id).is_ok_and(|owner| owner.is_ended());
+                subscription.is_some_and(|own| own == id || ended())
             };
             item.invoice.is_none()
                 && item.currency == currency

@@ -128,7 +128,7 @@ impl Tx<'_> {
             && let Some(subscription) = self.state.invoice(id)?.subscription.clone()
             && !self.state.subscription(&subscription)?.is_ended()
         {
-            self.end_subscription_because(&subscription, CancellationReason::PaymentFailed)?;
+            self.end_subscription(&subscription, CancellationReason::PaymentFailed, None)?;
         }
         Ok(())
     }

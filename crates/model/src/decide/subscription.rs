@@ -4,8 +4,8 @@ use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::check_live;
 use counterfoil_billing::invoice::{
-    BillingReason, Charge, CollectionMethod, Derivation, Invoice, InvoiceEvent, InvoiceId,
-    InvoiceStatus, Line, Numbered, Trigger, UsageCharge,
+    AfterRetries, BillingReason, Charge, CollectionMethod, Derivation, Invoice, InvoiceEvent,
+    InvoiceId, InvoiceStatus, Line, Numbered, Trigger, UsageCharge,
 };
 use counterfoil_billing::subscription::{
     self, CancelSubscription, CancellationReason, CreateSubscription, Subscription,
@@ -95,6 +95,11 @@ impl Tx<'_> {
             invoice.billing_reason = BillingReason::SubscriptionCreate;
         };
         let invoice = self.draft_for_subscription(&subscription, fill, charges)?;
+        if subscription.is_in_trial() {
+            // What a trial's invoice takes along is collected like any other; the trial goes on.
+            self.finalize(&invoice, !leave_open)?;
+            return self.collect_if_due(&invoice);
+        }
         self.finalize(&invoice, false)?;
         if self.state.invoice(&invoice)?.status == InvoiceStatus::Paid {
             return Ok(());
@@ -189,22 +194,29 @@ impl Tx<'_> {
             let reason = "crediting unused time needs prorations, which are not built yet";
             return Err(Refusal::invalid("prorate", reason));
         }
-        if command.invoice_now && subscription.status != SubscriptionStatus::Incomplete {
-            self.closing_invoice(&subscription)?;
-        }
-        self.end_subscription(&command.id)?;
+        let closing =
+            if command.invoice_now && subscription.status != SubscriptionStatus::Incomplete {
+                self.closing_invoice(&subscription)?
+            } else {
+                None
+            };
+        let reason = CancellationReason::CancellationRequested;
+        self.end_subscription(&command.id, reason, closing.as_ref())?;
         Ok(Target::Subscription(command.id.clone()))
     }
 
     /// Invoices what is unbilled when a subscription ends now: one invoice, finalized and charged
     /// at once (point 26).
-    fn closing_invoice(&mut self, subscription: &Subscription) -> Result<(), Refusal> {
+    fn closing_invoice(
+        &mut self,
+        subscription: &Subscription,
+    ) -> Result<Option<InvoiceId>, Refusal> {
         let usage = self.usage_charges(subscription, |_| true)?;
         let mut charges =
             self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
         charges.extend(usage);
         if charges.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let period = Period::new(subscription.current_period().start, self.at());
         let fill = |invoice: &mut Invoice| {
@@ -214,7 +226,8 @@ impl Tx<'_> {
         };
         let invoice = self.draft_for_subscription(subscription, fill, charges)?;
         self.finalize(&invoice, true)?;
-        self.collect_if_due(&invoice)
+        self.collect_if_due(&invoice)?;
+        Ok(Some(invoice))
     }
 
     /// The usage of metered items up to now; that of a trial is not billed (rule 6.8).
@@ -241,17 +254,13 @@ impl Tx<'_> {
         Ok(charges)
     }
 
-    /// Ends a subscription at once because somebody asked for it.
-    pub(super) fn end_subscription(&mut self, id: &SubscriptionId) -> Result<(), Refusal> {
-        self.end_subscription_because(id, CancellationReason::CancellationRequested)
-    }
-
     /// Ends a subscription at once. Its drafts and open invoices go on no further by themselves
-    /// (rule 6.10), but for one that was finalized for the end itself.
-    pub(super) fn end_subscription_because(
+    /// (rule 6.10), but for the one that was made for the end itself.
+    pub(super) fn end_subscription(
         &mut self,
         id: &SubscriptionId,
         reason: CancellationReason,
+        closing: Option<&InvoiceId>,
     ) -> Result<(), Refusal> {
         let customer = self.state.subscription(id)?.customer.clone();
         let at = self.at();
@@ -262,7 +271,7 @@ impl Tx<'_> {
             .filter(|invoice| {
                 invoice.subscription.as_ref() == Some(id)
                     && invoice.auto_advance
-                    && invoice.status_transitions.finalized_at != Some(at)
+                    && Some(&invoice.id) != closing
             })
             .map(|invoice| invoice.id.clone())
             .collect();
@@ -326,8 +335,8 @@ impl Tx<'_> {
         self.draft_for_subscription(subscription, fill, charges)
     }
 
-    /// The end that was agreed on: a last draft for the usage of the periods, if any item is
-    /// metered, which takes pending items along (points 32 and 64).
+    /// The end that was agreed on: a last draft for the usage of the periods and the items that
+    /// wait for this subscription, which takes other pending items along (points 32 and 64).
     pub(super) fn end_with_period(&mut self, id: &SubscriptionId) -> Result<(), Refusal> {
         let subscription = self.state.subscription(id)?.clone();
         let usage = self.usage_charges(&subscription, |_| true)?;
@@ -335,17 +344,16 @@ impl Tx<'_> {
         let mut charges = self.sweep(customer, currency, Some(&subscription.id))?;
         let own_item = |charge: &Charge| match charge {
             Charge::Item(item) => {
-                self.state.invoice_item(item).is_ok_and(|item| item.subscription.is_some())
+                let item = self.state.invoice_item(item);
+                item.is_ok_and(|item| item.subscription.as_ref() == Some(id))
             }
             _ => false,
         };
         let needed = !usage.is_empty() || charges.iter().any(own_item);
-        let drafted = if needed {
+        if needed {
             charges.extend(usage);
-            Some(self.draft_for_period(&subscription, subscription.current_period(), charges)?)
-        } else {
-            None
-        };
+            self.draft_for_period(&subscription, subscription.current_period(), charges)?;
+        }
         self.emit(SubscriptionEvent::Ended {
             customer: subscription.customer,
             id: id.clone(),
@@ -353,7 +361,6 @@ impl Tx<'_> {
             status: SubscriptionStatus::Canceled,
             reason: subscription.cancellation_reason,
         });
-        debug_assert!(drafted.is_none_or(|invoice| self.state.invoice(&invoice).is_ok()));
         Ok(())
     }
 
@@ -388,7 +395,7 @@ impl Tx<'_> {
                 let paid = self.state.invoice(id)?.status == InvoiceStatus::Paid;
                 paid && subscription.first_invoice.as_ref() == Some(id)
             }
-            SubscriptionStatus::PastDue => subscription.latest_invoice.as_ref() == Some(id),
+            SubscriptionStatus::PastDue => self.is_latest_finalized(id)?,
             _ => false,
         };
         if recovers {
@@ -399,23 +406,29 @@ impl Tx<'_> {
 
     /// An invoice was not paid: its subscription is past due if that is its latest finalized one.
     pub(super) fn subscription_follows_failure(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
-        let invoice = self.state.invoice(id)?;
-        let Some(subscription) = &invoice.subscription else { return Ok(()) };
-        let shard = self.state.shard(&invoice.customer)?;
-        let newer = shard.invoices().into_iter().any(|other| {
-            other.subscription.as_ref() == Some(subscription)
-                && other.seq > invoice.seq
-                && other.status_transitions.finalized_at.is_some()
-        });
-        let subscription = subscription.clone();
+        let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {
+            return Ok(());
+        };
         let active = self.state.subscription(&subscription)?.status == SubscriptionStatus::Active;
-        if active && !newer {
+        if active && self.is_latest_finalized(id)? {
             self.set_status(&subscription, SubscriptionStatus::PastDue)?;
         }
         Ok(())
     }
 
-    /// An invoice was voided by hand: the older ones say where its subscription stands (rule 6.12).
+    /// Whether no newer invoice of its subscription was finalized.
+    fn is_latest_finalized(&self, id: &InvoiceId) -> Result<bool, Refusal> {
+        let invoice = self.state.invoice(id)?;
+        let shard = self.state.shard(&invoice.customer)?;
+        Ok(!shard.invoices.values().any(|other| {
+            other.subscription == invoice.subscription
+                && other.seq > invoice.seq
+                && other.status_transitions.finalized_at.is_some()
+        }))
+    }
+
+    /// An invoice was voided by hand: if it was the first or the latest one, its subscription may
+    /// stand elsewhere now (rule 6.12).
     pub(super) fn subscription_follows_void(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
         let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {
             return Ok(());
@@ -425,14 +438,24 @@ impl Tx<'_> {
             SubscriptionStatus::Incomplete if current.first_invoice.as_ref() == Some(id) => {
                 self.expire_incomplete(&subscription)
             }
-            SubscriptionStatus::PastDue => {
-                let status = self.status_by_invoices(current)?;
-                self.set_status(&subscription, status)
+            SubscriptionStatus::PastDue if current.first_invoice.as_ref() == Some(id) => {
+                self.set_status(&subscription, SubscriptionStatus::Active)
+            }
+            SubscriptionStatus::PastDue if self.is_latest_finalized(id)? => {
+                match self.status_by_invoices(current)? {
+                    SubscriptionStatus::Canceled => self.end_subscription(
+                        &subscription,
+                        CancellationReason::PaymentFailed,
+                        None,
+                    ),
+                    status => self.set_status(&subscription, status),
+                }
             }
             _ => Ok(()),
         }
     }
 
+    /// Where the invoices of a subscription leave it: the newest that decides does.
     fn status_by_invoices(
         &self,
         subscription: &Subscription,
@@ -444,9 +467,13 @@ impl Tx<'_> {
                 InvoiceStatus::Paid | InvoiceStatus::Uncollectible => {
                     return Ok(SubscriptionStatus::Active);
                 }
-                InvoiceStatus::Open if invoice.overdue || invoice.attempt_count > 0 => {
-                    return Ok(SubscriptionStatus::PastDue);
+                InvoiceStatus::Open if invoice.retries_exhausted => {
+                    return Ok(match self.state.settings.retries.then {
+                        AfterRetries::PastDue => SubscriptionStatus::PastDue,
+                        AfterRetries::Canceled => SubscriptionStatus::Canceled,
+                    });
                 }
+                InvoiceStatus::Open if invoice.overdue => return Ok(SubscriptionStatus::PastDue),
                 _ => {}
             }
         }
