@@ -27,9 +27,22 @@ struct Model {
     acknowledged: Lsn,
     /// What a power loss could have left so far, and what was acknowledged then.
     states: Vec<(Files, Lsn)>,
+    /// The disk after each change, for a process that is killed while the power stays.
+    killed: Vec<Model>,
 }
 
 impl Model {
+    /// The disk without what is kept about its past.
+    fn clone_disk(&self) -> Self {
+        Self {
+            files: self.files.clone(),
+            names: self.names.clone(),
+            synced_names: self.synced_names.clone(),
+            acknowledged: self.acknowledged,
+            ..Self::default()
+        }
+    }
+
     fn take_states(&mut self) {
         let named = |names: &BTreeMap<String, usize>, bytes: &dyn Fn(usize) -> Vec<u8>| {
             names.iter().map(|(name, id)| (name.clone(), bytes(*id))).collect::<Files>()
@@ -69,6 +82,8 @@ impl Disk {
         let mut model = self.model();
         let result = change(&mut model);
         model.take_states();
+        let killed = model.clone_disk();
+        model.killed.push(killed);
         result
     }
 
@@ -168,11 +183,9 @@ impl StorageFile for DiskFile {
     }
 }
 
-/// Works on a disk that holds `files`: opens, appends to `last` in batches of two, closes; returns
-/// all that a power loss could have left on the way.
-fn states(files: Files, acknowledged: u64, last: u64, options: &LogOptions) -> Vec<(Files, Lsn)> {
-    let disk = Disk::holding(files);
-    disk.model().acknowledged = Lsn(acknowledged);
+/// Opens the book on a disk, appends to `last` in batches of two, and closes it. What could have
+/// been left on the way is then in the model.
+fn work(disk: &Disk, last: u64, options: &LogOptions) {
     let (log, report) = Log::open(disk.clone(), options.clone()).unwrap();
     for n in report.last.0 + 1..=last {
         let lsn = log.append(numbered(n)).unwrap();
@@ -183,9 +196,15 @@ fn states(files: Files, acknowledged: u64, last: u64, options: &LogOptions) -> V
     }
     log.close().unwrap();
     disk.change(|model| model.acknowledged = Lsn(last));
-    let mut states = std::mem::take(&mut disk.model().states);
-    states.dedup();
-    states
+    disk.model().states.dedup();
+}
+
+/// All that a power loss could have left while a disk that holds `files` was worked on.
+fn states(files: Files, acknowledged: u64, last: u64) -> Vec<(Files, Lsn)> {
+    let disk = Disk::holding(files);
+    disk.model().acknowledged = Lsn(acknowledged);
+    work(&disk, last, &small_segments());
+    std::mem::take(&mut disk.model().states)
 }
 
 fn check(state: &Files, acknowledged: Lsn) -> u64 {
@@ -200,7 +219,7 @@ fn check(state: &Files, acknowledged: Lsn) -> u64 {
 
 #[test]
 fn what_was_acknowledged_outlives_the_power() {
-    let found = states(Files::new(), 0, 16, &small_segments());
+    let found = states(Files::new(), 0, 16);
     assert!(found.len() > 50, "{} states", found.len());
     for (state, acknowledged) in &found {
         check(state, *acknowledged);
@@ -210,12 +229,29 @@ fn what_was_acknowledged_outlives_the_power() {
 #[test]
 fn the_power_may_go_again_while_a_book_is_put_in_order() {
     let mut checked = 0;
-    for (state, acknowledged) in states(Files::new(), 0, 10, &small_segments()) {
+    for (state, acknowledged) in states(Files::new(), 0, 10) {
         let last = check(&state, acknowledged);
-        for (state, acknowledged) in states(state, acknowledged.0, last + 2, &small_segments()) {
+        for (state, acknowledged) in states(state, acknowledged.0, last + 2) {
             check(&state, acknowledged);
             checked += 1;
         }
     }
     assert!(checked > 1_000, "{checked} states");
+}
+
+#[test]
+fn what_a_killed_process_left_unsynced_is_synced_before_it_is_trusted() {
+    let first = Disk::default();
+    work(&first, 10, &small_segments());
+    let killed = std::mem::take(&mut first.model().killed);
+    assert!(killed.len() > 30, "{} kills", killed.len());
+    for model in killed {
+        let disk = Disk(Arc::new(Mutex::new(model)));
+        // Only what the second process does counts: it must make its own start durable.
+        work(&disk, 12, &small_segments());
+        let states = std::mem::take(&mut disk.model().states);
+        for (state, acknowledged) in states {
+            check(&state, acknowledged);
+        }
+    }
 }

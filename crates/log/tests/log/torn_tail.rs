@@ -173,3 +173,42 @@ fn a_leftover_of_replacing_the_manifest_is_passed_over() {
     assert!(report.clean);
     assert_holds(&log, 5);
 }
+
+#[test]
+fn a_cut_tail_is_gone() {
+    let (files, ends) = book();
+    let storage = MemStorage::from_files(files);
+    let (log, _) = Log::open(storage.clone(), LogOptions::default()).unwrap();
+    let last = ends[ends.len() - 1].1;
+    let begin = usize::try_from(verify(&storage).unwrap().bytes).unwrap();
+    append(&log, last + 1, last + 40, u64::MAX);
+    let mut files = storage.files();
+    files.get_mut(FIRST_SEGMENT).unwrap()[begin] = 0;
+    let storage = MemStorage::from_files(files);
+    let (log, report) = open(storage.clone());
+    assert!(report.tail_cut.is_some_and(|cut| cut.bytes > 2_000));
+    append(&log, last + 1, last + 1, 1);
+    drop(log);
+    let (log, report) = open(storage);
+    assert_eq!(report.tail_cut, None, "what was cut does not come back behind a shorter batch");
+    assert_holds(&log, last + 1);
+}
+
+#[test]
+fn a_batch_that_a_record_carries_does_not_count_as_one_that_follows() {
+    let (files, _) = book();
+    let storage = MemStorage::new();
+    let (log, _) = Log::open(storage.clone(), LogOptions::default()).unwrap();
+    append(&log, 1, 4, 4);
+    let begin = usize::try_from(verify(&storage).unwrap().bytes).unwrap();
+    // The first body of a record begins at an alignment, as every batch does.
+    let mut record = super::numbered(5);
+    record.events[0].body = files[FIRST_SEGMENT][..4_096].to_vec();
+    log.append(record).unwrap();
+    log.commit().unwrap();
+    let mut files = storage.files();
+    files.get_mut(FIRST_SEGMENT).unwrap()[begin] = 0;
+    let (log, report) = open(MemStorage::from_files(files));
+    assert!(report.tail_cut.is_some());
+    assert_holds(&log, 4);
+}
