@@ -1,0 +1,301 @@
+//! The report: what a book holds, in the words of the scenario format.
+
+mod billing;
+mod customer;
+
+pub use billing::{
+    InvoiceItemReport, InvoiceReport, LineReport, SubscriptionItemReport, SubscriptionReport,
+};
+pub use customer::{BalanceTransactionReport, CustomerReport};
+
+use counterfoil::{Account, Currency, Decimal12, Engine, Error, Metadata, Period, Refusal};
+use counterfoil::{CustomerId, Formula, Meter, MeterId, Timestamp, TrialBalance, UnbilledUsage};
+use counterfoil_core::Code;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a book holds.
+///
+/// Amounts are in minor units, times in Unix seconds, lists in the order of creation. A quantity is
+/// an integer where it is whole and a decimal string where it is not. The lists of what is not
+/// built yet (`credit_notes`, `credit_grants`, `credit_balance_transactions`, `financial_accounts`,
+/// `treasury_transactions`, `treasury_flows`) are always empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Customers, deleted ones too.
+    pub customers: Vec<CustomerReport>,
+    /// Subscriptions, ended ones too.
+    pub subscriptions: Vec<SubscriptionReport>,
+    /// Invoices. A draft reads as if it were finalized now.
+    pub invoices: Vec<InvoiceReport>,
+    /// Invoice items that wait for an invoice.
+    pub invoice_items: Vec<InvoiceItemReport>,
+    /// Always empty.
+    pub credit_notes: [(); 0],
+    /// Always empty.
+    pub credit_grants: [(); 0],
+    /// Always empty.
+    pub credit_balance_transactions: [(); 0],
+    /// Transactions on customers' balances, by time; those of one second by customer.
+    pub customer_balance_transactions: Vec<BalanceTransactionReport>,
+    /// Meters.
+    pub meters: Vec<MeterReport>,
+    /// Usage that no invoice will take.
+    pub unbilled_usage: Vec<UnbilledUsageReport>,
+    /// Always empty.
+    pub financial_accounts: [(); 0],
+    /// Always empty.
+    pub treasury_transactions: [(); 0],
+    /// Always empty.
+    pub treasury_flows: [(); 0],
+    /// The trial balance at the book's time.
+    pub journal: JournalReport,
+    /// How many things happened: events of the book, and meter events that were taken.
+    pub events: u64,
+    /// Rows of usage files that were refused.
+    pub rejected: Vec<RejectedRow>,
+}
+
+/// A meter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MeterReport {
+    /// Its id.
+    pub id: MeterId,
+    /// What a person reads.
+    pub display_name: String,
+    /// The name of the events it takes.
+    pub event_name: String,
+    /// `active` or `inactive`.
+    pub status: &'static str,
+    /// How events become a quantity.
+    pub default_aggregation: AggregationReport,
+    /// `hour` or `day`, where input is aggregated before it comes in.
+    pub event_time_window: Option<counterfoil::EventTimeWindow>,
+    /// Where the customer stands in an event.
+    pub customer_mapping: CustomerMappingReport,
+    /// Where the value stands in an event.
+    pub value_settings: ValueSettingsReport,
+    /// When it changed status.
+    pub status_transitions: MeterTransitionsReport,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+    /// Metadata.
+    pub metadata: Metadata,
+}
+
+/// The aggregation of a meter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AggregationReport {
+    /// `sum`, `count` or `last`.
+    pub formula: Formula,
+}
+
+/// Where the customer stands in an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CustomerMappingReport {
+    /// The payload key.
+    pub event_payload_key: String,
+    /// `by_id`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+/// Where the value stands in an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ValueSettingsReport {
+    /// The payload key.
+    pub event_payload_key: String,
+}
+
+/// When a meter changed status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MeterTransitionsReport {
+    /// When it stopped taking events.
+    pub deactivated_at: Option<Timestamp>,
+}
+
+/// Usage that no invoice will take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnbilledUsageReport {
+    /// The meter.
+    pub meter: MeterId,
+    /// The customer.
+    pub customer: CustomerId,
+    /// The period it lies in.
+    pub period: Period,
+    /// How much.
+    #[serde(serialize_with = "quantity")]
+    pub quantity: Decimal12,
+    /// Why no invoice takes it: `late`, `trial` or `no_subscription`.
+    pub reason: &'static str,
+}
+
+/// The trial balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JournalReport {
+    /// Every account that was ever posted to, and tax payable, in each currency.
+    pub accounts: Vec<AccountReport>,
+    /// Whether debits equal credits in each currency.
+    pub balanced: bool,
+}
+
+/// The net balance of an account in a currency: one side is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AccountReport {
+    /// The account.
+    pub account: Account,
+    /// The currency.
+    pub currency: Currency,
+    /// In minor units; never negative.
+    pub debit: i64,
+    /// In minor units; never negative.
+    pub credit: i64,
+}
+
+/// A row of a usage file that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RejectedRow {
+    /// The file as the scenario names it.
+    pub file: Arc<str>,
+    /// The line it begins on, from 1.
+    pub line: u64,
+    /// Why.
+    pub code: Code,
+}
+
+impl Report {
+    /// What a book holds now. The rows that were refused are not in the book: whoever read the
+    /// files knows them.
+    ///
+    /// # Errors
+    /// [`Error::NoTime`] for a book without a time, [`Error::Log`] where the disk failed, and
+    /// [`Error::Refused`] for a sum beyond 64 bits.
+    pub fn of(engine: &Engine, rejected: &[RejectedRow]) -> Result<Self, Error> {
+        let state = engine.state()?;
+        let shards = state.shards();
+        let mut invoices = Vec::new();
+        for shard in &shards {
+            invoices.extend(engine.invoices().list(&shard.customer().id)?);
+        }
+        invoices.sort_by_key(|view| view.invoice.seq);
+        let mut subscriptions: Vec<_> =
+            shards.iter().flat_map(|shard| shard.subscriptions()).collect();
+        subscriptions.sort_by_key(|subscription| subscription.seq);
+        let mut items: Vec<_> = shards
+            .iter()
+            .flat_map(|shard| shard.invoice_items())
+            .filter(|item| item.invoice.is_none())
+            .collect();
+        items.sort_by_key(|item| item.seq);
+        let mut transactions: Vec<_> =
+            shards.iter().flat_map(|shard| shard.balance_transactions()).collect();
+        transactions.sort_by_key(|transaction| transaction.created);
+        let unbilled = engine.unbilled_usage()?;
+        Ok(Self {
+            customers: shards
+                .iter()
+                .map(|shard| CustomerReport::of(shard.customer()))
+                .collect::<Result<_, Refusal>>()?,
+            subscriptions: subscriptions.into_iter().map(SubscriptionReport::of).collect(),
+            invoices: invoices.iter().map(InvoiceReport::of).collect(),
+            invoice_items: items.into_iter().map(InvoiceItemReport::of).collect(),
+            credit_notes: [],
+            credit_grants: [],
+            credit_balance_transactions: [],
+            customer_balance_transactions: transactions
+                .into_iter()
+                .map(BalanceTransactionReport::of)
+                .collect(),
+            meters: state.meters().into_iter().map(MeterReport::of).collect(),
+            unbilled_usage: unbilled.iter().map(UnbilledUsageReport::of).collect(),
+            financial_accounts: [],
+            treasury_transactions: [],
+            treasury_flows: [],
+            journal: JournalReport::of(&engine.trial_balance(None)?)?,
+            events: engine.event_count()?,
+            rejected: rejected.to_vec(),
+        })
+    }
+}
+
+impl MeterReport {
+    fn of(meter: &Meter) -> Self {
+        Self {
+            id: meter.id.clone(),
+            display_name: meter.display_name.clone(),
+            event_name: meter.event_name.clone(),
+            status: if meter.active { "active" } else { "inactive" },
+            default_aggregation: AggregationReport { formula: meter.formula },
+            event_time_window: meter.event_time_window,
+            customer_mapping: CustomerMappingReport {
+                event_payload_key: meter.customer_payload_key.clone(),
+                kind: "by_id",
+            },
+            value_settings: ValueSettingsReport {
+                event_payload_key: meter.value_payload_key.clone(),
+            },
+            status_transitions: MeterTransitionsReport { deactivated_at: meter.deactivated_at },
+            created: meter.created,
+            updated: meter.updated,
+            metadata: meter.metadata.clone(),
+        }
+    }
+}
+
+impl UnbilledUsageReport {
+    fn of(usage: &UnbilledUsage) -> Self {
+        Self {
+            meter: usage.meter.clone(),
+            customer: usage.customer.clone(),
+            period: usage.period,
+            quantity: usage.quantity,
+            reason: usage.reason.as_str(),
+        }
+    }
+}
+
+impl JournalReport {
+    fn of(balance: &TrialBalance) -> Result<Self, Refusal> {
+        let rows = balance.rows.iter().map(|row| {
+            let side = |minor: i128| {
+                i64::try_from(minor).map_err(|_| Refusal::AmountTooLarge {
+                    what: format!("the balance of {} in {}", row.account.as_str(), row.currency),
+                    limit: i64::MAX.to_string(),
+                })
+            };
+            Ok(AccountReport {
+                account: row.account,
+                currency: row.currency,
+                debit: side(row.debit)?,
+                credit: side(row.credit)?,
+            })
+        });
+        Ok(Self { accounts: rows.collect::<Result<_, Refusal>>()?, balanced: balance.balanced })
+    }
+}
+
+/// A quantity: an integer where it is whole, a decimal string where it is not or exceeds 64 bits.
+fn quantity<S: Serializer>(quantity: &Decimal12, serializer: S) -> Result<S::Ok, S::Error> {
+    match quantity.as_int() {
+        Some(whole) => serializer.serialize_i64(whole),
+        None => quantity.serialize(serializer),
+    }
+}
+
+/// Amounts by currency with the opposite sign.
+fn opposite(amounts: &BTreeMap<Currency, i64>) -> Result<BTreeMap<Currency, i64>, Refusal> {
+    let negated = amounts.iter().map(|(currency, minor)| {
+        let negated = minor.checked_neg().ok_or_else(|| Refusal::AmountTooLarge {
+            what: format!("a balance in {currency}"),
+            limit: i64::MAX.to_string(),
+        })?;
+        Ok((*currency, negated))
+    });
+    negated.collect()
+}
+
+#[cfg(test)]
+mod tests;

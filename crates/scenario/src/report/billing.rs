@@ -1,0 +1,361 @@
+//! Subscriptions, invoices and their items, as the report shows them.
+
+use super::quantity;
+use counterfoil::{
+    BillingReason, CancellationReason, CollectionMethod, Currency, CustomerId, Decimal12, Id,
+    InvoiceId, InvoiceItem, InvoiceItemId, InvoiceStatus, InvoiceView, Line, Metadata, Period,
+    PriceId, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId,
+    SubscriptionStatus, Timestamp, kind,
+};
+use serde::Serialize;
+
+/// A subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SubscriptionReport {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Who subscribes.
+    pub customer: CustomerId,
+    /// Where it stands.
+    pub status: SubscriptionStatus,
+    /// What the boundaries of its periods are computed from.
+    pub billing_cycle_anchor: Timestamp,
+    /// The latest start of its items' periods.
+    pub current_period_start: Timestamp,
+    /// The earliest end of its items' periods.
+    pub current_period_end: Timestamp,
+    /// When its latest trial began.
+    pub trial_start: Option<Timestamp>,
+    /// When its latest trial ends.
+    pub trial_end: Option<Timestamp>,
+    /// Always none: a date to end at cannot be given yet.
+    pub cancel_at: Option<Timestamp>,
+    /// Whether it ends with the current period.
+    pub cancel_at_period_end: bool,
+    /// When its end was asked for.
+    pub canceled_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended, or will.
+    pub cancellation_details: CancellationReport,
+    /// Its latest invoice.
+    pub latest_invoice: Option<InvoiceId>,
+    /// What it consists of.
+    pub items: Vec<SubscriptionItemReport>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When service began.
+    pub start_date: Timestamp,
+    /// The currency of its invoices.
+    pub currency: Currency,
+    /// How its invoices are collected.
+    pub collection_method: CollectionMethod,
+    /// Days to pay, for `send_invoice`.
+    pub days_until_due: Option<u32>,
+    /// The payment method for its invoices.
+    pub default_payment_method: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Metadata.
+    pub metadata: Metadata,
+}
+
+/// Why a subscription ended, or will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CancellationReport {
+    /// The reason.
+    pub reason: Option<CancellationReason>,
+}
+
+/// An item of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SubscriptionItemReport {
+    /// Its id.
+    pub id: SubscriptionItemId,
+    /// Its price.
+    pub price: PriceId,
+    /// How many; none for a metered price.
+    pub quantity: Option<i64>,
+    /// The start of its current period.
+    pub current_period_start: Timestamp,
+    /// The end of its current period.
+    pub current_period_end: Timestamp,
+    /// When it was added.
+    pub created: Timestamp,
+    /// Metadata.
+    pub metadata: Metadata,
+}
+
+/// An invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InvoiceReport {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Who pays.
+    pub customer: CustomerId,
+    /// The subscription that it bills.
+    pub subscription: Option<SubscriptionId>,
+    /// Its number, once finalized.
+    pub number: Option<String>,
+    /// Where it stands.
+    pub status: InvoiceStatus,
+    /// Why it was made.
+    pub billing_reason: BillingReason,
+    /// The currency of every amount on it.
+    pub currency: Currency,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The start of the period that it looks back on.
+    pub period_start: Timestamp,
+    /// The end of the period that it looks back on.
+    pub period_end: Timestamp,
+    /// When it must be paid, for `send_invoice`.
+    pub due_date: Option<Timestamp>,
+    /// Attempts to collect it.
+    pub attempt_count: u32,
+    /// The next automatic attempt.
+    pub next_payment_attempt: Option<Timestamp>,
+    /// Σ of the lines.
+    pub subtotal: i64,
+    /// `subtotal` after discounts, credits and taxes.
+    pub total: i64,
+    /// `total` less its taxes.
+    pub total_excluding_tax: i64,
+    /// The customer's balance before finalization; for a draft, as it is now.
+    pub starting_balance: Option<i64>,
+    /// The customer's balance after finalization; for a draft, as it would be.
+    pub ending_balance: Option<i64>,
+    /// What was to be paid at finalization.
+    pub amount_due: i64,
+    /// What was paid.
+    pub amount_paid: i64,
+    /// What remains to be paid.
+    pub amount_remaining: i64,
+    /// What was paid beyond what was due.
+    pub amount_overpaid: i64,
+    /// Whether an attempt to collect it was made.
+    pub attempted: bool,
+    /// Whether it goes on by itself.
+    pub auto_advance: bool,
+    /// How it is collected.
+    pub collection_method: CollectionMethod,
+    /// When a draft finalizes by itself.
+    pub automatically_finalizes_at: Option<Timestamp>,
+    /// When it changed status.
+    pub status_transitions: TransitionsReport,
+    /// Free text.
+    pub description: Option<String>,
+    /// Metadata.
+    pub metadata: Metadata,
+    /// Its lines, in order.
+    pub lines: Vec<LineReport>,
+}
+
+/// When an invoice changed status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TransitionsReport {
+    /// When it was finalized.
+    pub finalized_at: Option<Timestamp>,
+    /// When it was marked uncollectible.
+    pub marked_uncollectible_at: Option<Timestamp>,
+    /// When it was paid.
+    pub paid_at: Option<Timestamp>,
+    /// When it was voided.
+    pub voided_at: Option<Timestamp>,
+}
+
+/// A line of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LineReport {
+    /// Its id; that of a draft's line is not fixed yet.
+    pub id: Id<kind::InvoiceLine>,
+    /// What a person reads.
+    pub description: String,
+    /// The amount; signed.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// The quantity that the amount is for.
+    #[serde(serialize_with = "quantity")]
+    pub quantity: Decimal12,
+    /// The price.
+    pub price: Option<PriceId>,
+    /// The period that is served.
+    pub period: Period,
+    /// Whether the amount is for a part of a period.
+    pub proration: bool,
+    /// The subscription item that is charged.
+    pub subscription_item: Option<SubscriptionItemId>,
+    /// The invoice item that became this line.
+    pub invoice_item: Option<InvoiceItemId>,
+    /// Always empty.
+    pub discount_amounts: [(); 0],
+    /// Always empty.
+    pub tax_amounts: [(); 0],
+    /// Always empty.
+    pub pretax_credit_amounts: [(); 0],
+}
+
+/// An invoice item that waits for an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InvoiceItemReport {
+    /// Its id.
+    pub id: InvoiceItemId,
+    /// Who pays.
+    pub customer: CustomerId,
+    /// The subscription whose invoices alone may take it.
+    pub subscription: Option<SubscriptionId>,
+    /// The draft that took it.
+    pub invoice: Option<InvoiceId>,
+    /// What a person reads.
+    pub description: String,
+    /// The amount; signed.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// The quantity that the amount is for.
+    #[serde(serialize_with = "quantity")]
+    pub quantity: Decimal12,
+    /// The price it was computed from.
+    pub price: Option<PriceId>,
+    /// The period that is served.
+    pub period: Period,
+    /// Whether the amount is for a part of a period.
+    pub proration: bool,
+    /// Whether discounts apply.
+    pub discountable: bool,
+    /// When it was created.
+    pub date: Timestamp,
+    /// Metadata.
+    pub metadata: Metadata,
+}
+
+impl SubscriptionReport {
+    pub(super) fn of(subscription: &Subscription) -> Self {
+        let period = subscription.current_period();
+        Self {
+            id: subscription.id.clone(),
+            customer: subscription.customer.clone(),
+            status: subscription.status,
+            billing_cycle_anchor: subscription.anchor.at,
+            current_period_start: period.start,
+            current_period_end: period.end,
+            trial_start: subscription.trial.map(|trial| trial.start),
+            trial_end: subscription.trial.map(|trial| trial.end),
+            cancel_at: None,
+            cancel_at_period_end: subscription.cancel_at_period_end,
+            canceled_at: subscription.canceled_at,
+            ended_at: subscription.ended_at,
+            cancellation_details: CancellationReport { reason: subscription.cancellation_reason },
+            latest_invoice: subscription.latest_invoice.clone(),
+            items: subscription.items.iter().map(SubscriptionItemReport::of).collect(),
+            created: subscription.created,
+            start_date: subscription.start_date,
+            currency: subscription.currency,
+            collection_method: subscription.collection_method,
+            days_until_due: subscription.days_until_due,
+            default_payment_method: subscription.default_payment_method.clone(),
+            description: subscription.description.clone(),
+            metadata: subscription.metadata.clone(),
+        }
+    }
+}
+
+impl SubscriptionItemReport {
+    fn of(item: &SubscriptionItem) -> Self {
+        Self {
+            id: item.id.clone(),
+            price: item.price.clone(),
+            quantity: item.quantity,
+            current_period_start: item.period.start,
+            current_period_end: item.period.end,
+            created: item.created,
+            metadata: item.metadata.clone(),
+        }
+    }
+}
+
+impl InvoiceReport {
+    pub(super) fn of(view: &InvoiceView) -> Self {
+        let invoice = &view.invoice;
+        let moved = invoice.status_transitions;
+        Self {
+            id: invoice.id.clone(),
+            customer: invoice.customer.clone(),
+            subscription: invoice.subscription.clone(),
+            number: invoice.number.clone(),
+            status: invoice.status,
+            billing_reason: invoice.billing_reason,
+            currency: invoice.currency,
+            created: invoice.created,
+            period_start: invoice.period.start,
+            period_end: invoice.period.end,
+            due_date: invoice.due_date,
+            attempt_count: invoice.attempt_count,
+            next_payment_attempt: invoice.next_payment_attempt,
+            subtotal: invoice.subtotal,
+            total: invoice.total,
+            total_excluding_tax: invoice.total,
+            starting_balance: invoice.starting_balance,
+            ending_balance: invoice.ending_balance,
+            amount_due: invoice.amount_due,
+            amount_paid: invoice.amount_paid,
+            amount_remaining: invoice.amount_remaining(),
+            amount_overpaid: invoice.amount_overpaid,
+            attempted: invoice.attempt_count > 0,
+            auto_advance: invoice.auto_advance,
+            collection_method: invoice.collection_method,
+            automatically_finalizes_at: invoice.finalizes_at,
+            status_transitions: TransitionsReport {
+                finalized_at: moved.finalized_at,
+                marked_uncollectible_at: moved.marked_uncollectible_at,
+                paid_at: moved.paid_at,
+                voided_at: moved.voided_at,
+            },
+            description: invoice.description.clone(),
+            metadata: invoice.metadata.clone(),
+            lines: view.lines.iter().map(|line| LineReport::of(line, invoice.currency)).collect(),
+        }
+    }
+}
+
+impl LineReport {
+    fn of(line: &Line, currency: Currency) -> Self {
+        Self {
+            id: line.id.clone(),
+            description: line.description.clone(),
+            amount: line.amount,
+            currency,
+            quantity: line.quantity,
+            price: line.price.clone(),
+            period: line.period,
+            proration: line.proration,
+            subscription_item: line.subscription_item.clone(),
+            invoice_item: line.invoice_item.clone(),
+            discount_amounts: [],
+            tax_amounts: [],
+            pretax_credit_amounts: [],
+        }
+    }
+}
+
+impl InvoiceItemReport {
+    pub(super) fn of(item: &InvoiceItem) -> Self {
+        Self {
+            id: item.id.clone(),
+            customer: item.customer.clone(),
+            subscription: item.subscription.clone(),
+            invoice: item.invoice.clone(),
+            description: item.description.clone(),
+            amount: item.amount,
+            currency: item.currency,
+            quantity: item.quantity,
+            price: item.price.clone(),
+            period: item.period,
+            proration: false,
+            discountable: item.discountable,
+            date: item.created,
+            metadata: item.metadata.clone(),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Customers and their balance, as the report shows them.
+
+use super::opposite;
+use counterfoil::{
+    Address, BalanceTransaction, BalanceTransactionKind, Currency, Customer, CustomerId, Id,
+    InvoiceId, Metadata, Refusal, Timestamp, kind,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CustomerReport {
+    /// Its id.
+    pub id: CustomerId,
+    /// The full name or the business name.
+    pub name: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The phone number.
+    pub phone: Option<String>,
+    /// The billing address.
+    pub address: Option<Address>,
+    /// Free text.
+    pub description: Option<String>,
+    /// What it owes in its own currency: negative is credit.
+    pub balance: i64,
+    /// Its credit by currency: positive is credit.
+    pub invoice_credit_balance: BTreeMap<Currency, i64>,
+    /// Its own currency.
+    pub currency: Currency,
+    /// Whether the latest change on any of its invoices was a failure to pay.
+    pub delinquent: bool,
+    /// What its invoice numbers begin with.
+    pub invoice_prefix: String,
+    /// The sequence number of its next invoice.
+    pub next_invoice_sequence: u64,
+    /// The payment method that is charged.
+    pub payment_method: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// Why nothing happens to it by itself any more, if so.
+    pub parked: Option<String>,
+    /// Metadata.
+    pub metadata: Metadata,
+}
+
+/// A transaction on a customer's balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BalanceTransactionReport {
+    /// Its id.
+    pub id: Id<kind::CustomerBalanceTransaction>,
+    /// Whose balance.
+    pub customer: CustomerId,
+    /// The change: negative is credit.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// The balance after it.
+    pub ending_balance: i64,
+    /// Why.
+    #[serde(rename = "type")]
+    pub kind: BalanceTransactionKind,
+    /// The invoice that caused it.
+    pub invoice: Option<InvoiceId>,
+    /// Always none.
+    pub credit_note: Option<()>,
+    /// Free text.
+    pub description: Option<String>,
+    /// When.
+    pub created: Timestamp,
+    /// Metadata.
+    pub metadata: Metadata,
+}
+
+impl CustomerReport {
+    pub(super) fn of(customer: &Customer) -> Result<Self, Refusal> {
+        let personal = &customer.personal;
+        Ok(Self {
+            id: customer.id.clone(),
+            name: personal.name.clone(),
+            email: personal.email.clone(),
+            phone: personal.phone.clone(),
+            address: personal.address.clone(),
+            description: personal.description.clone(),
+            balance: customer.balance(customer.currency),
+            invoice_credit_balance: opposite(&customer.balances)?,
+            currency: customer.currency,
+            delinquent: customer.delinquent,
+            invoice_prefix: customer.invoice_prefix.clone(),
+            next_invoice_sequence: customer.next_invoice_sequence,
+            payment_method: customer.payment_method.clone(),
+            created: customer.created,
+            deleted: customer.deleted,
+            parked: customer.parked.clone(),
+            metadata: personal.metadata.clone(),
+        })
+    }
+}
+
+impl BalanceTransactionReport {
+    pub(super) fn of(transaction: &BalanceTransaction) -> Self {
+        Self {
+            id: transaction.id.clone(),
+            customer: transaction.customer.clone(),
+            amount: transaction.amount,
+            currency: transaction.currency,
+            ending_balance: transaction.ending_balance,
+            kind: transaction.kind,
+            invoice: transaction.invoice.clone(),
+            credit_note: None,
+            description: transaction.description.clone(),
+            created: transaction.created,
+            metadata: transaction.metadata.clone(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The first pass: everything that makes a scenario unreadable, before anything of it is done.
+
+use super::operation;
+use crate::de::decode;
+use crate::document::{Body, Document, Operation, Step, Unreadable, UnreadableProblem};
+use crate::shape::check_shape;
+use crate::usage::UsageReader;
+use counterfoil::{Currency, RetryPolicy, Settings};
+use counterfoil_core::{Refusal, Timestamp};
+use serde::Deserialize;
+
+/// What a scenario may say of its book.
+#[derive(Deserialize)]
+#[serde(default)]
+struct SettingsInput {
+    name: String,
+    currency: Currency,
+    retries: RetryPolicy,
+}
+
+impl Default for SettingsInput {
+    fn default() -> Self {
+        let Settings { name, currency, retries, .. } = Settings::default();
+        Self { name, currency, retries }
+    }
+}
+
+/// The settings that a scenario gives its book: `name`, `currency` and `retries`. A book that
+/// exists keeps those it was created with.
+///
+/// # Errors
+/// [`Unreadable`] for an unknown field and for a value of the wrong type or out of its limits.
+pub fn settings_of(document: &Document) -> Result<Settings, Unreadable> {
+    let Some(node) = &document.settings else { return Ok(Settings::default()) };
+    if let Some(unknown) = check_shape::<SettingsInput>(node).into_iter().next() {
+        let path = format!("settings.{}", unknown.path);
+        let problem = UnreadableProblem::UnknownField { path };
+        return Err(Unreadable { step: None, line: Some(unknown.line), problem });
+    }
+    let malformed = |line: usize, refusal: Refusal| {
+        let problem =
+            UnreadableProblem::Malformed { key: "settings".into(), reason: refusal.to_string() };
+        Unreadable { step: None, line: Some(line), problem }
+    };
+    let input: SettingsInput = decode(node).map_err(|error| malformed(error.line, error.into()))?;
+    let settings = Settings {
+        name: input.name,
+        currency: input.currency,
+        retries: input.retries,
+        ..Settings::default()
+    };
+    settings.check().map_err(|refusal| malformed(node.line, refusal))?;
+    Ok(settings)
+}
+
+/// Checks the shape of a whole scenario.
+pub(super) fn check(document: &Document) -> Result<(), Unreadable> {
+    settings_of(document)?;
+    document.steps.iter().try_for_each(check_step)
+}
+
+fn check_step(step: &Step) -> Result<(), Unreadable> {
+    match &step.body {
+        Body::Do(operation) => check_operation(step, operation),
+        Body::Usage(usage) => UsageReader::open(&usage.path, &usage.columns)
+            .map(drop)
+            .map_err(|error| step.unreadable(step.line, error)),
+        Body::Advance | Body::Expect(_) => Ok(()),
+    }
+}
+
+fn check_operation(step: &Step, operation: &Operation) -> Result<(), Unreadable> {
+    let Some(unknown) = operation::unknown_fields(&operation.name, &operation.with) else {
+        let operation_name = operation.name.clone();
+        let problem = UnreadableProblem::UnknownOperation { operation: operation_name };
+        return Err(step.unreadable(operation.name_line, problem));
+    };
+    if let Some(field) = unknown.into_iter().next() {
+        let problem = UnreadableProblem::UnknownField { path: field.path };
+        return Err(step.unreadable(field.line, problem));
+    }
+    if operation.idempotency_key.is_some() && operation::is_of_meters(&operation.name) {
+        let problem = UnreadableProblem::Malformed {
+            key: "idempotency_key".into(),
+            reason: "a meter event is known by its identifier".into(),
+        };
+        return Err(step.unreadable(operation.name_line, problem));
+    }
+    Ok(())
+}
+
+/// Refuses a scenario that begins before the time of its book, and one that gives a new book no
+/// time.
+pub(super) fn check_clock(document: &Document, now: Option<Timestamp>) -> Result<(), Unreadable> {
+    let malformed = |reason: String| UnreadableProblem::Malformed { key: "at".into(), reason };
+    let Some(first) = document.steps.first() else {
+        let problem =
+            UnreadableProblem::Malformed { key: "steps".into(), reason: "there is none".into() };
+        return Err(Unreadable { step: None, line: None, problem });
+    };
+    let Some(now) = now else {
+        if first.at.is_some() {
+            return Ok(());
+        }
+        let reason = "it is required: the book has no time yet";
+        return Err(first.unreadable(first.line, malformed(reason.to_owned())));
+    };
+    let Some((step, at)) = document.steps.iter().find_map(|step| Some((step, step.at?))) else {
+        return Ok(());
+    };
+    if at < now {
+        let reason = format!("{at} lies before the time of the book, {now}");
+        return Err(step.unreadable(step.line, malformed(reason)));
+    }
+    Ok(())
+}
