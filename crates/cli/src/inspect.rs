@@ -1,0 +1,293 @@
+//! Looking into a book: its events, an invoice, its balance, its soundness.
+
+use crate::problem::{Problem, tell_tail_cut};
+use crate::progress::waiting;
+use crate::table::{Columns, amount, amount_header, counted, only_currency};
+use crate::{Balance, Ending, Events, Explain, Verify};
+use counterfoil::{Account, BookRecord, Currency, Engine, Error, InvoiceId, Lsn, Money, Options};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Opens a book to look into it.
+fn open(path: &Path) -> Result<Engine, Problem> {
+    let opened = waiting("reading the book", || Engine::open_existing(path, Options::default()));
+    let engine = opened.map_err(|reason| Problem::Book { path: path.to_owned(), reason })?;
+    tell_tail_cut(&engine, path);
+    Ok(engine)
+}
+
+fn question(path: &Path) -> impl Fn(Error) -> Problem {
+    let path = path.to_owned();
+    move |reason| Problem::Question { path: path.clone(), reason }
+}
+
+/// `counterfoil events`.
+pub(crate) fn events(arguments: &Events, out: &mut dyn Write) -> Result<Ending, Problem> {
+    let engine = open(&arguments.book)?;
+    let mut left = arguments.limit.unwrap_or(usize::MAX);
+    for record in engine.events(Lsn(arguments.from)) {
+        let record = record.map_err(question(&arguments.book))?;
+        for entry in entries(&record)? {
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(1);
+            if arguments.json {
+                serde_json::to_writer(&mut *out, &entry.to_json(&record))
+                    .map_err(io::Error::from)?;
+                writeln!(out)?;
+            } else {
+                let (lsn, at, summary) = (record.lsn.0, record.at, summary(&entry.body));
+                let Entry { stream, kind, .. } = &entry;
+                let line = format!("{lsn:>6}  {at}  {stream:<20}  {kind:<28}  {summary}");
+                writeln!(out, "{}", line.trim_end())?;
+            }
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    engine.close().map_err(question(&arguments.book))?;
+    Ok(Ending::Sound)
+}
+
+/// An event as it is listed.
+struct Entry {
+    stream: String,
+    kind: &'static str,
+    body: Value,
+}
+
+impl Entry {
+    fn to_json(&self, record: &BookRecord) -> Value {
+        json!({
+            "lsn": record.lsn.0,
+            "at": record.at.unix(),
+            "stream": self.stream,
+            "type": self.kind,
+            "event": self.body,
+        })
+    }
+}
+
+fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
+    let mut entries = Vec::with_capacity(record.events.len());
+    for event in &record.events {
+        let value = serde_json::to_value(event).map_err(io::Error::from)?;
+        let (stream, kind) = (event.stream(), event.event_type().name);
+        entries.push(Entry { stream, kind, body: body(value) });
+    }
+    if let Some(block) = &record.usage {
+        let cancelled: Vec<&str> = block.cancelled().collect();
+        let kind = if cancelled.is_empty() { "meter_event.taken" } else { "meter_event.cancelled" };
+        let mut body = json!({ "meter": block.meter(), "meter_events": block.len() });
+        if !cancelled.is_empty() {
+            body = json!({ "meter": block.meter(), "cancelled": cancelled });
+        }
+        entries.push(Entry { stream: "meters".to_owned(), kind, body });
+    }
+    Ok(entries)
+}
+
+/// What an event says, without the names of the types around it.
+fn body(mut value: Value) -> Value {
+    loop {
+        let Value::Object(map) = &mut value else { return value };
+        let of_a_type = |name: &str| name.starts_with(char::is_uppercase);
+        match map.keys().next() {
+            Some(name) if map.len() == 1 && of_a_type(name) => {
+                let name = name.clone();
+                value = map.remove(&name).unwrap_or_default();
+            }
+            _ => return value,
+        }
+    }
+}
+
+/// The fields of an event that tell most, in this order.
+const TELLING: &[&str] = &[
+    "id",
+    "number",
+    "name",
+    "customer",
+    "subscription",
+    "invoice",
+    "meter",
+    "kind",
+    "status",
+    "billing_reason",
+    "total",
+    "amount",
+    "amount_due",
+    "ending_balance",
+    "code",
+    "delinquent",
+    "auto_advance",
+    "next_payment_attempt",
+    "meter_events",
+    "cancelled",
+    "payment_method",
+    "reason",
+];
+
+/// The fields that are amounts in the currency of the event.
+const AMOUNTS: &[&str] = &["total", "amount", "amount_due", "ending_balance"];
+
+fn summary(body: &Value) -> String {
+    let Value::Object(fields) = body else { return String::new() };
+    // An attempt, and a subscription that was changed, stand within their event.
+    let inner = ["attempt", "subscription"].iter().find_map(|name| fields.get(*name)?.as_object());
+    let fields = inner.unwrap_or(fields);
+    let currency = fields.get("currency").and_then(|code| code.as_str()?.parse().ok());
+    let mut parts = Vec::new();
+    for name in TELLING {
+        let Some(value) = fields.get(*name) else { continue };
+        let Some(text) = field(name, value, currency, fields) else { continue };
+        match *name {
+            "id" => parts.push(text),
+            _ => parts.push(format!("{name}={text}")),
+        }
+    }
+    parts.join(" ")
+}
+
+fn field(
+    name: &str,
+    value: &Value,
+    currency: Option<Currency>,
+    fields: &Map<String, Value>,
+) -> Option<String> {
+    match value {
+        // The stream names the customer already, and an invoice begins with nothing but zeros.
+        _ if name == "customer" => None,
+        _ if AMOUNTS.contains(&name) && fields.contains_key("charges") => None,
+        Value::Number(number) if AMOUNTS.contains(&name) => {
+            Some(Money::new(number.as_i64()?, currency?).to_string())
+        }
+        Value::Number(number) if name == "next_payment_attempt" => {
+            Some(counterfoil::Timestamp::from_unix(number.as_i64()?).ok()?.to_string())
+        }
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) if text.contains(' ') => Some(format!("{text:?}")),
+        Value::String(text) => Some(text.clone()),
+        // What changed is told, not what a new object is like.
+        Value::Bool(_) if fields.contains_key("created") || fields.contains_key("status") => None,
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(list) => {
+            let texts: Vec<&str> = list.iter().filter_map(Value::as_str).take(3).collect();
+            (!texts.is_empty()).then(|| texts.join(","))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// `counterfoil explain`.
+pub(crate) fn explain(arguments: &Explain, out: &mut dyn Write) -> Result<Ending, Problem> {
+    let engine = open(&arguments.book)?;
+    let invoices = engine.invoices();
+    let question = question(&arguments.book);
+    let by_number = invoices.retrieve_by_number(&arguments.invoice);
+    let id = match (by_number, InvoiceId::new(&arguments.invoice)) {
+        (Ok(view), _) => view.invoice.id,
+        (Err(_), Ok(id)) => id,
+        (Err(error), Err(_)) => return Err(question(error)),
+    };
+    write!(out, "{}", invoices.explain(&id).map_err(&question)?)?;
+    engine.close().map_err(question)?;
+    Ok(Ending::Sound)
+}
+
+/// A row of a trial balance, in minor units.
+pub(crate) struct BalanceRow {
+    /// The account.
+    pub(crate) account: Account,
+    /// The currency.
+    pub(crate) currency: Currency,
+    /// One side.
+    pub(crate) debit: i128,
+    /// The other.
+    pub(crate) credit: i128,
+}
+
+/// `counterfoil balance`.
+pub(crate) fn balance(arguments: &Balance, out: &mut dyn Write) -> Result<Ending, Problem> {
+    let engine = open(&arguments.book)?;
+    let question = question(&arguments.book);
+    let at = match arguments.at {
+        Some(at) => at,
+        None => engine.now().and_then(|now| now.ok_or(Error::NoTime)).map_err(&question)?,
+    };
+    let balance = engine.trial_balance(Some(at)).map_err(&question)?;
+    writeln!(out, "Trial balance, with revenue as earned by {at}\n")?;
+    let rows = balance.rows.iter().map(|row| BalanceRow {
+        account: row.account,
+        currency: row.currency,
+        debit: row.debit,
+        credit: row.credit,
+    });
+    print_balance(&rows.collect::<Vec<_>>(), balance.balanced, out)?;
+    engine.close().map_err(question)?;
+    Ok(if balance.balanced { Ending::Sound } else { Ending::Unsound })
+}
+
+/// Prints a trial balance with its sums.
+pub(crate) fn print_balance(
+    rows: &[BalanceRow],
+    balanced: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let only = only_currency(rows.iter().map(|row| row.currency));
+    let (debit, credit) = (amount_header("Debit", only), amount_header("Credit", only));
+    let mut columns = Columns::new(&["Account", &debit, &credit]);
+    let side = |minor: i128, currency| match i64::try_from(minor) {
+        Ok(0) => String::new(),
+        Ok(minor) => amount(minor, currency, only),
+        Err(_) => format!("{minor} minor units"),
+    };
+    let mut sums: BTreeMap<Currency, (i128, i128)> = BTreeMap::new();
+    for row in rows {
+        let (debits, credits) = sums.entry(row.currency).or_default();
+        *debits = debits.saturating_add(row.debit);
+        *credits = credits.saturating_add(row.credit);
+        let account = row.account.as_str().replace('_', " ");
+        columns.row([account, side(row.debit, row.currency), side(row.credit, row.currency)]);
+    }
+    for (currency, (debits, credits)) in sums {
+        columns.row(["total".to_owned(), side(debits, currency), side(credits, currency)]);
+    }
+    columns.print(out)?;
+    writeln!(out, "{}", if balanced { "The books balance." } else { "The books do NOT balance." })
+}
+
+/// `counterfoil verify`.
+pub(crate) fn verify(arguments: &Verify, out: &mut dyn Write) -> Result<Ending, Problem> {
+    let path = &arguments.book;
+    let verified = waiting("verifying the book", || counterfoil::verify(path, &Options::default()))
+        .map_err(|reason| Problem::Book { path: path.clone(), reason })?;
+    writeln!(
+        out,
+        "log         {} read, every checksum right",
+        counted(verified.records, "record")
+    )?;
+    writeln!(
+        out,
+        "history     {} and {} replayed from the start",
+        counted(verified.events, "event"),
+        counted(verified.usage_events, "meter event")
+    )?;
+    writeln!(out, "usage       {} read again", counted(verified.lines_read_again, "metered line"))?;
+    let hash: String = verified.state_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    writeln!(out, "state hash  {hash}")?;
+    if verified.findings.is_empty() {
+        writeln!(out, "invariants  all hold: the book is sound")?;
+        return Ok(Ending::Sound);
+    }
+    out.flush()?;
+    eprintln!("counterfoil: {}: the book is not sound", path.display());
+    for finding in &verified.findings {
+        eprintln!("record {}: {}", finding.lsn, finding.what);
+    }
+    Ok(Ending::Unsound)
+}

@@ -1,0 +1,94 @@
+//! How far the work is, on standard error: only on a terminal, and only where it takes longer than
+//! a second.
+
+use counterfoil::Timestamp;
+use counterfoil_scenario::{Observer, Step, UsageStep};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// For how long the work goes on before anything is shown.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The progress of a scenario.
+pub(crate) struct Progress {
+    started: Instant,
+    shown: bool,
+    bar: Option<ProgressBar>,
+    step: u64,
+    steps: u64,
+}
+
+impl Progress {
+    /// Nothing is shown yet.
+    pub(crate) fn new() -> Self {
+        let shown = std::io::stderr().is_terminal();
+        Self { started: Instant::now(), shown, bar: None, step: 0, steps: 0 }
+    }
+
+    fn show(&mut self, message: impl FnOnce() -> String) {
+        if !self.shown || self.started.elapsed() < PATIENCE {
+            return;
+        }
+        let steps = self.steps;
+        let bar = self.bar.get_or_insert_with(|| {
+            let style = "step {pos} of {len} {bar:24} {elapsed} {msg}";
+            let style = ProgressStyle::with_template(style)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(steps).with_style(style)
+        });
+        bar.set_position(self.step);
+        bar.set_message(message());
+    }
+}
+
+impl Observer for Progress {
+    fn step_began(&mut self, step: &Step, steps: usize) {
+        self.step = u64::try_from(step.number).unwrap_or(u64::MAX);
+        self.steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        self.show(|| step.at.map(|at| format!("to {at}")).unwrap_or_default());
+    }
+
+    fn work_done(&mut self, _: &Step, at: Timestamp, worked: usize) {
+        self.show(|| format!("{at}: {worked} items of due work"));
+    }
+
+    fn usage_read(&mut self, usage: &UsageStep, bytes: u64, total_bytes: u64) {
+        let (bytes, total) = (HumanBytes(bytes), HumanBytes(total_bytes));
+        self.show(|| format!("{}: {bytes} of {total}", usage.file));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Does work that says nothing of its progress.
+pub(crate) fn waiting<T>(message: &'static str, work: impl FnOnce() -> T) -> T {
+    if !std::io::stderr().is_terminal() {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let (_working, done) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            let mut spinner = None;
+            let mut pause = PATIENCE;
+            // The other end is dropped when the work is done, also where it panics.
+            while done.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
+                pause = Duration::from_millis(100);
+                let spinner =
+                    spinner.get_or_insert_with(|| ProgressBar::new_spinner().with_message(message));
+                spinner.tick();
+            }
+            if let Some(spinner) = spinner {
+                spinner.finish_and_clear();
+            }
+        });
+        work()
+    })
+}

@@ -1,0 +1,304 @@
+//! The command as a user meets it: what it prints where, and its exit status.
+
+use counterfoil::{Engine, Options};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What a command did.
+struct Ran {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn counterfoil<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_counterfoil")).args(arguments).output().unwrap();
+    Ran {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Ran {
+    /// The command succeeded and complained of nothing.
+    #[track_caller]
+    fn succeeds(self) -> String {
+        assert_eq!((self.status, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        assert!(!self.stdout.contains('\x1b'), "escape codes in {}", self.stdout);
+        self.stdout
+    }
+
+    /// The command ended with a status, and standard error names all of these.
+    #[track_caller]
+    fn ends(&self, status: i32, fragments: &[&str]) {
+        assert_eq!(self.status, status, "{}\n{}", self.stdout, self.stderr);
+        for fragment in fragments {
+            assert!(self.stderr.contains(fragment), "no {fragment:?} in {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        assert!(!self.stderr.contains('\x1b'), "escape codes in {}", self.stderr);
+    }
+}
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    path.join("scenario.yaml").to_str().unwrap().to_owned()
+}
+
+/// A directory with a scenario of these steps, and usage files.
+fn scenario(steps: &str) -> (TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scenario.yaml");
+    fs::write(&path, format!("steps:\n{steps}")).unwrap();
+    fs::write(dir.path().join("usage.csv"), "time,who,value\n2025-01-01,cus_1,5\n").unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+/// A book that the SaaS example left behind.
+fn book() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let book = dir.path().join("book");
+    counterfoil(&["run", &example("saas"), "--book", book.to_str().unwrap()]).succeeds();
+    (dir, book)
+}
+
+#[test]
+fn a_run_shows_invoices_the_trial_balance_and_one_explained_invoice() {
+    for (name, fragments) in [
+        ("saas", ["1200.00", "uncollectible", "2028-01-31 → 2028-02-29", "all 52 steps"]),
+        ("api", ["331.05", "line 802: 3 fields under 4 headers", "1590", "no subscription"]),
+        ("llm", ["4728117 × 0.0003 = 1418.4351", "194994", "17.10", "3600"]),
+    ] {
+        let stdout = counterfoil(&["run", &example(name)]).succeeds();
+        let sections = ["Usage files", "Invoices", "Trial balance", "The books balance.", "├─ "];
+        for fragment in sections.iter().chain(&fragments) {
+            assert!(stdout.contains(fragment), "{name}: no {fragment:?} in {stdout}");
+        }
+    }
+}
+
+#[test]
+fn a_run_with_json_prints_one_object_and_nothing_else() {
+    for name in ["saas", "api", "llm"] {
+        let stdout = counterfoil(&["run", &example(name), "--json"]).succeeds();
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(report["journal"]["balanced"], Value::Bool(true), "{name}");
+        assert!(report["invoices"].as_array().is_some_and(|list| !list.is_empty()), "{name}");
+        // The same again, to the byte.
+        assert_eq!(counterfoil(&["run", &example(name), "--json"]).succeeds(), stdout);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_ends_with_2_before_anything_is_done() {
+    let first = "  - at: 2025-01-01T00:00:00Z\n    ";
+    for (steps, fragments) in [
+        (format!("{first}do: customer.crate\n"), ["line 3", "unknown operation", "customer.crate"]),
+        (
+            format!("{first}do: customer.create\n    with:\n      id: cus_1\n      nane: Ada\n"),
+            ["line 6", "unknown field", "nane"],
+        ),
+        (
+            format!("{first}do: customer.create\n    with: {{ address: {{ town: Y }} }}\n"),
+            ["step 1", "unknown field", "address.town"],
+        ),
+        (format!("{first}done: customer.create\n"), ["line 3", "unknown key", "done"]),
+        (
+            format!("{first}do: customer.create\n  - at: 2024-12-31T23:59:59Z\n"),
+            ["step 2, line 4", "time goes back", "2024-12-31T23:59:59Z"],
+        ),
+        (
+            format!(
+                "{first}usage: missing.csv\n    columns: {{ event_name: e, customer: who, \
+                 timestamp: time, value: value }}\n"
+            ),
+            ["line 2", "missing.csv", "No such file"],
+        ),
+        (
+            format!(
+                "{first}usage: usage.csv\n    columns: {{ event_name: e, customer: who, \
+                 timestamp: zeit, value: value }}\n"
+            ),
+            ["usage.csv", "timestamp", "zeit"],
+        ),
+        (format!("{first}do: [customer.create\n"), ["scenario.yaml", "line", "column"]),
+        ("  - do: customer.create\n".to_owned(), ["step 1", "at", "no time yet"]),
+    ] {
+        let (_dir, path) = scenario(&steps);
+        let ran = counterfoil(&["run", &path]);
+        ran.ends(2, &fragments);
+        assert_eq!(ran.stdout, "", "{steps}");
+    }
+    counterfoil(&["run", "/no/such/scenario.yaml"]).ends(2, &["/no/such/scenario.yaml"]);
+    counterfoil(&["run"]).ends(2, &["SCENARIO"]);
+    counterfoil(&["walk"]).ends(2, &["walk"]);
+}
+
+#[test]
+fn what_is_not_as_it_was_said_to_be_ends_with_1_and_the_report_of_what_went_before() {
+    let first = "  - at: 2025-01-01T00:00:00Z\n    do: customer.create\n    with: { id: cus_1 }\n";
+    for (steps, fragments) in [
+        (
+            "  - do: customer.create\n    with: { id: cus_1 }\n",
+            ["step 2, line 5", "resource_already_exists", "cus_1"],
+        ),
+        (
+            "  - do: customer.create\n    with: { id: cus_2 }\n    fails: resource_missing\n",
+            ["step 2, line 5", "should have been refused", "resource_missing"],
+        ),
+        (
+            "  - do: customer.create\n    with: { id: cus_1 }\n    fails: resource_missing\n",
+            ["step 2", "resource_missing", "resource_already_exists"],
+        ),
+        (
+            "  - expect: { customers: [ { id: cus_1, balance: 7 } ] }\n",
+            ["step 2, line 5", "expected 7", "actual 0"],
+        ),
+        (
+            "  - do: price.create\n    with: { product: p, currency: xyz, unit_amount: 1 }\n",
+            ["step 2", "xyz", "invalid_currency"],
+        ),
+    ] {
+        let (_dir, path) = scenario(&format!("{first}{steps}"));
+        let ran = counterfoil(&["run", &path, "--json"]);
+        ran.ends(1, &fragments);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(report["customers"][0]["id"], "cus_1", "{steps}");
+        let ran = counterfoil(&["run", &path]);
+        ran.ends(1, &fragments);
+        assert!(ran.stdout.contains("stopped in step 2 of 2"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_book_can_be_looked_into() {
+    let (_dir, book) = book();
+    let book = book.to_str().unwrap();
+
+    let events = counterfoil(&["events", book]).succeeds();
+    assert!(events.lines().next().unwrap().contains("book.created"), "{events}");
+    for fragment in
+        ["subscription.renewed", "next_payment_attempt=2028-01-08T09:00:00Z", "meter_events=29"]
+    {
+        assert!(events.contains(fragment), "no {fragment:?} in {events}");
+    }
+    let some = counterfoil(&["events", book, "--from", "11", "--limit", "3", "--json"]).succeeds();
+    let some: Vec<Value> = some.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(some.len(), 3);
+    assert_eq!(some[0]["lsn"], 11);
+    assert_eq!(some[0]["type"], "subscription.created");
+    assert_eq!(some[0]["event"]["id"], "sub_ada");
+
+    let explained = counterfoil(&["explain", book, "in_manuals"]).succeeds();
+    assert!(explained.contains("3 × 1250.5 = 3751.5"), "{explained}");
+    let (_, number) = explained.lines().next().unwrap().split_once('(').unwrap();
+    let number = number.split_once(')').unwrap().0;
+    assert_eq!(counterfoil(&["explain", book, number]).succeeds(), explained);
+    counterfoil(&["explain", book, "in_nowhere"]).ends(1, &["in_nowhere", "hint: "]);
+
+    // Without a time it is that of the last record: the end of the hour of Eve's second draft.
+    let balance = counterfoil(&["balance", book]).succeeds();
+    assert!(balance.contains("2029-02-28T01:00:00Z"), "{balance}");
+    let balance = counterfoil(&["balance", book, "--at", "2029-03-01T00:00:00Z"]).succeeds();
+    for fragment in ["2322.68", "1196.71", "2399.97", "The books balance."] {
+        assert!(balance.contains(fragment), "no {fragment:?} in {balance}");
+    }
+    let later = counterfoil(&["balance", book, "--at", "2030-02-28T00:00:00Z"]).succeeds();
+    assert!(later.contains("3596.68") && !later.contains("1196.71"), "{later}");
+    counterfoil(&["balance", book, "--at", "yesterday"]).ends(2, &["yesterday"]);
+
+    let verified = counterfoil(&["verify", book]).succeeds();
+    for fragment in ["every checksum right", "2 metered lines read again", "the book is sound"] {
+        assert!(verified.contains(fragment), "no {fragment:?} in {verified}");
+    }
+    assert_eq!(counterfoil(&["verify", book]).succeeds(), verified);
+}
+
+#[test]
+fn a_book_that_is_ahead_of_a_scenario_refuses_it() {
+    let (_dir, book) = book();
+    let ran = counterfoil(&["run", &example("saas"), "--book", book.to_str().unwrap()]);
+    ran.ends(2, &["step 1", "2027-10-31T09:00:00Z", "2029-02-28T01:00:00Z"]);
+    assert_eq!(ran.stdout, "");
+    counterfoil(&["verify", book.to_str().unwrap()]).succeeds();
+}
+
+#[test]
+fn a_book_has_one_user_at_a_time() {
+    let (_dir, book) = book();
+    let held = Engine::open_existing(&book, Options::default()).unwrap();
+    let book = book.to_str().unwrap();
+    let scenario = example("saas");
+    for arguments in [
+        vec!["run", &scenario, "--book", book],
+        vec!["events", book],
+        vec!["explain", book, "in_manuals"],
+        vec!["balance", book],
+        vec!["verify", book],
+    ] {
+        counterfoil(&arguments).ends(2, &[book, "in use", "hint: "]);
+    }
+    held.close().unwrap();
+    drop(held);
+    counterfoil(&["balance", book]).succeeds();
+}
+
+#[test]
+fn a_damaged_book_is_refused_wherever_a_byte_was_flipped() {
+    let (_dir, book) = book();
+    let log = fs::read_dir(&book)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| {
+            let bytes = fs::read(path).unwrap();
+            bytes.iter().filter(|byte| **byte != 0).count()
+        })
+        .unwrap();
+    let sound = fs::read(&log).unwrap();
+    let written = sound.iter().rposition(|byte| *byte != 0).unwrap();
+    for share in [2, 3, 5, 50] {
+        let mut damaged = sound.clone();
+        damaged[written / share] ^= 0x10;
+        fs::write(&log, damaged).unwrap();
+        let ran = counterfoil(&["verify", book.to_str().unwrap()]);
+        ran.ends(2, &["damaged", log.file_name().unwrap().to_str().unwrap(), "hint: "]);
+        counterfoil(&["balance", book.to_str().unwrap()]).ends(2, &["damaged"]);
+    }
+    fs::write(&log, sound).unwrap();
+    counterfoil(&["verify", book.to_str().unwrap()]).succeeds();
+}
+
+#[test]
+fn a_directory_that_is_no_book_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("notes.txt");
+    fs::write(&other, "not a book").unwrap();
+    let path = dir.path().to_str().unwrap();
+    for arguments in [
+        vec!["events", path],
+        vec!["balance", path],
+        vec!["verify", path],
+        vec!["verify", "/no/such/book"],
+    ] {
+        counterfoil(&arguments).ends(2, &[arguments[1], "not a book", "hint: "]);
+    }
+    let saas = example("saas");
+    counterfoil(&["run", &saas, "--book", path]).ends(2, &[path, "not a book"]);
+    assert_eq!(fs::read_to_string(&other).unwrap(), "not a book");
+    assert!(!dir.path().join("MANIFEST").exists());
+}
+
+#[test]
+fn it_says_what_it_is() {
+    let version = counterfoil(&["--version"]).succeeds();
+    assert_eq!(version, format!("counterfoil {}\n", env!("CARGO_PKG_VERSION")));
+    let help = counterfoil(&["--help"]).succeeds();
+    for fragment in ["run", "events", "explain", "balance", "verify", "Exit status", "Start here"] {
+        assert!(help.contains(fragment), "no {fragment:?} in {help}");
+    }
+}
