@@ -36,7 +36,7 @@ Start here:
 /// balance and posting follows. A scenario is a YAML or JSON file of commands in time order, with
 /// files of usage and with what is expected to come of it all.
 #[derive(Debug, Parser)]
-#[command(name = "counterfoil", version, after_help = START_HERE,
+#[command(name = "counterfoil", version, max_term_width = 80, after_help = START_HERE,
     after_long_help = format!("{START_HERE}\n\n{EXIT_STATUS}"))]
 struct Arguments {
     #[command(subcommand)]

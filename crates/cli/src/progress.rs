@@ -31,12 +31,12 @@ impl Progress {
         if !self.shown || self.started.elapsed() < PATIENCE {
             return;
         }
-        let steps = self.steps;
+        let (steps, elapsed) = (self.steps, self.started.elapsed());
         let bar = self.bar.get_or_insert_with(|| {
-            let style = "step {pos} of {len} {bar:24} {elapsed} {msg}";
+            let style = "step {pos} of {len} {bar:16} {elapsed} {wide_msg}";
             let style = ProgressStyle::with_template(style)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(steps).with_style(style)
+            ProgressBar::new(steps).with_style(style).with_elapsed(elapsed)
         });
         bar.set_position(self.step);
         bar.set_message(message());

@@ -334,6 +334,9 @@ fn trial_balance(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         debit: row.debit.into(),
         credit: row.credit.into(),
     });
+    if report.journal.accounts.is_empty() {
+        return writeln!(out, "\nNothing was posted");
+    }
     writeln!(out, "\nTrial balance\n")?;
     crate::inspect::print_balance(&rows.collect::<Vec<_>>(), report.journal.balanced, out)
 }
