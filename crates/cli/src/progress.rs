@@ -33,12 +33,14 @@ impl Progress {
         }
         let (steps, elapsed) = (self.steps, self.started.elapsed());
         let bar = self.bar.get_or_insert_with(|| {
-            let style = "step {pos} of {len} {bar:16} {elapsed} {wide_msg}";
+            let style = "{prefix} {bar:16} {elapsed} {wide_msg}";
             let style = ProgressStyle::with_template(style)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(steps).with_style(style).with_elapsed(elapsed)
         });
-        bar.set_position(self.step);
+        bar.set_prefix(format!("step {} of {steps}", self.step));
+        // What is full is done: the step under way is not.
+        bar.set_position(self.step.saturating_sub(1));
         bar.set_message(message());
     }
 }
