@@ -27,7 +27,7 @@ pub mod invoice;
 pub mod meter;
 mod patch;
 pub mod subscription;
-mod text;
+pub mod text;
 
 pub use event::Event;
 pub use patch::Patch;

@@ -4,7 +4,7 @@
 use crate::Patch;
 use crate::catalog::MeterId;
 use crate::text;
-use counterfoil_core::{Metadata, MetadataPatch, Refusal, Timestamp};
+use counterfoil_core::{Metadata, MetadataPatch, Refusal, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 
 /// A meter.
@@ -208,7 +208,7 @@ pub fn decide_create(
         id,
         seq,
         display_name: named("display_name", &command.display_name)?,
-        event_name: named("event_name", &command.event_name)?,
+        event_name: event_name(&command.event_name)?,
         formula: command.default_aggregation.formula,
         event_time_window: command.event_time_window,
         customer_payload_key: named(
@@ -270,6 +270,15 @@ pub fn decide_reactivate(meter: &Meter, at: Timestamp) -> Result<MeterEvent, Ref
     let mut meter = meter.clone();
     (meter.active, meter.deactivated_at, meter.updated) = (true, None, at);
     Ok(MeterEvent::Reactivated(meter))
+}
+
+fn event_name(name: &str) -> Result<String, Refusal> {
+    let limit = limits::METER_EVENT_NAME_BYTES_MAX;
+    if name.len() > limit {
+        let reason = format!("{} bytes (the limit is {limit})", name.len());
+        return Err(Refusal::invalid("event_name", reason));
+    }
+    named("event_name", name)
 }
 
 fn named(param: &str, text: &str) -> Result<String, Refusal> {

@@ -4,7 +4,10 @@ use crate::Patch;
 use counterfoil_core::{Metadata, MetadataPatch, Refusal, limits};
 
 /// Refuses a text that is longer than its limit.
-pub(crate) fn check(param: &str, text: &str) -> Result<(), Refusal> {
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`].
+pub fn check(param: &str, text: &str) -> Result<(), Refusal> {
     let length = text.chars().count();
     if length > limits::TEXT_CHARS_MAX {
         let reason = format!("{length} characters (the limit is {})", limits::TEXT_CHARS_MAX);
@@ -14,7 +17,10 @@ pub(crate) fn check(param: &str, text: &str) -> Result<(), Refusal> {
 }
 
 /// [`check`] for a text that may be absent.
-pub(crate) fn check_optional(param: &str, text: Option<&str>) -> Result<(), Refusal> {
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`].
+pub fn check_optional(param: &str, text: Option<&str>) -> Result<(), Refusal> {
     text.map_or(Ok(()), |text| check(param, text))
 }
 

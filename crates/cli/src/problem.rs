@@ -1,7 +1,6 @@
 //! Why a command could not do its work, and what to do about it.
 
-use counterfoil::{BookError, Engine, Error};
-use counterfoil_log::OpenError;
+use counterfoil::{BookError, Engine, Error, OpenError};
 use counterfoil_scenario::Unreadable;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -31,6 +31,8 @@ pub(crate) fn run(arguments: &Run, out: &mut dyn Write) -> Result<Ending, Proble
     let path = &arguments.scenario;
     let unreadable = |reason| Problem::Scenario { path: path.clone(), reason };
     let document = Document::read(path).map_err(unreadable)?;
+    // Before any book is opened: a file that cannot be read leaves none behind.
+    counterfoil_scenario::check(&document).map_err(unreadable)?;
     let settings = counterfoil_scenario::settings_of(&document).map_err(unreadable)?;
     let options = Options::default().settings(settings);
     let place = arguments.book.clone().unwrap_or_else(|| PathBuf::from("book in memory"));

@@ -201,9 +201,9 @@ fn a_book_can_be_looked_into() {
     assert_eq!(counterfoil(&["explain", book, number]).succeeds(), explained);
     counterfoil(&["explain", book, "in_nowhere"]).ends(1, &["in_nowhere", "hint: "]);
 
-    // Without a time it is that of the last record: the end of the hour of Eve's second draft.
+    // Without a time it is that at which the book was closed.
     let balance = counterfoil(&["balance", book]).succeeds();
-    assert!(balance.contains("2029-02-28T01:00:00Z"), "{balance}");
+    assert!(balance.contains("2029-03-01T00:00:00Z"), "{balance}");
     let balance = counterfoil(&["balance", book, "--at", "2029-03-01T00:00:00Z"]).succeeds();
     for fragment in ["2322.68", "1196.71", "2399.97", "The books balance."] {
         assert!(balance.contains(fragment), "no {fragment:?} in {balance}");
@@ -223,7 +223,7 @@ fn a_book_can_be_looked_into() {
 fn a_book_that_is_ahead_of_a_scenario_refuses_it() {
     let (_dir, book) = book();
     let ran = counterfoil(&["run", &example("saas"), "--book", book.to_str().unwrap()]);
-    ran.ends(2, &["step 1", "2027-10-31T09:00:00Z", "2029-02-28T01:00:00Z"]);
+    ran.ends(2, &["step 1", "2027-10-31T09:00:00Z", "2029-03-01T00:00:00Z"]);
     assert_eq!(ran.stdout, "");
     counterfoil(&["verify", book.to_str().unwrap()]).succeeds();
 }

@@ -50,6 +50,8 @@ pub const METER_CANCEL_SECONDS_MAX: i64 = 86_400;
 pub const METER_VALUE_INTEGER_DIGITS_MAX: usize = 15;
 /// Fractional digits of a meter value (12.2).
 pub const METER_VALUE_FRACTION_DIGITS_MAX: usize = 12;
+/// Bytes of the name of meter events.
+pub const METER_EVENT_NAME_BYTES_MAX: usize = 255;
 /// Bytes of a meter event's identifier.
 pub const METER_IDENTIFIER_BYTES_MAX: usize = 255;
 /// Seconds that a renewal invoice stays a draft (8.2).

@@ -291,6 +291,12 @@ impl Refusal {
         Self::ParameterInvalid { param: param.into(), reason: reason.into() }
     }
 
+    /// An amount is beyond its limit.
+    #[must_use]
+    pub fn too_large(what: impl Into<String>, limit: impl fmt::Display) -> Self {
+        Self::AmountTooLarge { what: what.into(), limit: limit.to_string() }
+    }
+
     /// An id that nothing has.
     #[must_use]
     pub fn unknown(kind: impl Into<String>, id: impl fmt::Display) -> Self {

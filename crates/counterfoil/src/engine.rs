@@ -208,13 +208,13 @@ impl Engine {
         self.inner.opened.tail_cut.as_ref()
     }
 
-    /// Commits everything, marks the book as closed and gives it free. Handles that are left get
-    /// an error from then on.
+    /// Commits everything, writes the time down, marks the book as closed and gives it free. Handles
+    /// that are left get an error from then on.
     ///
     /// # Errors
     /// [`Error::Log`] where the disk fails.
     pub fn close(&self) -> Result<(), Error> {
-        let _guard = self.lock()?;
+        self.lock()?.note_time(&self.inner.log)?;
         Ok(self.inner.log.close()?)
     }
 
@@ -243,10 +243,8 @@ impl Engine {
         match decided {
             Ok(decided) => Ok(Ticket { engine: self.clone(), decided }),
             Err(Error::Refused(refusal)) => {
-                // A refusal that is remembered under a key is an answer like any other.
-                if request.idempotency_key.is_some() {
-                    self.flush()?;
-                }
+                // A refusal says something about the state, so that state must be on disk.
+                self.flush()?;
                 Err(refusal.into())
             }
             Err(error) => Err(error),
@@ -293,7 +291,9 @@ impl Engine {
         Ok(self.inner.log.commit()?)
     }
 
-    /// The time of the book; none for a new one that nobody told the time yet.
+    /// The time of the book; none for a new one that nobody told the time yet. Time that passed
+    /// without anything happening is written by [`Engine::close`] only: a book that was not closed
+    /// stands at the time of its latest record when it is opened again.
     ///
     /// # Errors
     /// [`Error::Panicked`].
@@ -325,6 +325,7 @@ impl Engine {
                 break;
             };
             sequencer.work(&self.inner.log, &key)?;
+            drop(sequencer);
             progress.worked = progress.worked.saturating_add(1);
             payments.progress(key.at, progress.worked);
         }
@@ -382,8 +383,14 @@ impl Engine {
                 continue;
             };
             let command = outcome_command(attempt.id, outcome);
-            self.lock()?.command(&self.inner.log, &command, None, None)?;
-            settled = settled.saturating_add(1);
+            match self.lock()?.command(&self.inner.log, &command, None, None) {
+                // Somebody else brought the outcome in the meantime.
+                Err(Error::Refused(Refusal::ResourceMissing { .. })) => {}
+                decided => {
+                    decided?;
+                    settled = settled.saturating_add(1);
+                }
+            }
         }
         Ok(settled)
     }

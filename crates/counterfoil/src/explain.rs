@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::metering::Readings;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::{Basis, Round};
-use counterfoil_billing::invoice::{Derivation, InvoiceId, InvoiceStatus, Line};
+use counterfoil_billing::invoice::{Derivation, InvoiceId, InvoiceStatus, Line, UsageReading};
 use counterfoil_core::{Decimal12, Money, Period};
 use counterfoil_meter::Position;
 use counterfoil_model::InvoiceView;
@@ -35,8 +35,12 @@ impl Explanation {
     pub(crate) fn of(book: &Sequencer, id: &InvoiceId) -> Result<Self, Error> {
         let view = book.state.view(id, &Readings(&book.meters))?;
         let mut parts = Vec::new();
+        let mut before = None;
         for line in &view.lines {
-            parts.push(of_line(book, &view, line)?);
+            let own = (line.subscription_item.as_ref(), reading(line));
+            let repeats = own.1.is_some() && before == Some(own);
+            parts.push(of_line(book, &view, line, repeats)?);
+            before = Some(own);
         }
         parts.push(of_total(&view));
         parts.push(of_settlement(book, &view));
@@ -50,11 +54,20 @@ impl Explanation {
     }
 }
 
-fn of_line(book: &Sequencer, view: &InvoiceView, line: &Line) -> Result<Explanation, Error> {
+fn of_line(
+    book: &Sequencer,
+    view: &InvoiceView,
+    line: &Line,
+    repeats_reading: bool,
+) -> Result<Explanation, Error> {
     let currency = view.invoice.currency;
     let amount = Money::new(line.amount, currency);
     let text = format!("{amount}  {}", line.description);
     let mut parts = vec![Explanation::leaf(computation(line, currency.code()))];
+    if repeats_reading {
+        // The tiers of one item rest on one reading; it is told under the first of them.
+        return Ok(Explanation::node(text, parts));
+    }
     if line.period.is_empty() {
         parts.push(Explanation::leaf(format!("at {}", line.period.start)));
     } else {
@@ -81,7 +94,7 @@ fn of_reading(
     book: &Sequencer,
     view: &InvoiceView,
     period: Period,
-    reading: &counterfoil_billing::invoice::UsageReading,
+    reading: &UsageReading,
 ) -> Result<Explanation, Error> {
     let cut = Position(reading.position);
     let customer = view.invoice.customer.as_str();
@@ -105,6 +118,13 @@ fn of_reading(
         named.push(Explanation::leaf(format!("and {more} more")));
     }
     Ok(Explanation::node(text, named))
+}
+
+fn reading(line: &Line) -> Option<&UsageReading> {
+    match &line.derivation {
+        Derivation::Metered { reading, .. } => Some(reading),
+        _ => None,
+    }
 }
 
 /// The arithmetic of a line, in minor units.

@@ -111,7 +111,9 @@ pub use counterfoil_core::{
     Metadata, MetadataPatch, Money, Period, Refusal, Timestamp, kind, limits,
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
-pub use counterfoil_log::{FileStorage, LogOptions, Lsn, MemStorage, Storage, TailCut};
+pub use counterfoil_log::{
+    Damage, FileStorage, LogError, LogOptions, Lsn, MemStorage, OpenError, Storage, TailCut,
+};
 pub use counterfoil_meter::{
     Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
 };

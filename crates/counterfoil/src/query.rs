@@ -59,6 +59,22 @@ impl Engine {
     }
 }
 
+/// A period cut down to the seconds from its first event to its last.
+fn narrowed(
+    book: &Sequencer,
+    meter: &MeterId,
+    customer: &str,
+    period: Period,
+) -> Result<Period, Error> {
+    let events = book.meters.events(meter, customer, period, Position::MAX)?;
+    let seconds: Vec<Timestamp> = events.map(|event| event.time.second()).collect();
+    let (Some(first), Some(last)) = (seconds.iter().min(), seconds.iter().max()) else {
+        return Ok(period);
+    };
+    let after = last.checked_add_seconds(1).map_err(counterfoil_core::Refusal::from)?;
+    Ok(Period::new(*first, after.min(period.end)))
+}
+
 /// A period of a customer on a meter, and what became of its usage.
 #[derive(Debug, Clone, Copy)]
 struct Covered {
@@ -91,6 +107,13 @@ fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
                 let quantity =
                     now.quantity.checked_sub(before).map_err(counterfoil_core::Refusal::from)?;
                 if quantity != Decimal12::ZERO {
+                    let period = match reason {
+                        // Outside every subscription there is no period to name.
+                        UnbilledReason::NoSubscription => {
+                            narrowed(book, &meter.id, customer, period)?
+                        }
+                        UnbilledReason::Late | UnbilledReason::Trial => period,
+                    };
                     let (meter, customer) = (meter.id.clone(), id.clone());
                     found.push(UnbilledUsage { meter, customer, period, quantity, reason });
                 }

@@ -19,6 +19,11 @@ pub(crate) struct Sequencer {
     pub(crate) meters: Aggregator,
     /// The time of the book: that of its latest record, or later.
     pub(crate) clock: Option<Timestamp>,
+    /// The latest time that anybody told: the book's own lags behind it while due work is left.
+    /// Usage is judged by this one.
+    pub(crate) told: Option<Timestamp>,
+    /// The time of the latest record.
+    written: Option<Timestamp>,
     /// The latest record.
     pub(crate) last: Lsn,
     /// How many meter events were taken.
@@ -39,6 +44,8 @@ impl Sequencer {
             state: State::default(),
             meters,
             clock: None,
+            told: None,
+            written: None,
             last: Lsn::ZERO,
             usage_events: 0,
             settings,
@@ -60,6 +67,7 @@ impl Sequencer {
         }
         self.state.apply_meta(record.at, &record.meta);
         self.clock = self.clock.max(Some(record.at));
+        self.written = self.clock;
         self.last = lsn;
         Ok(())
     }
@@ -79,6 +87,11 @@ impl Sequencer {
         self.clock.ok_or(Error::NoTime)
     }
 
+    /// The time that usage is judged by.
+    fn received_at(&self) -> Result<Timestamp, Error> {
+        self.told.max(self.clock).ok_or(Error::NoTime)
+    }
+
     /// Refuses a time before the book's own, and creates the book at its first one.
     pub(crate) fn begin_at(&mut self, log: &Log, at: Timestamp) -> Result<(), Error> {
         if let Some(clock) = self.clock.filter(|clock| at < *clock) {
@@ -90,6 +103,7 @@ impl Sequencer {
             self.commit(log, at, decision, RecordMeta::default())?;
             self.clock = Some(at);
         }
+        self.told = self.told.max(Some(at));
         Ok(())
     }
 
@@ -102,11 +116,12 @@ impl Sequencer {
         expected: Option<(&str, u64)>,
     ) -> Result<Decided, Error> {
         let at = self.now()?;
-        if let Some(answer) = key.as_ref().and_then(|key| self.state.remembered(key)) {
+        if let Some(answer) = key.as_ref().and_then(|key| self.state.remembered(key, at)) {
             // The original may not be durable yet; it is once everything so far is.
             return Ok(Decided { output: answer?, lsn: self.last });
         }
         if let Some((stream, expected)) = expected {
+            check_stream(stream)?;
             let actual = self.state.stream_version(stream);
             if actual != expected {
                 let stream = stream.to_owned();
@@ -124,7 +139,7 @@ impl Sequencer {
                 Ok(Decided { output, lsn })
             }
             Err(refusal) => {
-                if key.is_some() {
+                if key.is_some() && !is_malformed(&refusal) {
                     let refusal = Some(refusal.clone());
                     self.note(log, at, RecordMeta { key, target: None, refusal })?;
                 }
@@ -164,7 +179,8 @@ impl Sequencer {
         columns: EventColumns<'_>,
     ) -> Result<Ingested, Error> {
         let customers = |customer: &str| self.state.takes_usage(customer);
-        let admission = self.meters.admit(columns, &AdmitContext::new(self.now()?, &customers));
+        let admission =
+            self.meters.admit(columns, &AdmitContext::new(self.received_at()?, &customers));
         self.take(log, &admission)
     }
 
@@ -175,10 +191,22 @@ impl Sequencer {
         event: &counterfoil_meter::MeterEvent,
     ) -> Result<Ingested, Error> {
         let customers = |customer: &str| self.state.takes_usage(customer);
-        let context = AdmitContext::new(self.now()?, &customers);
+        let context = AdmitContext::new(self.received_at()?, &customers);
         let admission = self.meters.admit_event(event, &context);
         if let Some(refused) = admission.refused.first() {
-            return Err(refused.refusal(event.identifier.as_deref().unwrap_or_default()).into());
+            let payload: Vec<String> =
+                event.payload.iter().map(|(key, value)| format!("{key}: {value:?}")).collect();
+            return Err(Refusal::MeterEvent {
+                code: refused.code(),
+                identifier: event.identifier.clone().unwrap_or_default(),
+                reason: format!(
+                    "{} (event {:?}, {})",
+                    refused.cause,
+                    event.event_name,
+                    payload.join(", ")
+                ),
+            }
+            .into());
         }
         self.take(log, &admission)
     }
@@ -190,7 +218,7 @@ impl Sequencer {
         event_name: &str,
         identifier: &str,
     ) -> Result<Lsn, Error> {
-        let admitted = self.meters.admit_cancel(event_name, identifier, self.now()?);
+        let admitted = self.meters.admit_cancel(event_name, identifier, self.received_at()?);
         let block = admitted.map_err(Refusal::from)?;
         self.append_block(log, &block)
     }
@@ -213,6 +241,7 @@ impl Sequencer {
         let lsn = log.append(record)?;
         self.usage_events = self.usage_events.saturating_add(count(block));
         self.meters.apply(Position(lsn.0), block);
+        self.written = Some(at);
         self.last = lsn;
         Ok(lsn)
     }
@@ -221,7 +250,18 @@ impl Sequencer {
         let record = codec::encode_note(at, &meta).map_err(Error::Read)?;
         self.last = log.append(record)?;
         self.state.apply_meta(at, &meta);
+        self.written = Some(at);
         Ok(())
+    }
+
+    /// Writes down the time of the book, where it passed since the latest record.
+    pub(crate) fn note_time(&mut self, log: &Log) -> Result<(), Error> {
+        match self.clock {
+            Some(clock) if self.written != Some(clock) => {
+                self.note(log, clock, RecordMeta::default())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn commit(
@@ -233,15 +273,31 @@ impl Sequencer {
     ) -> Result<Lsn, Error> {
         let events = &decision.events;
         let record = codec::encode_events(&self.state, at, events, &meta).map_err(Error::Read)?;
-        let lsn = log.append(record)?;
+        // What the aggregator refuses must not be written: nothing after the append can fail.
         for meter in events.iter().filter_map(meter_event) {
             metering::follow(&mut self.meters, meter)?;
         }
+        let lsn = log.append(record)?;
         self.state = decision.state;
         self.state.apply_meta(at, &meta);
+        self.written = Some(at);
         self.last = lsn;
         Ok(lsn)
     }
+}
+
+/// Whether a command was refused for its form: such a refusal is not kept under a key, so that the
+/// command may be mended and sent again (rule 1.7, point 55).
+fn is_malformed(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::ParameterMissing { .. } | Refusal::ParameterInvalid { .. })
+}
+
+fn check_stream(stream: &str) -> Result<(), Refusal> {
+    if matches!(stream, "book" | "catalog") || stream.starts_with("customer:") {
+        return Ok(());
+    }
+    let reason = format!("{stream:?} is not book, catalog or customer:ID");
+    Err(Refusal::invalid("expected_version", reason))
 }
 
 fn meter_event(event: &Event) -> Option<&MeterEvent> {

@@ -20,6 +20,7 @@ use crate::{
     record::{EncodedRecord, NewRecord, Record},
     recover::recover,
     storage::{Storage, StorageLock},
+    survey::refuse_foreign,
     writer::Writer,
 };
 
@@ -175,6 +176,8 @@ impl Log {
         options: LogOptions,
     ) -> Result<(Self, OpenReport), OpenError> {
         let storage: Arc<dyn Storage> = Arc::new(storage);
+        // Looked at before the lock, so that a directory that is no book is left as it was.
+        refuse_foreign(&storage.list().map_err(IoError::at("list", "the book"))?)?;
         let book = storage.lock().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked,
             _ => IoError::at("lock", "the book")(error).into(),

@@ -87,6 +87,23 @@ pub(crate) fn survey(storage: &dyn Storage, depth: Depth) -> Result<Found, OpenE
     Ok(Found::Book(Box::new(walk.survey)))
 }
 
+/// Refuses a storage that holds other files and nothing of a book.
+///
+/// # Errors
+/// [`OpenError::NotABook`] naming one of them.
+pub(crate) fn refuse_foreign(names: &[String]) -> Result<(), OpenError> {
+    let own = |name: &String| name == MANIFEST || segment_number(name).is_some();
+    if names.iter().any(own) {
+        return Ok(());
+    }
+    match names.iter().find(|name| *name != MANIFEST_NEW) {
+        Some(name) => {
+            Err(OpenError::NotABook { found: format!("it holds {name} and no {MANIFEST}") })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether a storage without a manifest is empty, or was left so by a creation that a crash
 /// interrupted: the manifest comes last, so no more than a first segment without a batch is there.
 fn left_by_creation(
@@ -94,12 +111,7 @@ fn left_by_creation(
     names: &[String],
     numbers: &BTreeSet<u32>,
 ) -> Result<bool, OpenError> {
-    let foreign = names.iter().find(|name| *name != MANIFEST_NEW && segment_number(name).is_none());
-    if let Some(name) = foreign
-        && numbers.is_empty()
-    {
-        return Err(OpenError::NotABook { found: format!("it holds {name} and no {MANIFEST}") });
-    }
+    refuse_foreign(names)?;
     match (numbers.first(), numbers.len()) {
         (None, _) => Ok(true),
         (Some(1), 1) => {

@@ -204,7 +204,8 @@ pub fn invariant_customer_owns_what_it_holds(state: &State, shard: &Shard) -> Ch
         }
     }
     for item in shard.invoice_items() {
-        if state.owners.invoice_items.get(&item.id) != Some(customer) {
+        let home = state.owners.invoice_items.get(&item.id);
+        if home.is_none_or(|home| home.customer != *customer || home.billed.is_some()) {
             return violated(name, format!("{} is not found", item.id));
         }
     }

@@ -52,8 +52,18 @@ pub(crate) struct Owners {
     pub(crate) subscriptions: Map<SubscriptionId, CustomerId>,
     pub(crate) subscription_items: Map<SubscriptionItemId, SubscriptionId>,
     pub(crate) invoices: Map<InvoiceId, CustomerId>,
-    pub(crate) invoice_items: Map<InvoiceItemId, CustomerId>,
+    pub(crate) invoice_items: Map<InvoiceItemId, ItemHome>,
+    /// Every prefix of invoice numbers that a customer has or had.
+    pub(crate) prefixes: Map<String, CustomerId>,
     pub(crate) attempts: Map<PaymentAttemptId, InvoiceId>,
+}
+
+/// Where an invoice item is, or went. Ids are never given out twice.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ItemHome {
+    pub(crate) customer: CustomerId,
+    /// The finalized invoice that has it as a line.
+    pub(crate) billed: Option<InvoiceId>,
 }
 
 /// Everything that one customer owns.
@@ -230,7 +240,7 @@ impl State {
         self.owners
             .invoice_items
             .get(id)
-            .and_then(|customer| self.shards.get(customer))
+            .and_then(|home| self.shards.get(&home.customer))
             .and_then(|shard| shard.items.get(id))
             .map(AsRef::as_ref)
             .ok_or_else(|| Refusal::unknown("invoiceitem", id))
@@ -319,8 +329,11 @@ impl State {
     /// What is remembered under an idempotency key: the answer to the same command, or a refusal
     /// where the key came with another one (rule 1.7).
     #[must_use]
-    pub fn remembered(&self, key: &KeyUse) -> Option<Answer> {
+    pub fn remembered(&self, key: &KeyUse, now: Timestamp) -> Option<Answer> {
         let remembered = self.keys.get(key.key.as_str())?;
+        if now.seconds_since(remembered.at) > limits::IDEMPOTENCY_KEY_SECONDS {
+            return None;
+        }
         if remembered.fingerprint == key.fingerprint {
             return Some(remembered.answer.clone());
         }
@@ -401,6 +414,9 @@ impl State {
         self.forget_keys(at);
         let name: Arc<str> = key.key.as_str().into();
         let remembered = Remembered { fingerprint: key.fingerprint, at, answer };
+        if let Some(older) = self.keys.get(&name).map(|older| older.at) {
+            self.key_times.remove_mut(&(older, Arc::clone(&name)));
+        }
         self.keys.insert_mut(Arc::clone(&name), Arc::new(remembered));
         self.key_times.insert_mut((at, name));
     }
@@ -484,8 +500,13 @@ impl State {
     fn apply_customer(&mut self, event: &CustomerEvent) {
         if let CustomerEvent::Created(customer) = event {
             self.count_created();
+            let prefix = customer.invoice_prefix.clone();
+            self.owners.prefixes.insert_mut(prefix, customer.id.clone());
             self.shards.insert_mut(customer.id.clone(), Arc::new(Shard::new(customer.clone())));
             return;
+        }
+        if let CustomerEvent::Updated { id, invoice_prefix, .. } = event {
+            self.owners.prefixes.insert_mut(invoice_prefix.clone(), id.clone());
         }
         if let CustomerEvent::Parked { id, .. } = event {
             self.forget_due_work(id);
@@ -522,9 +543,6 @@ impl State {
             (None, _) => return,
         };
         event.evolve(&mut after);
-        for item in before.iter().flat_map(|before| &before.items) {
-            self.owners.subscription_items.remove_mut(&item.id);
-        }
         for item in &after.items {
             self.owners.subscription_items.insert_mut(item.id.clone(), id.clone());
         }
@@ -569,7 +587,8 @@ impl State {
     }
 
     fn put_item(&mut self, item: &InvoiceItem) {
-        self.owners.invoice_items.insert_mut(item.id.clone(), item.customer.clone());
+        let home = ItemHome { customer: item.customer.clone(), billed: None };
+        self.owners.invoice_items.insert_mut(item.id.clone(), home);
         if let Some(invoice) = &item.invoice {
             self.charge_item(&item.customer, invoice, &item.id);
         }
@@ -590,7 +609,6 @@ impl State {
     }
 
     fn remove_item(&mut self, customer: &CustomerId, id: &InvoiceItemId) {
-        self.owners.invoice_items.remove_mut(id);
         self.with_shard(customer, |shard| {
             let invoice = shard.items.get(id).and_then(|item| item.invoice.clone());
             if let Some(invoice) = invoice.and_then(|id| shard.invoices.get_mut(&id)) {
@@ -646,8 +664,10 @@ impl State {
         let customer = before.customer.clone();
         if let InvoiceEvent::Finalized(_) = event {
             for charge in &before.charges {
-                if let Charge::Item(item) = charge {
-                    self.owners.invoice_items.remove_mut(item);
+                if let Charge::Item(item) = charge
+                    && let Some(home) = self.owners.invoice_items.get_mut(item)
+                {
+                    home.billed = Some(before.id.clone());
                 }
             }
         }

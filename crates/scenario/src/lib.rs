@@ -79,7 +79,9 @@ pub use gateway::SimulatedGateway;
 pub use node::{Format, Key, Node, SyntaxError, Value};
 pub use reference::{Reference, ReferenceError, references, resolve_references};
 pub use report::{RejectedRow, Report};
-pub use runner::{Failure, FailureProblem, Observer, Outcome, UsageSummary, run, settings_of};
+pub use runner::{
+    Failure, FailureProblem, Observer, Outcome, UsageSummary, check, run, settings_of,
+};
 pub use shape::{UnknownField, check_shape};
 pub use usage::{
     Columns, RefusedRow, TextColumn, TimeError, UsageChunk, UsageError, UsageFormat, UsageReader,

@@ -4,7 +4,7 @@ mod operation;
 mod shape;
 mod usage;
 
-pub use shape::settings_of;
+pub use shape::{check, settings_of};
 pub use usage::UsageSummary;
 
 use crate::SimulatedGateway;
@@ -18,9 +18,11 @@ use counterfoil::{
     Attempt, Engine, Error, InvariantViolation, Outcome as PaymentOutcome, PaymentSource,
     SubscriptionId,
 };
-use counterfoil_core::{Refusal, Timestamp};
+use counterfoil_core::{Code, Refusal, Timestamp};
 use operation::Parsed;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// Runs a scenario on a book: checks the shape of all of it, then does its steps one after the
 /// other and stops at the first that does not do what it says.
@@ -60,9 +62,15 @@ pub fn run(
     engine: &Engine,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Unreadable> {
-    shape::check(document)?;
-    let mut runner =
-        Runner { engine, observer, rejected: Vec::new(), usage: Vec::new(), checked: None };
+    check(document)?;
+    let mut runner = Runner {
+        engine,
+        observer,
+        rejected: Vec::new(),
+        seen: BTreeSet::new(),
+        usage: Vec::new(),
+        checked: None,
+    };
     let failure = match engine.now() {
         Ok(now) => {
             shape::check_clock(document, now)?;
@@ -198,6 +206,8 @@ struct Runner<'r> {
     engine: &'r Engine,
     observer: &'r mut dyn Observer,
     rejected: Vec<RejectedRow>,
+    /// The rows among them, to name each once.
+    seen: BTreeSet<(Arc<str>, u64, Code)>,
     usage: Vec<UsageSummary>,
     /// The number of events and the time at which the invariants were last seen to hold.
     checked: Option<(u64, Timestamp)>,

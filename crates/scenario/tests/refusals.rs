@@ -354,8 +354,8 @@ fn amounts_out_of_range() {
         (
             "price.create",
             "{ product: prod_1, currency: usd, unit_amount: 9999999999999999 }",
-            "parameter_invalid",
-            "0 to 999999999999999",
+            "amount_too_large",
+            "999999999999999",
         ),
         (
             "invoiceitem.create",
@@ -366,7 +366,7 @@ fn amounts_out_of_range() {
         (
             "customer_balance_transaction.create",
             "{ customer: cus_1, currency: usd, amount: -9999999999999999 }",
-            "parameter_invalid",
+            "amount_too_large",
             "999999999999999",
         ),
         (

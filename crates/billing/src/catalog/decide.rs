@@ -280,9 +280,12 @@ fn checked_amount(
         (None, Some(decimal)) => (twin(), decimal),
     };
     let limit = limits::AMOUNT_MINOR_MAX;
-    if amount.is_negative() || amount > Decimal12::from_int(limit) {
+    if amount.is_negative() {
         let reason = format!("{amount} is not an amount from 0 to {limit}");
         return Err(Refusal::invalid(param, reason));
+    }
+    if amount > Decimal12::from_int(limit) {
+        return Err(Refusal::too_large(format!("{param} {amount}"), limit));
     }
     Ok(Some(amount))
 }
@@ -318,6 +321,9 @@ fn within(path: &str, refusal: Refusal) -> Refusal {
             Refusal::invalid(format!("{path}.{param}"), reason)
         }
         Refusal::ParameterMissing { param } => Refusal::missing(format!("{path}.{param}")),
+        Refusal::AmountTooLarge { what, limit } => {
+            Refusal::too_large(format!("{path}.{what}"), limit)
+        }
         other => other,
     }
 }
@@ -380,11 +386,11 @@ mod tests {
             ),
             (
                 json!({ "unit_amount": over }),
-                format!("unit_amount: {over} is not an amount from 0 to {limit}"),
+                format!("unit_amount {over} is too large (the limit is {limit})"),
             ),
             (
                 json!({ "unit_amount_decimal": format!("{limit}.1") }),
-                format!("unit_amount_decimal: {limit}.1 is not an amount from 0 to {limit}"),
+                format!("unit_amount_decimal {limit}.1 is too large (the limit is {limit})"),
             ),
             (
                 with(unit.clone(), &json!({ "tiers": inf })),

@@ -100,7 +100,7 @@ pub fn decide_delete(customer: &Customer, at: Timestamp) -> Result<CustomerEvent
 /// Changes a balance by hand.
 ///
 /// # Errors
-/// [`Refusal::ParameterInvalid`] for an amount of 0 or beyond its limit.
+/// [`Refusal::ParameterInvalid`] for an amount of 0, [`Refusal::AmountTooLarge`] beyond its limit.
 pub fn decide_balance_transaction(
     customer: &Customer,
     command: &CreateBalanceTransaction,
@@ -110,10 +110,11 @@ pub fn decide_balance_transaction(
 ) -> Result<CustomerEvent, Refusal> {
     check_live(customer, "its balance cannot be changed any more")?;
     let limit = limits::AMOUNT_MINOR_MAX;
-    if command.amount == 0 || command.amount.unsigned_abs() > limit.unsigned_abs() {
-        let reason =
-            format!("{} is not an amount from 1 to {limit}, or its negative", command.amount);
-        return Err(Refusal::invalid("amount", reason));
+    if command.amount == 0 {
+        return Err(Refusal::invalid("amount", "an amount of 0 changes nothing"));
+    }
+    if command.amount.unsigned_abs() > limit.unsigned_abs() {
+        return Err(Refusal::too_large(format!("amount {}", command.amount), limit));
     }
     text::check_optional("description", command.description.as_deref())?;
     Ok(CustomerEvent::BalanceTransacted(BalanceTransaction {

@@ -305,10 +305,7 @@ fn times(unit: Decimal12, quantity: Decimal12) -> Result<i64, Refusal> {
 
 fn check_amount(amount: i64) -> Result<(), Refusal> {
     if amount.unsigned_abs() > limits::AMOUNT_MINOR_MAX.unsigned_abs() {
-        return Err(Refusal::AmountTooLarge {
-            what: format!("amount {amount}"),
-            limit: limits::AMOUNT_MINOR_MAX.to_string(),
-        });
+        return Err(Refusal::too_large(format!("amount {amount}"), limits::AMOUNT_MINOR_MAX));
     }
     Ok(())
 }

@@ -5,11 +5,12 @@ use super::{
     ProrationBehavior, Subscription, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
     TrialEnd, UpdateSubscription, period_from,
 };
-use crate::catalog::{Price, PriceId, Usage};
+use crate::catalog::{Price, PriceId, Usage, full_amount};
 use crate::invoice::CollectionMethod;
 use crate::text;
 use counterfoil_core::{
-    Anchor, Currency, Interval, IntervalUnit, Metadata, Period, Refusal, Timestamp, limits,
+    Anchor, Currency, Decimal12, Interval, IntervalUnit, Metadata, Period, Refusal, Timestamp,
+    limits,
 };
 use std::collections::BTreeSet;
 
@@ -52,7 +53,7 @@ pub fn decide_create(
             Some(trial) => trial,
             None => period_from(&anchor, recurring(price)?, at)?,
         };
-        items.push(new_item(input, item_id, price, period, index, at)?);
+        items.push(new_item(input, item_id, (price, currency), period, index, at)?);
     }
     check_items(&items, prices)?;
     Ok(Subscription {
@@ -71,6 +72,7 @@ pub fn decide_create(
         collection_method: command.collection_method,
         days_until_due: command.days_until_due,
         default_payment_method: command.default_payment_method.clone(),
+        items_added: u64::try_from(items.len()).unwrap_or(u64::MAX),
         items,
         trial,
         cancel_at_period_end: command.cancel_at_period_end,
@@ -117,6 +119,8 @@ pub fn decide_update(
             }
         }
     }
+    let added_count = u64::try_from(added.len()).unwrap_or(u64::MAX);
+    updated.items_added = updated.items_added.saturating_add(added_count);
     updated.items.splice(0..0, added);
     check_count(updated.items.len())?;
     check_items(&updated.items, prices)?;
@@ -289,7 +293,7 @@ fn sold_price<'a>(
 fn new_item(
     input: &ItemInput,
     id: SubscriptionItemId,
-    price: &Price,
+    (price, currency): (&Price, Currency),
     period: Period,
     index: usize,
     at: Timestamp,
@@ -297,15 +301,20 @@ fn new_item(
     Ok(SubscriptionItem {
         id,
         price: price.id.clone(),
-        quantity: quantity(price, input.quantity, index)?,
+        quantity: quantity((price, currency), input.quantity, index)?,
         period,
         created: at,
         metadata: Metadata::default().merged(&input.metadata.clone().unwrap_or_default())?,
     })
 }
 
-/// The quantity of an item: 1 where a licensed one names none, none for a metered one.
-fn quantity(price: &Price, given: Option<i64>, index: usize) -> Result<Option<i64>, Refusal> {
+/// The quantity of an item: 1 where a licensed one names none, none for a metered one. One whose
+/// amount could not be billed is refused now, not when the bill is due.
+fn quantity(
+    (price, currency): (&Price, Currency),
+    given: Option<i64>,
+    index: usize,
+) -> Result<Option<i64>, Refusal> {
     let refuse = |reason: String| Err(Refusal::invalid(format!("items[{index}].quantity"), reason));
     if is_metered(price) {
         return match given {
@@ -316,6 +325,11 @@ fn quantity(price: &Price, given: Option<i64>, index: usize) -> Result<Option<i6
     let quantity = given.unwrap_or(1);
     if !(0..=limits::QUANTITY_MAX).contains(&quantity) {
         return refuse(format!("{quantity} is not a quantity from 0 to {}", limits::QUANTITY_MAX));
+    }
+    let amount = full_amount(price, currency, Decimal12::from_int(quantity))?.round()?;
+    if amount > limits::AMOUNT_MINOR_MAX {
+        let what = format!("{amount} for {quantity} of {}", price.id);
+        return Err(Refusal::too_large(what, limits::AMOUNT_MINOR_MAX));
     }
     Ok(Some(quantity))
 }
@@ -355,10 +369,10 @@ fn change_item(
             let reason = format!("{id} must be licensed and recur like {}", old.id);
             return Err(Refusal::invalid(format!("items[{index}].price"), reason));
         }
-        item.quantity = quantity(new, change.quantity, index)?;
+        item.quantity = quantity((new, currency), change.quantity, index)?;
         item.price = id.clone();
     } else if change.quantity.is_some() {
-        item.quantity = quantity(old, change.quantity, index)?;
+        item.quantity = quantity((old, currency), change.quantity, index)?;
     }
     item.metadata = text::patched_metadata(&item.metadata, &change.metadata)?;
     Ok(())
@@ -391,7 +405,7 @@ fn added_item(
     let metadata = change.metadata.value().cloned();
     let quantity = change.quantity;
     let input = ItemInput { id: None, price: price.id.clone(), quantity, metadata };
-    new_item(&input, id, price, period, index, at)
+    new_item(&input, id, (price, subscription.currency), period, index, at)
 }
 
 /// Refuses items that cannot be in one subscription: the same price or id twice, and intervals that

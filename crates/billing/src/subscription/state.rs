@@ -37,6 +37,8 @@ pub struct Subscription {
     pub default_payment_method: Option<String>,
     /// What it consists of, in the order in which lines are shown (rule 8.5).
     pub items: Vec<SubscriptionItem>,
+    /// How many items were ever added to it: what derived ids of items count on from.
+    pub items_added: u64,
     /// Its latest trial.
     pub trial: Option<Period>,
     /// Whether it ends with the current period.

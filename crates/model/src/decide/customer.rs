@@ -6,14 +6,19 @@ use counterfoil_billing::customer::{
     self, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, CustomerEvent,
     CustomerId, DeleteCustomer, UpdateCustomer,
 };
-use counterfoil_billing::subscription::CancellationReason;
+use counterfoil_billing::invoice::{Invoice, InvoiceEvent, InvoiceStatus, Trigger};
+use counterfoil_billing::subscription::{CancellationReason, SubscriptionStatus};
 use counterfoil_core::{Currency, Id, Refusal};
 
 impl Tx<'_> {
     pub(super) fn create_customer(&mut self, command: &CreateCustomer) -> Result<Target, Refusal> {
         let id = self.new_id(command.id.as_ref(), |state, id| state.shards.contains_key(id))?;
         let (seq, currency) = (self.next_seq(), self.state.settings.currency);
-        let created = customer::decide_create(command, id.clone(), seq, currency, self.at())?;
+        let mut created = customer::decide_create(command, id.clone(), seq, currency, self.at())?;
+        match &command.invoice_prefix {
+            Some(prefix) => self.check_prefix(prefix, &id)?,
+            None => created.invoice_prefix = self.free_prefix(seq),
+        }
         self.emit(CustomerEvent::Created(created));
         if let Some(amount) = command.balance.filter(|amount| *amount != 0) {
             let opening = CreateBalanceTransaction {
@@ -31,8 +36,73 @@ impl Tx<'_> {
     pub(super) fn update_customer(&mut self, command: &UpdateCustomer) -> Result<Target, Refusal> {
         let customer = self.state.customer(&command.id)?;
         let event = customer::decide_update(customer, command, self.at())?;
+        if let Some(prefix) = &command.invoice_prefix {
+            self.check_prefix(prefix, &command.id)?;
+        }
         self.emit(event);
+        if command.payment_method.value().is_some() {
+            self.retry_past_due(&command.id)?;
+        }
         Ok(Target::Customer(command.id.clone()))
+    }
+
+    /// Invoice numbers are unique in a book, so a prefix belongs to one customer for good.
+    fn check_prefix(&self, prefix: &str, customer: &CustomerId) -> Result<(), Refusal> {
+        match self.state.owners.prefixes.get(prefix) {
+            Some(owner) if owner != customer => {
+                let reason = format!("{prefix} is or was the prefix of {owner}");
+                Err(Refusal::invalid("invoice_prefix", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn free_prefix(&self, seq: u64) -> String {
+        let mut n = seq;
+        loop {
+            let prefix = format!("C{n:07}");
+            if !self.state.owners.prefixes.contains_key(&prefix) {
+                return prefix;
+            }
+            n = n.saturating_add(1);
+        }
+    }
+
+    /// A new payment method is tried on the latest open invoice of every subscription that is past
+    /// due (rule 9).
+    fn retry_past_due(&mut self, id: &CustomerId) -> Result<(), Refusal> {
+        let shard = self.state.shard(id)?;
+        let mut invoices = Vec::new();
+        for subscription in shard.subscriptions() {
+            if subscription.status != SubscriptionStatus::PastDue {
+                continue;
+            }
+            let open = shard.invoices().into_iter().rev().find(|invoice| {
+                invoice.subscription.as_ref() == Some(&subscription.id)
+                    && invoice.status == InvoiceStatus::Open
+            });
+            let collects = |invoice: &&Invoice| {
+                invoice.charges_automatically() && invoice.open_attempt.is_none()
+            };
+            invoices.extend(open.filter(collects).map(|invoice| invoice.id.clone()));
+        }
+        for invoice in invoices {
+            self.attempt(&invoice, None, Trigger::Automatic)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is collected by itself from a customer that was deleted.
+    fn freeze_invoices(&mut self, id: &CustomerId) -> Result<(), Refusal> {
+        let at = self.at();
+        let shard = self.state.shard(id)?;
+        let going = shard.invoices().into_iter().filter(|invoice| invoice.auto_advance);
+        let going: Vec<_> = going.map(|invoice| invoice.id.clone()).collect();
+        for invoice in going {
+            let (customer, id) = (id.clone(), invoice);
+            self.emit(InvoiceEvent::AutoAdvanceSet { customer, id, at, auto_advance: false });
+        }
+        Ok(())
     }
 
     pub(super) fn delete_customer(&mut self, command: &DeleteCustomer) -> Result<Target, Refusal> {
@@ -44,6 +114,7 @@ impl Tx<'_> {
             let reason = CancellationReason::CancellationRequested;
             self.end_subscription(&subscription, reason, None)?;
         }
+        self.freeze_invoices(&command.id)?;
         self.emit(event);
         Ok(Target::Customer(command.id.clone()))
     }

@@ -27,6 +27,14 @@ impl Tx<'_> {
                 let reason = format!("{} belongs to {}", invoice.id, invoice.customer);
                 return Err(Refusal::invalid("invoice", reason));
             }
+            let other = invoice
+                .subscription
+                .as_ref()
+                .filter(|id| command.subscription.as_ref().is_some_and(|chosen| chosen != *id));
+            if let Some(other) = other {
+                let reason = format!("{} bills {other}", invoice.id);
+                return Err(Refusal::invalid("subscription", reason));
+            }
             if invoice.charges.len() >= limits::INVOICE_ITEMS_MAX {
                 let reason = format!("{} charges (the limit)", limits::INVOICE_ITEMS_MAX);
                 return Err(Refusal::invalid("invoice", reason));
@@ -105,6 +113,10 @@ impl Tx<'_> {
         &self,
         id: &counterfoil_billing::invoice::InvoiceItemId,
     ) -> Result<&InvoiceItem, Refusal> {
+        let home = self.state.owners.invoice_items.get(id);
+        if let Some(invoice) = home.and_then(|home| home.billed.as_ref()) {
+            check_draft(self.state.invoice(invoice)?)?;
+        }
         let item = self.state.invoice_item(id)?;
         check_live(self.state.customer(&item.customer)?, "its items cannot be changed any more")?;
         let invoice = item.invoice.as_ref().and_then(|id| self.state.invoice(id).ok());

@@ -8,10 +8,12 @@ use counterfoil_billing::invoice::{
     InvoiceId, InvoiceStatus, Outcome, PayInvoice, PaymentAttemptId, Trigger,
 };
 use counterfoil_billing::subscription::CancellationReason;
+use counterfoil_billing::text;
 use counterfoil_core::{Id, Refusal};
 
 impl Tx<'_> {
     pub(super) fn pay_invoice(&mut self, command: &PayInvoice) -> Result<Target, Refusal> {
+        text::check_optional("payment_method", command.payment_method.as_deref())?;
         let invoice = self.state.invoice(&command.id)?;
         invoice::check_payable(invoice)?;
         if command.paid_out_of_band {
@@ -61,6 +63,7 @@ impl Tx<'_> {
         &mut self,
         command: &FailPaymentAttempt,
     ) -> Result<Target, Refusal> {
+        text::check_optional("code", command.code.as_deref())?;
         let code = match command.code.as_deref() {
             None | Some("generic_decline") => DeclineCode::GenericDecline,
             Some("insufficient_funds") => DeclineCode::InsufficientFunds,
@@ -127,6 +130,7 @@ impl Tx<'_> {
         if policy.then == AfterRetries::Canceled
             && let Some(subscription) = self.state.invoice(id)?.subscription.clone()
             && !self.state.subscription(&subscription)?.is_ended()
+            && self.is_latest_finalized(id)?
         {
             self.end_subscription(&subscription, CancellationReason::PaymentFailed, None)?;
         }

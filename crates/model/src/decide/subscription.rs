@@ -158,13 +158,13 @@ impl Tx<'_> {
         check_live(self.state.customer(&subscription.customer)?, "its subscriptions have ended")?;
         for change in &command.items {
             let Some(id) = &change.id else { continue };
-            let foreign = self.state.owners.subscription_items.get(id);
-            if foreign.is_some_and(|owner| *owner != subscription.id) {
+            let taken = self.state.owners.subscription_items.contains_key(id);
+            if taken && subscription.item(id).is_none() && change.price.is_some() {
                 return Err(Refusal::taken("subscription_item", id));
             }
         }
         let taken = &self.state.owners.subscription_items;
-        let mut n = 0_u64;
+        let mut n = subscription.items_added;
         let new_item_id = || loop {
             n = n.saturating_add(1);
             let id = SubscriptionItemId::numbered(subscription.seq, n);
@@ -200,8 +200,11 @@ impl Tx<'_> {
             } else {
                 None
             };
-        let reason = CancellationReason::CancellationRequested;
-        self.end_subscription(&command.id, reason, closing.as_ref())?;
+        // The closing invoice may have ended it already: no retries, and canceled after the last.
+        if !self.state.subscription(&command.id)?.is_ended() {
+            let reason = CancellationReason::CancellationRequested;
+            self.end_subscription(&command.id, reason, closing.as_ref())?;
+        }
         Ok(Target::Subscription(command.id.clone()))
     }
 
@@ -214,10 +217,10 @@ impl Tx<'_> {
         let usage = self.usage_charges(subscription, |_| true)?;
         let mut charges =
             self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
-        charges.extend(usage);
-        if charges.is_empty() {
+        if usage.is_empty() && !self.waits_for(&subscription.id, &charges) {
             return Ok(None);
         }
+        charges.extend(usage);
         let period = Period::new(subscription.current_period().start, self.at());
         let fill = |invoice: &mut Invoice| {
             invoice.billing_reason = BillingReason::SubscriptionCycle;
@@ -342,15 +345,7 @@ impl Tx<'_> {
         let usage = self.usage_charges(&subscription, |_| true)?;
         let (customer, currency) = (&subscription.customer, subscription.currency);
         let mut charges = self.sweep(customer, currency, Some(&subscription.id))?;
-        let own_item = |charge: &Charge| match charge {
-            Charge::Item(item) => {
-                let item = self.state.invoice_item(item);
-                item.is_ok_and(|item| item.subscription.as_ref() == Some(id))
-            }
-            _ => false,
-        };
-        let needed = !usage.is_empty() || charges.iter().any(own_item);
-        if needed {
+        if !usage.is_empty() || self.waits_for(id, &charges) {
             charges.extend(usage);
             self.draft_for_period(&subscription, subscription.current_period(), charges)?;
         }
@@ -364,14 +359,27 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Whether any of the charges is an item that waits for this very subscription. Other items go
+    /// along with a last invoice, but are no reason to make one (point 32).
+    fn waits_for(&self, id: &SubscriptionId, charges: &[Charge]) -> bool {
+        charges.iter().any(|charge| match charge {
+            Charge::Item(item) => {
+                let item = self.state.invoice_item(item);
+                item.is_ok_and(|item| item.subscription.as_ref() == Some(id))
+            }
+            Charge::Line(_) | Charge::Usage(_) => false,
+        })
+    }
+
     /// The first payment never came: the invoice is void and the subscription over (rule 6.2).
     pub(super) fn expire_incomplete(&mut self, id: &SubscriptionId) -> Result<(), Refusal> {
         let subscription = self.state.subscription(id)?;
         let (customer, first) = (subscription.customer.clone(), subscription.first_invoice.clone());
-        if let Some(invoice) = first
-            && self.state.invoice(&invoice)?.status == InvoiceStatus::Open
-        {
-            self.void(&invoice)?;
+        if let Some(invoice) = first {
+            let status = self.state.invoice(&invoice)?.status;
+            if matches!(status, InvoiceStatus::Open | InvoiceStatus::Uncollectible) {
+                self.void(&invoice)?;
+            }
         }
         self.emit(SubscriptionEvent::Ended {
             customer,
@@ -416,14 +424,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether no newer invoice of its subscription was finalized.
-    fn is_latest_finalized(&self, id: &InvoiceId) -> Result<bool, Refusal> {
+    /// Whether no newer invoice of its subscription was finalized and counts.
+    pub(super) fn is_latest_finalized(&self, id: &InvoiceId) -> Result<bool, Refusal> {
         let invoice = self.state.invoice(id)?;
         let shard = self.state.shard(&invoice.customer)?;
         Ok(!shard.invoices.values().any(|other| {
             other.subscription == invoice.subscription
                 && other.seq > invoice.seq
-                && other.status_transitions.finalized_at.is_some()
+                && !matches!(other.status, InvoiceStatus::Draft | InvoiceStatus::Void)
         }))
     }
 

@@ -58,6 +58,12 @@ impl Tx<'_> {
 
     fn work_on_invoice(&mut self, id: &InvoiceId, class: DueClass) -> Result<Target, Refusal> {
         match class {
+            DueClass::Finalization if self.state.invoice(id)?.charges.is_empty() => {
+                // Nothing to finalize: it stays a draft until somebody fills or deletes it.
+                let customer = self.state.invoice(id)?.customer.clone();
+                let (id, at) = (id.clone(), self.at());
+                self.emit(InvoiceEvent::AutoAdvanceSet { customer, id, at, auto_advance: false });
+            }
             DueClass::Finalization => {
                 self.finalize(id, true)?;
                 let invoice = self.state.invoice(id)?;

@@ -53,8 +53,12 @@ pub fn settings_of(document: &Document) -> Result<Settings, Unreadable> {
     Ok(settings)
 }
 
-/// Checks the shape of a whole scenario.
-pub(super) fn check(document: &Document) -> Result<(), Unreadable> {
+/// Checks the shape of a whole scenario: what [`run`](super::run) does before it does anything.
+///
+/// # Errors
+/// [`Unreadable`] for an unknown operation, an unknown field at any depth, settings out of their
+/// limits, and a usage file that cannot be opened or lacks a column.
+pub fn check(document: &Document) -> Result<(), Unreadable> {
     settings_of(document)?;
     document.steps.iter().try_for_each(check_step)
 }

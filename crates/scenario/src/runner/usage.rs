@@ -51,7 +51,10 @@ impl Runner<'_> {
             let refused = ingest_chunk(self.engine, &chunk, &mut summary)?;
             for row in refused {
                 let (file, line, code) = (Arc::clone(&file), row.line, row.code);
-                self.rejected.push(RejectedRow { file, line, code });
+                // A file that is fed twice has the same bad rows, not more of them.
+                if self.seen.insert((Arc::clone(&file), line, code)) {
+                    self.rejected.push(RejectedRow { file, line, code });
+                }
                 summary.refused = summary.refused.saturating_add(1);
                 if summary.first_refused.len() < REASONS_MAX {
                     summary.first_refused.push(row);

@@ -1,0 +1,383 @@
+//! Bugs that were fixed, each with the test that found it.
+
+use counterfoil::InvoiceStatus::{Paid, Void};
+use counterfoil::SubscriptionStatus::{Active, PastDue};
+use counterfoil::*;
+
+fn t(text: &str) -> Timestamp {
+    let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    Timestamp::parse(&full).unwrap()
+}
+
+fn ok(_: &Attempt) -> Option<Outcome> {
+    Some(Outcome::Succeeded)
+}
+
+fn declined(_: &Attempt) -> Option<Outcome> {
+    Some(Outcome::Failed(DeclineCode::GenericDecline))
+}
+
+/// A book in memory at a time, with one customer that has a card.
+struct Book {
+    book: Engine,
+    ada: CustomerId,
+    product: ProductId,
+}
+
+impl Book {
+    fn at(start: &str) -> Self {
+        Self::with(start, Settings::default())
+    }
+
+    fn with(start: &str, settings: Settings) -> Self {
+        let book = Engine::on(MemStorage::new(), Options::default().settings(settings)).unwrap();
+        book.advance_to(t(start), &mut ok).unwrap();
+        let product = book.products().create(CreateProduct::new("Pro")).unwrap().id;
+        let ada = CreateCustomer { payment_method: Some("pm".into()), ..CreateCustomer::default() };
+        let ada = book.customers().create(ada).unwrap().id;
+        Self { book, ada, product }
+    }
+
+    fn price(&self, unit: i64, interval: IntervalUnit) -> PriceId {
+        let mut price = CreatePrice::new(self.product.clone(), Currency::USD);
+        price.unit_amount = Some(unit);
+        price.recurring = Some(RecurringInput::every(interval));
+        self.book.prices().create(price).unwrap().id
+    }
+
+    /// A meter `calls` and a price of 1 cent a call.
+    fn metered(&self, interval: IntervalUnit) -> (MeterId, PriceId) {
+        let meter = self.book.meters().create(CreateMeter::new("calls", Formula::Sum)).unwrap().id;
+        let mut price = CreatePrice::new(self.product.clone(), Currency::USD);
+        price.unit_amount = Some(1);
+        price.recurring = Some(RecurringInput::metered(interval, meter.clone()));
+        (meter, self.book.prices().create(price).unwrap().id)
+    }
+
+    fn calls(&self, at: &str, value: i64) {
+        let event = CreateMeterEvent::new("calls", &self.ada, value)
+            .at(EventTime::from_timestamp(t(at)).unwrap());
+        self.book.meter_events().create(&event).unwrap();
+    }
+
+    fn plan(&self, prices: &[&PriceId]) -> CreateSubscription {
+        CreateSubscription::new(self.ada.clone(), prices.iter().map(|id| (*id).clone()))
+    }
+
+    fn subscribe(
+        &self,
+        plan: CreateSubscription,
+        pay: impl Fn(&Attempt) -> Option<Outcome>,
+    ) -> SubscriptionId {
+        let id = self.book.subscriptions().create(plan).unwrap().id;
+        self.settle(pay);
+        id
+    }
+
+    /// Answers what is open, without moving time.
+    fn settle(&self, mut pay: impl Fn(&Attempt) -> Option<Outcome>) {
+        let now = self.book.now().unwrap().unwrap();
+        self.book.advance_to(now, &mut pay).unwrap();
+    }
+
+    fn until(&self, to: &str, mut pay: impl Fn(&Attempt) -> Option<Outcome>) {
+        self.book.advance_to(t(to), &mut pay).unwrap();
+        self.sound();
+    }
+
+    fn sound(&self) {
+        assert_eq!(self.book.check_invariants().unwrap(), Ok(()));
+    }
+
+    fn status(&self, id: &SubscriptionId) -> SubscriptionStatus {
+        self.book.subscriptions().retrieve(id).unwrap().status
+    }
+
+    fn invoices(&self) -> Vec<InvoiceView> {
+        self.book.invoices().list(&self.ada).unwrap()
+    }
+
+    /// Status and total of every invoice, oldest first.
+    fn totals(&self) -> Vec<(InvoiceStatus, i64)> {
+        self.invoices().into_iter().map(|v| (v.invoice.status, v.invoice.total)).collect()
+    }
+
+    fn pending(&self, amount: i64) -> InvoiceItemId {
+        self.book.invoice_items().create(item(&self.ada, amount)).unwrap().id
+    }
+}
+
+fn item(customer: &CustomerId, amount: i64) -> CreateInvoiceItem {
+    CreateInvoiceItem::amount(customer.clone(), amount)
+}
+
+fn cancel(id: &SubscriptionId, invoice_now: bool) -> CancelSubscription {
+    CancelSubscription { id: id.clone(), invoice_now, prorate: false }
+}
+
+#[test]
+fn a_refused_meter_leaves_the_book_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = Engine::open(dir.path(), Options::default()).unwrap();
+    book.advance_to(t("2025-01-01"), &mut ok).unwrap();
+    let records = book.durable();
+    let refused = book.meters().create(CreateMeter::new("x".repeat(300), Formula::Sum));
+    assert!(refused.is_err());
+    book.flush().unwrap();
+    assert_eq!(book.durable(), records, "a refusal writes nothing");
+    book.close().unwrap();
+    Engine::open(dir.path(), Options::default()).expect("the book opens again");
+}
+
+#[test]
+fn an_empty_draft_does_not_stop_the_customer() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    b.subscribe(b.plan(&[&seat]), ok);
+    let mut draft = CreateInvoice::new(b.ada.clone());
+    draft.auto_advance = true;
+    b.book.invoices().create(draft).unwrap();
+    b.until("2025-03-02", ok);
+    let paid = b.totals().into_iter().filter(|(status, _)| *status == Paid).count();
+    assert_eq!(paid, 3);
+}
+
+#[test]
+fn an_item_deleted_from_a_draft_does_not_stop_the_customer() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    let other = b.price(2000, IntervalUnit::Month);
+    b.subscribe(b.plan(&[&other]), ok);
+    let mut plan = b.plan(&[&seat]);
+    plan.cancel_at_period_end = true;
+    let sub = b.subscribe(plan, ok);
+    let mut own = item(&b.ada, 300);
+    own.subscription = Some(sub);
+    let own = b.book.invoice_items().create(own).unwrap().id;
+    b.until("2025-02-01T00:10:00Z", ok);
+    b.book.invoice_items().delete(DeleteInvoiceItem { id: own }).unwrap();
+    b.until("2025-04-02", ok);
+    assert_eq!(b.book.customers().retrieve(&b.ada).unwrap().parked, None);
+}
+
+#[test]
+fn an_amount_beyond_its_range_is_refused_behind_a_trial() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(999_999_999, IntervalUnit::Month);
+    let other = b.price(1000, IntervalUnit::Month);
+    b.subscribe(b.plan(&[&other]), ok);
+    let mut plan = b.plan(&[&seat]);
+    plan.items[0].quantity = Some(limits::QUANTITY_MAX);
+    assert!(b.book.subscriptions().create(plan.clone()).is_err(), "without a trial");
+    plan.trial_period_days = Some(3);
+    assert!(b.book.subscriptions().create(plan).is_err(), "with a trial");
+}
+
+#[test]
+fn an_amount_beyond_its_range_is_refused_by_an_update() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(999_999_999, IntervalUnit::Month);
+    let sub = b.book.subscriptions().create(b.plan(&[&seat])).unwrap();
+    let mut update = UpdateSubscription::new(sub.id);
+    b.settle(ok);
+    update.proration_behavior = Some(ProrationBehavior::None);
+    update.items = vec![ItemChange {
+        id: Some(sub.items[0].id.clone()),
+        quantity: Some(limits::QUANTITY_MAX),
+        ..ItemChange::default()
+    }];
+    let refused = b.book.subscriptions().update(update).is_err();
+    b.until("2025-03-02", ok);
+    assert!(refused, "{:?}", b.book.customers().retrieve(&b.ada).unwrap().parked);
+}
+
+#[test]
+fn paying_what_a_void_left_as_the_latest_makes_well() {
+    let retries = RetryPolicy { after_days: vec![1], ..RetryPolicy::default() };
+    let b = Book::with("2025-01-01", Settings { retries, ..Settings::default() });
+    let week = b.price(1000, IntervalUnit::Week);
+    let sub = b.subscribe(b.plan(&[&week]), ok);
+    b.until("2025-01-17", declined);
+    let [second, third] = [1, 2].map(|n: usize| b.invoices()[n].invoice.id.clone());
+    b.book.invoices().void(VoidInvoice { id: third }).unwrap();
+    assert_eq!(b.status(&sub), PastDue);
+    let pay = PayInvoice { id: second, payment_method: None, paid_out_of_band: true };
+    b.book.invoices().pay(pay).unwrap();
+    assert_eq!(b.status(&sub), Active);
+}
+
+#[test]
+fn a_deleted_customer_is_not_charged() {
+    let b = Book::at("2025-01-01");
+    let mut draft = CreateInvoice::new(b.ada.clone());
+    draft.auto_advance = true;
+    let draft = b.book.invoices().create(draft).unwrap().id;
+    let mut on = item(&b.ada, 900);
+    on.invoice = Some(draft);
+    b.book.invoice_items().create(on).unwrap();
+    b.book.customers().delete(DeleteCustomer { id: b.ada.clone() }).unwrap();
+    b.until("2025-01-05", ok);
+    assert_eq!(b.invoices()[0].invoice.attempt_count, 0);
+}
+
+#[test]
+fn plain_items_survive_a_cancellation() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    let sub = b.subscribe(b.plan(&[&seat]), ok);
+    let plain = b.pending(500);
+    b.book.subscriptions().cancel(cancel(&sub, true)).unwrap();
+    assert_eq!(b.invoices().len(), 1);
+    assert_eq!(b.book.invoice_items().retrieve(&plain).unwrap().invoice, None);
+}
+
+#[test]
+fn usage_is_taken_while_due_work_is_left() {
+    let b = Book::at("2025-01-01");
+    let day = b.price(100, IntervalUnit::Day);
+    b.metered(IntervalUnit::Month);
+    b.subscribe(b.plan(&[&day]), ok);
+    assert!(b.book.tick(t("2025-01-20"), 1).unwrap().remaining);
+    let event = CreateMeterEvent::new("calls", &b.ada, 1)
+        .at(EventTime::from_timestamp(t("2025-01-20")).unwrap());
+    b.book.meter_events().create(&event).unwrap();
+}
+
+#[test]
+fn a_subscription_ends_once() {
+    let retries = RetryPolicy {
+        after_days: vec![],
+        then: AfterRetries::Canceled,
+        invoice: InvoiceAfterRetries::Open,
+    };
+    let b = Book::with("2025-01-01", Settings { retries, ..Settings::default() });
+    let (_, calls) = b.metered(IntervalUnit::Month);
+    let sub = b.subscribe(b.plan(&[&calls]), ok);
+    let clear =
+        UpdateCustomer { payment_method: Patch::Clear, ..UpdateCustomer::new(b.ada.clone()) };
+    b.book.customers().update(clear).unwrap();
+    b.until("2025-01-05", ok);
+    b.calls("2025-01-04", 700);
+    let run = b.book.dry_run(cancel(&sub, true)).unwrap();
+    let ended = run.events.iter().filter(|event| format!("{event:?}").contains("Ended")).count();
+    assert_eq!(ended, 1);
+}
+
+#[test]
+fn invoice_numbers_are_unique_in_a_book() {
+    let b = Book::at("2025-01-01");
+    let one = CreateCustomer { invoice_prefix: Some("ACME".into()), ..CreateCustomer::default() };
+    b.book.customers().create(one.clone()).unwrap();
+    assert!(b.book.customers().create(one).is_err());
+}
+
+#[test]
+fn a_new_card_is_tried_on_what_is_past_due() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    let sub = b.subscribe(b.plan(&[&seat]), ok);
+    b.until("2025-02-02", declined);
+    let card = UpdateCustomer {
+        payment_method: Patch::Set("pm2".into()),
+        ..UpdateCustomer::new(b.ada.clone())
+    };
+    b.book.customers().update(card).unwrap();
+    b.settle(ok);
+    assert_eq!(b.status(&sub), Active);
+}
+
+#[test]
+fn the_id_of_a_billed_item_is_not_given_again() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    let mut first = item(&b.ada, 100);
+    first.id = Some("ii_one".parse().unwrap());
+    b.book.invoice_items().create(first.clone()).unwrap();
+    b.subscribe(b.plan(&[&seat]), ok);
+    assert_eq!(
+        b.book.invoice_items().create(first).unwrap_err().code(),
+        Some(Code::ResourceAlreadyExists)
+    );
+}
+
+#[test]
+fn the_id_of_a_removed_subscription_item_is_not_given_again() {
+    let b = Book::at("2025-01-01");
+    let [a, c, d] = [100, 200, 300].map(|unit| b.price(unit, IntervalUnit::Month));
+    let sub = b.book.subscriptions().create(b.plan(&[&a, &c])).unwrap();
+    b.settle(ok);
+    let gone = sub.items[0].id.clone();
+    let mut update = UpdateSubscription::new(sub.id.clone());
+    update.proration_behavior = Some(ProrationBehavior::None);
+    update.items =
+        vec![ItemChange { id: Some(gone.clone()), deleted: true, ..ItemChange::default() }];
+    b.book.subscriptions().update(update.clone()).unwrap();
+    update.items = vec![ItemChange { price: Some(d), ..ItemChange::default() }];
+    let updated = b.book.subscriptions().update(update).unwrap();
+    assert!(updated.items.iter().all(|item| item.id != gone));
+}
+
+#[test]
+fn an_item_of_a_subscription_is_refused_on_the_draft_of_another() {
+    let b = Book::at("2025-01-01");
+    let [one, two] = [1000, 2000].map(|u| b.price(u, IntervalUnit::Month));
+    let one = b.subscribe(b.plan(&[&one]), ok);
+    b.subscribe(b.plan(&[&two]), ok);
+    b.until("2025-02-01T00:30:00Z", ok);
+    let draft = b.invoices()[3].invoice.id.clone();
+    assert_ne!(b.invoices()[3].invoice.subscription, Some(one.clone()));
+    let mut wrong = item(&b.ada, 100);
+    (wrong.invoice, wrong.subscription) = (Some(draft), Some(one));
+    assert!(b.book.invoice_items().create(wrong).is_err());
+}
+
+#[test]
+fn time_that_only_passed_is_kept_by_closing() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = Engine::open(dir.path(), Options::default()).unwrap();
+    book.advance_to(t("2025-01-01"), &mut ok).unwrap();
+    book.advance_to(t("2025-02-01"), &mut ok).unwrap();
+    book.close().unwrap();
+    let book = Engine::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(book.now().unwrap(), Some(t("2025-02-01")));
+}
+
+#[test]
+fn a_malformed_command_is_not_kept_under_its_key() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    let mut plan = b.plan(&[&seat]);
+    plan.trial_period_days = Some(9999);
+    let refused = b.book.execute(Request::from(plan.clone()).idempotency_key("k"));
+    assert!(refused.is_err());
+    plan.trial_period_days = None;
+    b.book.execute(Request::from(plan).idempotency_key("k")).unwrap();
+}
+
+#[test]
+fn the_version_of_no_such_stream_is_refused() {
+    let b = Book::at("2025-01-01");
+    let request = Request::from(CreateProduct::new("x")).expected_version("catalogue", 0);
+    assert!(b.book.execute(request).is_err());
+}
+
+#[test]
+fn an_expired_subscription_leaves_no_invoice_to_pay() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    b.subscribe(b.plan(&[&seat]), declined);
+    let id = b.invoices()[0].invoice.id.clone();
+    b.book.invoices().mark_uncollectible(MarkInvoiceUncollectible { id }).unwrap();
+    b.until("2025-01-03", ok);
+    assert_eq!(b.totals(), [(Void, 1000)]);
+}
+
+#[test]
+fn a_decline_code_has_a_limit() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    b.book.subscriptions().create(b.plan(&[&seat])).unwrap();
+    let attempt = b.book.payment_attempts().open().unwrap()[0].id.clone();
+    let code = Some("x".repeat(1_000_000));
+    assert!(b.book.execute(FailPaymentAttempt { id: attempt, code }).is_err());
+}
