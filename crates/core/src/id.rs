@@ -95,7 +95,8 @@ impl<K: Kind> Id<K> {
     }
 
     /// The `n`-th derived id below the object whose place in the order of creation is `seq`:
-    /// `il_7_2`. Only for kinds whose ids callers never choose.
+    /// `il_7_2`. Where callers may choose ids of this kind, whoever derives one looks first whether
+    /// it is taken.
     #[must_use]
     pub fn numbered(seq: u64, n: u64) -> Self {
         Self { text: format!("{}_{seq}_{n}", K::PREFIX).into(), kind: PhantomData }

@@ -208,8 +208,9 @@ impl Engine {
         self.inner.opened.tail_cut.as_ref()
     }
 
-    /// Commits everything, writes the time down, marks the book as closed and gives it free. Handles
-    /// that are left get an error from then on.
+    /// Commits everything, writes the time down, marks the book as closed and gives it free. What
+    /// would change it through a handle that is left is an error from then on; what is on disk can
+    /// still be read.
     ///
     /// # Errors
     /// [`Error::Log`] where the disk fails.

@@ -68,6 +68,11 @@
 //! alerts, treasury.
 #![forbid(unsafe_code)]
 
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 mod codec;
 mod engine;
 mod error;
@@ -112,7 +117,8 @@ pub use counterfoil_core::{
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{
-    Damage, FileStorage, LogError, LogOptions, Lsn, MemStorage, OpenError, Storage, TailCut,
+    Access, Damage, DamageReason, FileStorage, LogError, LogOptions, Lsn, MemStorage, OpenError,
+    Storage, StorageFile, StorageLock, TailCut,
 };
 pub use counterfoil_meter::{
     Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
