@@ -1,119 +1,12 @@
 //! The rules of whole books that are easily broken: order, states and what is billed once.
 
+#[path = "support/ada.rs"]
+mod ada;
+
+use ada::*;
 use counterfoil::InvoiceStatus::{Open, Paid, Uncollectible, Void};
 use counterfoil::SubscriptionStatus::{Active, Canceled, Incomplete, PastDue, Trialing};
 use counterfoil::*;
-
-fn t(text: &str) -> Timestamp {
-    let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    Timestamp::parse(&full).unwrap()
-}
-
-fn ok(_: &Attempt) -> Option<Outcome> {
-    Some(Outcome::Succeeded)
-}
-
-fn declined(_: &Attempt) -> Option<Outcome> {
-    Some(Outcome::Failed(DeclineCode::GenericDecline))
-}
-
-/// A book in memory at a time, with one customer that has a card.
-struct Book {
-    book: Engine,
-    ada: CustomerId,
-    product: ProductId,
-}
-
-impl Book {
-    fn at(start: &str) -> Self {
-        Self::with(start, Settings::default())
-    }
-
-    fn with(start: &str, settings: Settings) -> Self {
-        let book = Engine::on(MemStorage::new(), Options::default().settings(settings)).unwrap();
-        book.advance_to(t(start), &mut ok).unwrap();
-        let product = book.products().create(CreateProduct::new("Pro")).unwrap().id;
-        let ada = CreateCustomer { payment_method: Some("pm".into()), ..CreateCustomer::default() };
-        let ada = book.customers().create(ada).unwrap().id;
-        Self { book, ada, product }
-    }
-
-    fn price(&self, unit: i64, interval: IntervalUnit) -> PriceId {
-        let mut price = CreatePrice::new(self.product.clone(), Currency::USD);
-        price.unit_amount = Some(unit);
-        price.recurring = Some(RecurringInput::every(interval));
-        self.book.prices().create(price).unwrap().id
-    }
-
-    /// A meter `calls` and a price of 1 cent a call.
-    fn metered(&self, interval: IntervalUnit) -> (MeterId, PriceId) {
-        let meter = self.book.meters().create(CreateMeter::new("calls", Formula::Sum)).unwrap().id;
-        let mut price = CreatePrice::new(self.product.clone(), Currency::USD);
-        price.unit_amount = Some(1);
-        price.recurring = Some(RecurringInput::metered(interval, meter.clone()));
-        (meter, self.book.prices().create(price).unwrap().id)
-    }
-
-    fn calls(&self, at: &str, value: i64) {
-        let event = CreateMeterEvent::new("calls", &self.ada, value)
-            .at(EventTime::from_timestamp(t(at)).unwrap());
-        self.book.meter_events().create(&event).unwrap();
-    }
-
-    fn plan(&self, prices: &[&PriceId]) -> CreateSubscription {
-        CreateSubscription::new(self.ada.clone(), prices.iter().map(|id| (*id).clone()))
-    }
-
-    fn subscribe(
-        &self,
-        plan: CreateSubscription,
-        pay: impl Fn(&Attempt) -> Option<Outcome>,
-    ) -> SubscriptionId {
-        let id = self.book.subscriptions().create(plan).unwrap().id;
-        self.settle(pay);
-        id
-    }
-
-    /// Answers what is open, without moving time.
-    fn settle(&self, mut pay: impl Fn(&Attempt) -> Option<Outcome>) {
-        let now = self.book.now().unwrap().unwrap();
-        self.book.advance_to(now, &mut pay).unwrap();
-    }
-
-    fn until(&self, to: &str, mut pay: impl Fn(&Attempt) -> Option<Outcome>) {
-        self.book.advance_to(t(to), &mut pay).unwrap();
-        self.sound();
-    }
-
-    fn sound(&self) {
-        assert_eq!(self.book.check_invariants().unwrap(), Ok(()));
-    }
-
-    fn status(&self, id: &SubscriptionId) -> SubscriptionStatus {
-        self.book.subscriptions().retrieve(id).unwrap().status
-    }
-
-    fn invoices(&self) -> Vec<InvoiceView> {
-        self.book.invoices().list(&self.ada).unwrap()
-    }
-
-    /// Status and total of every invoice, oldest first.
-    fn totals(&self) -> Vec<(InvoiceStatus, i64)> {
-        self.invoices().into_iter().map(|v| (v.invoice.status, v.invoice.total)).collect()
-    }
-
-    fn pending(&self, amount: i64) -> InvoiceItemId {
-        self.book.invoice_items().create(item(&self.ada, amount)).unwrap().id
-    }
-}
-
-fn item(customer: &CustomerId, amount: i64) -> CreateInvoiceItem {
-    CreateInvoiceItem::amount(customer.clone(), amount)
-}
-
-fn cancel(id: &SubscriptionId, invoice_now: bool) -> CancelSubscription {
-    CancelSubscription { id: id.clone(), invoice_now, prorate: false }
-}
 
 #[test]
 fn rule_6_8_a_trial_that_begins_with_a_payment_is_still_free() {
