@@ -2,17 +2,12 @@
 
 use crate::codec;
 use crate::error::{BookError, Error};
-use crate::events::Events;
-use crate::handles::{
-    BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters, PaymentAttempts,
-    Prices, Products, Subscriptions,
-};
 use crate::payment::{PaymentSource, Progress};
 use crate::sequencer::{Decided, Sequencer};
 use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::{
-    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Storage, TailCut,
+    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, Storage, TailCut,
 };
 use counterfoil_meter::{Aggregator, DedupePolicy};
 use counterfoil_model::{
@@ -454,10 +449,9 @@ impl Engine {
         Ok(invariants::check_all(&self.state()?, now))
     }
 
-    /// The events of the book from a position on, as far as they are on disk; see [`Events`].
-    #[must_use]
-    pub fn events(&self, from: Lsn) -> Events {
-        Events::new(self.clone(), self.inner.log.read(from.max(Lsn::ZERO.next())))
+    /// The records of the log from a position on, as far as they are on disk.
+    pub(crate) fn records(&self, from: Lsn) -> Records {
+        self.inner.log.read(from.max(Lsn::ZERO.next()))
     }
 
     /// Waits until something beyond a position is on disk, or the time is over.
@@ -469,66 +463,6 @@ impl Engine {
     #[must_use]
     pub fn durable(&self) -> Lsn {
         self.inner.log.durable()
-    }
-
-    /// Products.
-    #[must_use]
-    pub fn products(&self) -> Products<'_> {
-        Products(self)
-    }
-
-    /// Prices.
-    #[must_use]
-    pub fn prices(&self) -> Prices<'_> {
-        Prices(self)
-    }
-
-    /// Meters.
-    #[must_use]
-    pub fn meters(&self) -> Meters<'_> {
-        Meters(self)
-    }
-
-    /// Meter events: usage.
-    #[must_use]
-    pub fn meter_events(&self) -> MeterEvents<'_> {
-        MeterEvents(self)
-    }
-
-    /// Customers.
-    #[must_use]
-    pub fn customers(&self) -> Customers<'_> {
-        Customers(self)
-    }
-
-    /// Transactions on customers' balances.
-    #[must_use]
-    pub fn customer_balance_transactions(&self) -> BalanceTransactions<'_> {
-        BalanceTransactions(self)
-    }
-
-    /// Subscriptions.
-    #[must_use]
-    pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(self)
-    }
-
-    /// Invoices.
-    #[must_use]
-    pub fn invoices(&self) -> Invoices<'_> {
-        Invoices(self)
-    }
-
-    /// Invoice items.
-    #[must_use]
-    pub fn invoice_items(&self) -> InvoiceItems<'_> {
-        InvoiceItems(self)
-    }
-
-    /// Attempts to collect.
-    #[must_use]
-    pub fn payment_attempts(&self) -> PaymentAttempts<'_> {
-        PaymentAttempts(self)
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Sequencer>, Error> {

@@ -30,11 +30,15 @@ pub struct Events {
     records: Records,
 }
 
-impl Events {
-    pub(crate) fn new(engine: Engine, records: Records) -> Self {
-        Self { engine, records }
+impl Engine {
+    /// The events of the book from a position on, as far as they are on disk; see [`Events`].
+    #[must_use]
+    pub fn events(&self, from: Lsn) -> Events {
+        Events { engine: self.clone(), records: self.records(from) }
     }
+}
 
+impl Events {
     /// The next record, waiting for it where there is none yet; none when the time is over.
     ///
     /// # Errors

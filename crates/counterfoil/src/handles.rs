@@ -58,6 +58,68 @@ handles! {
     PaymentAttempts;
 }
 
+impl Engine {
+    /// Products.
+    #[must_use]
+    pub fn products(&self) -> Products<'_> {
+        Products(self)
+    }
+
+    /// Prices.
+    #[must_use]
+    pub fn prices(&self) -> Prices<'_> {
+        Prices(self)
+    }
+
+    /// Meters.
+    #[must_use]
+    pub fn meters(&self) -> Meters<'_> {
+        Meters(self)
+    }
+
+    /// Meter events: usage.
+    #[must_use]
+    pub fn meter_events(&self) -> MeterEvents<'_> {
+        MeterEvents(self)
+    }
+
+    /// Customers.
+    #[must_use]
+    pub fn customers(&self) -> Customers<'_> {
+        Customers(self)
+    }
+
+    /// Transactions on customers' balances.
+    #[must_use]
+    pub fn customer_balance_transactions(&self) -> BalanceTransactions<'_> {
+        BalanceTransactions(self)
+    }
+
+    /// Subscriptions.
+    #[must_use]
+    pub fn subscriptions(&self) -> Subscriptions<'_> {
+        Subscriptions(self)
+    }
+
+    /// Invoices.
+    #[must_use]
+    pub fn invoices(&self) -> Invoices<'_> {
+        Invoices(self)
+    }
+
+    /// Invoice items.
+    #[must_use]
+    pub fn invoice_items(&self) -> InvoiceItems<'_> {
+        InvoiceItems(self)
+    }
+
+    /// Attempts to collect.
+    #[must_use]
+    pub fn payment_attempts(&self) -> PaymentAttempts<'_> {
+        PaymentAttempts(self)
+    }
+}
+
 /// A command of a resource that gives back an object of one kind.
 macro_rules! commands {
     ($($handle:ident { $(
