@@ -73,9 +73,9 @@ pub(crate) fn day(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()
 }
 
-/// A period by its days, or one day for an instant.
+/// A period by its days, or one day where it does not leave it.
 pub(crate) fn days(period: Period) -> String {
-    if period.is_empty() {
+    if period.is_empty() || day(period.start) == day(period.end) {
         return day(period.start);
     }
     let bound = |at| match at {
@@ -143,6 +143,8 @@ long name    1.00
         let (start, end) = (at("2028-01-31T09:00:00Z"), at("2028-02-29T09:00:00Z"));
         assert_eq!(days(Period::new(start, end)), "2028-01-31 → 2028-02-29");
         assert_eq!(days(Period::new(start, start)), "2028-01-31");
+        let noon = at("2028-01-31T12:00:00Z");
+        assert_eq!(days(Period::new(start, noon)), "2028-01-31");
         assert_eq!(days(Period::new(Timestamp::MIN, end)), "… → 2028-02-29");
     }
 

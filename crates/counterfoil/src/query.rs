@@ -7,6 +7,7 @@ use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::MeterId;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{Charge, Derivation, InvoiceStatus};
+use counterfoil_billing::meter::{Formula, Meter};
 use counterfoil_core::{Decimal12, Period, Timestamp};
 use counterfoil_journal::TrialBalance;
 use counterfoil_meter::Position;
@@ -59,6 +60,30 @@ impl Engine {
     }
 }
 
+/// What the events of a period that came after a cut amount to by themselves; none where none came.
+/// Cancelling what was billed is no usage that came late (rule 12.4).
+fn came_after(
+    book: &Sequencer,
+    meter: &Meter,
+    customer: &str,
+    period: Period,
+    cut: Position,
+) -> Result<Option<Decimal12>, Error> {
+    let events = book.meters.events(&meter.id, customer, period, Position::MAX)?;
+    let mut late: Vec<_> = events.filter(|event| event.counts && event.position > cut).collect();
+    late.sort_by_key(|event| (event.time, event.position));
+    let Some(last) = late.last() else { return Ok(None) };
+    let quantity = match meter.formula {
+        Formula::Count => Decimal12::from_int(i64::try_from(late.len()).unwrap_or(i64::MAX)),
+        Formula::Last => last.value,
+        _ => late
+            .iter()
+            .try_fold(Decimal12::ZERO, |sum, event| sum.checked_add(event.value))
+            .map_err(counterfoil_core::Refusal::from)?,
+    };
+    Ok(Some(quantity))
+}
+
 /// A period cut down to the seconds from its first event to its last.
 fn narrowed(
     book: &Sequencer,
@@ -90,6 +115,8 @@ enum Cover {
     Awaited,
     /// It is free.
     Trial,
+    /// The subscription was canceled before the period was over.
+    Canceled,
 }
 
 fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
@@ -100,19 +127,22 @@ fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
             let shard = book.state.shard(&id)?;
             let covered = coverage(book, shard, &meter.id)?;
             for (period, reason, since) in gaps(&covered) {
-                let read = |cut| read_at(&book.meters, &meter.id, &id, period, cut);
-                let now = read(Position::MAX)?;
-                let then = since.map(read).transpose()?;
-                let before = then.map_or(Decimal12::ZERO, |reading| reading.quantity);
-                let quantity =
-                    now.quantity.checked_sub(before).map_err(counterfoil_core::Refusal::from)?;
-                if quantity != Decimal12::ZERO {
+                let left = match since {
+                    Some(cut) => came_after(book, meter, customer, period, cut)?,
+                    None => {
+                        let reading = read_at(&book.meters, &meter.id, &id, period, Position::MAX)?;
+                        (reading.events > 0).then_some(reading.quantity)
+                    }
+                };
+                if let Some(quantity) = left {
                     let period = match reason {
                         // Outside every subscription there is no period to name.
                         UnbilledReason::NoSubscription => {
                             narrowed(book, &meter.id, customer, period)?
                         }
-                        UnbilledReason::Late | UnbilledReason::Trial => period,
+                        UnbilledReason::Late | UnbilledReason::Trial | UnbilledReason::Canceled => {
+                            period
+                        }
                     };
                     let (meter, customer) = (meter.id.clone(), id.clone());
                     found.push(UnbilledUsage { meter, customer, period, quantity, reason });
@@ -154,9 +184,13 @@ fn coverage(book: &Sequencer, shard: &Shard, meter: &MeterId) -> Result<Vec<Cove
             if let Some(trial) = subscription.trial {
                 covered.push(Covered { period: trial, cover: Cover::Trial });
             }
-            if !subscription.is_ended() {
-                covered.push(Covered { period: item.period, cover: Cover::Awaited });
-            }
+            let (start, end) = (item.period.start, item.period.end);
+            covered.push(match subscription.ended_at {
+                None => Covered { period: item.period, cover: Cover::Awaited },
+                Some(at) => {
+                    Covered { period: Period::new(start, at.min(end)), cover: Cover::Canceled }
+                }
+            });
         }
     }
     Ok(covered)
@@ -186,6 +220,9 @@ fn gaps(covered: &[Covered]) -> Vec<(Period, UnbilledReason, Option<Position>)> 
         let (reason, since) = match billed.max() {
             Some(position) => (UnbilledReason::Late, Some(position)),
             None if over().any(|cover| cover == Cover::Trial) => (UnbilledReason::Trial, None),
+            None if over().any(|cover| cover == Cover::Canceled) => {
+                (UnbilledReason::Canceled, None)
+            }
             None => (UnbilledReason::NoSubscription, None),
         };
         // Pieces that one rule covers read as one period.

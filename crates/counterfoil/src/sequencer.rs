@@ -128,6 +128,7 @@ impl Sequencer {
                 return Err(Refusal::VersionConflict { stream, expected, actual }.into());
             }
         }
+        self.finish_second(log, command, at)?;
         let readings = Readings(&self.meters);
         let context = Context { at, usage: &readings };
         match execute(&self.state, &context, command) {
@@ -146,6 +147,19 @@ impl Sequencer {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// A command comes after what was due in its own second. A budget that was used up may have
+    /// left some of it: that of the customer whom the command is about is done now.
+    fn finish_second(&mut self, log: &Log, command: &Command, at: Timestamp) -> Result<(), Error> {
+        if self.state.next_due().is_none_or(|key| key.at > at) {
+            return Ok(());
+        }
+        let Some(customer) = command.comes_after_work_of(&self.state) else { return Ok(()) };
+        while let Some(key) = self.state.next_due_of(&customer).filter(|key| key.at <= at) {
+            self.work(log, &key)?;
+        }
+        Ok(())
     }
 
     /// What a command would come to.

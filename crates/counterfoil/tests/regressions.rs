@@ -5,7 +5,7 @@ mod ada;
 
 use ada::*;
 use counterfoil::InvoiceStatus::{Paid, Void};
-use counterfoil::SubscriptionStatus::{Active, PastDue};
+use counterfoil::SubscriptionStatus::{Active, PastDue, Trialing};
 use counterfoil::*;
 
 #[test]
@@ -273,4 +273,39 @@ fn a_decline_code_has_a_limit() {
     let attempt = b.book.payment_attempts().open().unwrap()[0].id.clone();
     let code = Some("x".repeat(1_000_000));
     assert!(b.book.execute(FailPaymentAttempt { id: attempt, code }).is_err());
+}
+
+#[test]
+fn a_command_comes_after_what_was_due_in_its_second() {
+    let b = Book::at("2025-01-01");
+    let (seat, more) = (b.price(1000, IntervalUnit::Month), b.price(500, IntervalUnit::Month));
+    let mut plan = b.plan(&[&seat]);
+    plan.trial_period_days = Some(7);
+    let subs = [b.subscribe(plan.clone(), ok), b.subscribe(plan, ok)];
+    // Both trials end in one second, and the budget is for one of them.
+    assert!(b.book.tick(t("2025-01-09"), 1).unwrap().remaining);
+    assert_eq!(b.status(&subs[1]), Trialing);
+    let mut update = UpdateSubscription::new(subs[1].clone());
+    update.proration_behavior = Some(ProrationBehavior::None);
+    update.items = vec![ItemChange { price: Some(more), ..ItemChange::default() }];
+    let updated = b.book.subscriptions().update(update).unwrap();
+    assert_eq!(updated.status, Active);
+    let periods: Vec<Period> = updated.items.iter().map(|item| item.period).collect();
+    assert_eq!(periods[0], periods[1]);
+    assert_eq!(periods[0].end, t("2025-02-08"));
+    b.book.check_invariants().unwrap().unwrap();
+}
+
+#[test]
+fn an_empty_directory_is_no_book_to_look_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let not_a_book = |error: BookError| {
+        assert!(matches!(error, BookError::Log(OpenError::NotABook { .. })), "{error}");
+    };
+    not_a_book(Engine::open_existing(dir.path(), Options::default()).unwrap_err());
+    not_a_book(verify(dir.path(), &Options::default()).unwrap_err());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    let book = Engine::open(dir.path(), Options::default()).unwrap();
+    book.close().unwrap();
+    Engine::open_existing(dir.path(), Options::default()).unwrap();
 }

@@ -1,8 +1,9 @@
 //! Every command as one value, by the name it has in files.
 
+use crate::State;
 use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
 use counterfoil_billing::customer::{
-    CreateBalanceTransaction, CreateCustomer, DeleteCustomer, UpdateCustomer,
+    CreateBalanceTransaction, CreateCustomer, CustomerId, DeleteCustomer, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{
     CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem, FinalizeInvoice,
@@ -128,6 +129,46 @@ commands! {
 }
 
 impl Command {
+    /// The customer whose due work the command comes after; none for the catalog, for a customer
+    /// that is new, where what it names does not exist, and for the outcome of an attempt, which
+    /// comes right behind the attempt itself.
+    #[must_use]
+    pub fn comes_after_work_of(&self, state: &State) -> Option<CustomerId> {
+        let of_subscription =
+            |id| state.subscription(id).ok().map(|subscription| subscription.customer.clone());
+        let of_invoice = |id| state.invoice(id).ok().map(|invoice| invoice.customer.clone());
+        let of_item = |id| state.invoice_item(id).ok().map(|item| item.customer.clone());
+        match self {
+            Self::CreateProduct(_)
+            | Self::UpdateProduct(_)
+            | Self::CreatePrice(_)
+            | Self::UpdatePrice(_)
+            | Self::CreateMeter(_)
+            | Self::UpdateMeter(_)
+            | Self::DeactivateMeter(_)
+            | Self::ReactivateMeter(_)
+            | Self::CreateCustomer(_)
+            | Self::SucceedPaymentAttempt(_)
+            | Self::FailPaymentAttempt(_) => None,
+            Self::UpdateCustomer(params) => Some(params.id.clone()),
+            Self::DeleteCustomer(params) => Some(params.id.clone()),
+            Self::CreateBalanceTransaction(params) => Some(params.customer.clone()),
+            Self::CreateSubscription(params) => Some(params.customer.clone()),
+            Self::UpdateSubscription(params) => of_subscription(&params.id),
+            Self::CancelSubscription(params) => of_subscription(&params.id),
+            Self::CreateInvoiceItem(params) => Some(params.customer.clone()),
+            Self::UpdateInvoiceItem(params) => of_item(&params.id),
+            Self::DeleteInvoiceItem(params) => of_item(&params.id),
+            Self::CreateInvoice(params) => Some(params.customer.clone()),
+            Self::FinalizeInvoice(params) => of_invoice(&params.id),
+            Self::PayInvoice(params) => of_invoice(&params.id),
+            Self::SendInvoice(params) => of_invoice(&params.id),
+            Self::VoidInvoice(params) => of_invoice(&params.id),
+            Self::MarkInvoiceUncollectible(params) => of_invoice(&params.id),
+            Self::DeleteInvoice(params) => of_invoice(&params.id),
+        }
+    }
+
     /// A fingerprint of the command, for idempotency keys.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {

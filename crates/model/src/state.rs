@@ -38,6 +38,8 @@ pub struct State {
     pub(crate) journal_fault: Option<String>,
     /// How many objects were created: the next one's place in the order of creation.
     pub(crate) created: u64,
+    /// How many balance transactions there were.
+    pub(crate) transacted: u64,
     pub(crate) book_version: u64,
     pub(crate) catalog_version: u64,
     /// How many events were applied.
@@ -71,7 +73,8 @@ pub(crate) struct ItemHome {
 pub struct Shard {
     pub(crate) customer: Arc<Customer>,
     pub(crate) version: u64,
-    pub(crate) transactions: VectorSync<BalanceTransaction>,
+    /// With the place of each among all transactions of the book.
+    pub(crate) transactions: VectorSync<(u64, BalanceTransaction)>,
     pub(crate) subscriptions: Map<SubscriptionId, Arc<Subscription>>,
     pub(crate) invoices: Map<InvoiceId, Arc<Invoice>>,
     pub(crate) items: Map<InvoiceItemId, Arc<InvoiceItem>>,
@@ -111,7 +114,12 @@ impl Shard {
 
     /// The transactions on its balance, oldest first.
     pub fn balance_transactions(&self) -> impl Iterator<Item = &BalanceTransaction> {
-        self.transactions.iter()
+        self.transactions.iter().map(|(_, transaction)| transaction)
+    }
+
+    /// The transactions on its balance with their places among all those of the book.
+    pub fn placed_balance_transactions(&self) -> impl Iterator<Item = (u64, &BalanceTransaction)> {
+        self.transactions.iter().map(|(place, transaction)| (*place, transaction))
     }
 
     /// Its subscriptions, oldest first.
@@ -170,10 +178,19 @@ impl State {
         self.due.first()
     }
 
-    /// How much work is due up to and including an instant, counted up to a bound.
+    /// The work of one customer that falls due first.
     #[must_use]
-    pub fn due_until(&self, until: Timestamp, bound: usize) -> usize {
-        self.due.iter().take_while(|key| key.at <= until).take(bound).count()
+    pub fn next_due_of(&self, customer: &CustomerId) -> Option<DueKey> {
+        let shard = self.shards.get(customer)?;
+        if shard.customer.parked.is_some() {
+            return None;
+        }
+        let subscriptions = shard.subscriptions.values();
+        let invoices = shard.invoices.values();
+        subscriptions
+            .filter_map(|subscription| due::of_subscription(subscription))
+            .chain(invoices.flat_map(|invoice| due::of_invoice(invoice)).flatten())
+            .min()
     }
 
     /// Everything of one customer.
@@ -317,7 +334,7 @@ impl State {
             Target::BalanceTransaction(id) => {
                 let latest = self.shard(id)?.transactions.last();
                 let none = || Refusal::unknown("customer_balance_transaction", id);
-                Output::BalanceTransaction(latest.ok_or_else(none)?.clone())
+                Output::BalanceTransaction(latest.ok_or_else(none)?.1.clone())
             }
             Target::Subscription(id) => Output::Subscription(self.subscription(id)?.clone()),
             Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
@@ -444,13 +461,16 @@ impl State {
         }
         if let Some(customer) = event.customer() {
             let transactions = event.balance_transactions();
+            let mut place = self.transacted;
             self.with_shard(customer, |shard| {
                 shard.version = shard.version.saturating_add(1);
                 for transaction in transactions {
+                    place = place.saturating_add(1);
                     transaction.evolve(Arc::make_mut(&mut shard.customer));
-                    shard.transactions.push_back_mut(transaction.clone());
+                    shard.transactions.push_back_mut((place, transaction.clone()));
                 }
             });
+            self.transacted = place;
         } else {
             self.catalog_version = self.catalog_version.saturating_add(1);
         }

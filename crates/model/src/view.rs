@@ -25,6 +25,8 @@ pub enum UnbilledReason {
     Late,
     /// It lies in a trial.
     Trial,
+    /// The subscription was canceled, and its usage not invoiced.
+    Canceled,
     /// No subscription of the customer covered it.
     NoSubscription,
 }
@@ -36,6 +38,7 @@ impl UnbilledReason {
         match self {
             Self::Late => "late",
             Self::Trial => "trial",
+            Self::Canceled => "canceled",
             Self::NoSubscription => "no_subscription",
         }
     }

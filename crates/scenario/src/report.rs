@@ -37,7 +37,7 @@ pub struct Report {
     pub credit_grants: [(); 0],
     /// Always empty.
     pub credit_balance_transactions: [(); 0],
-    /// Transactions on customers' balances, by time; those of one second by customer.
+    /// Transactions on customers' balances.
     pub customer_balance_transactions: Vec<BalanceTransactionReport>,
     /// Meters.
     pub meters: Vec<MeterReport>,
@@ -191,8 +191,8 @@ impl Report {
             .collect();
         items.sort_by_key(|item| item.seq);
         let mut transactions: Vec<_> =
-            shards.iter().flat_map(|shard| shard.balance_transactions()).collect();
-        transactions.sort_by_key(|transaction| transaction.created);
+            shards.iter().flat_map(|shard| shard.placed_balance_transactions()).collect();
+        transactions.sort_by_key(|(place, _)| *place);
         let unbilled = engine.unbilled_usage()?;
         Ok(Self {
             customers: shards
@@ -207,7 +207,7 @@ impl Report {
             credit_balance_transactions: [],
             customer_balance_transactions: transactions
                 .into_iter()
-                .map(BalanceTransactionReport::of)
+                .map(|(_, transaction)| BalanceTransactionReport::of(transaction))
                 .collect(),
             meters: state.meters().into_iter().map(MeterReport::of).collect(),
             unbilled_usage: unbilled.iter().map(UnbilledUsageReport::of).collect(),

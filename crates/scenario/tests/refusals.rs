@@ -271,7 +271,7 @@ fn prices_that_are_none() {
             "parameter_invalid",
             "tiers",
         ),
-        (tiers("{ up_to: inf }"), "parameter_missing", "tiers[0]"),
+        (tiers("{ up_to: inf }"), "parameter_invalid", "tiers[0]"),
     ];
     let rows: Vec<_> = table
         .iter()

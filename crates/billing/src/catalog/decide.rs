@@ -259,7 +259,8 @@ fn checked_tier(input: &TierInput, before: Option<i64>) -> Result<Tier, Refusal>
     let unit_amount = checked_amount("unit_amount", input.unit_amount, input.unit_amount_decimal)?;
     let flat_amount = checked_amount("flat_amount", input.flat_amount, input.flat_amount_decimal)?;
     if unit_amount.is_none() && flat_amount.is_none() {
-        return Err(Refusal::missing("unit_amount"));
+        let reason = "a tier has a unit amount, a flat amount or both";
+        return Err(Refusal::invalid("unit_amount", reason));
     }
     Ok(Tier { up_to, unit_amount, flat_amount })
 }
@@ -445,7 +446,10 @@ mod tests {
                 tiered(&json!([end(json!("inf")), end(json!("inf"))])),
                 "tiers[1].up_to: no tier comes after the one that ends at inf".into(),
             ),
-            (tiered(&json!([{ "up_to": "inf" }])), "tiers[0].unit_amount is required".into()),
+            (
+                tiered(&json!([{ "up_to": "inf" }])),
+                "tiers[0].unit_amount: a tier has a unit amount, a flat amount or both".into(),
+            ),
             (
                 tiered(&json!([{ "up_to": "inf", "flat_amount": 1, "flat_amount_decimal": "1" }])),
                 "tiers[0].flat_amount_decimal: flat_amount is given already".into(),

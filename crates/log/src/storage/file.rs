@@ -10,6 +10,7 @@ use super::{Access, Storage, StorageFile, StorageLock};
 use crate::{
     bytes::wide,
     error::{IoError, OpenError},
+    manifest::MANIFEST,
 };
 
 /// Name of the file that is locked while a process has the book. It is empty and stays.
@@ -33,15 +34,22 @@ impl FileStorage {
             create_dirs(&dir)
                 .map_err(IoError::at("create the directory", &dir.to_string_lossy()))?;
         }
-        Self::open_existing(dir)
+        Self::of_directory(dir)
     }
 
-    /// Takes a directory that must exist.
+    /// Takes a directory that must hold a book.
     ///
     /// # Errors
-    /// [`OpenError::NotABook`] where it does not, or is a file.
+    /// [`OpenError::NotABook`] where it holds none, is a file, or does not exist.
     pub fn open_existing(dir: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        let dir = dir.into();
+        let storage = Self::of_directory(dir.into())?;
+        if storage.path(MANIFEST).exists() {
+            return Ok(storage);
+        }
+        Err(OpenError::NotABook { found: format!("it holds no {MANIFEST}") })
+    }
+
+    fn of_directory(dir: PathBuf) -> Result<Self, OpenError> {
         if dir.is_dir() {
             Ok(Self { dir })
         } else {

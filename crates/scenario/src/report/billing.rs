@@ -233,6 +233,9 @@ pub struct InvoiceItemReport {
 impl SubscriptionReport {
     pub(super) fn of(subscription: &Subscription) -> Self {
         let period = subscription.current_period();
+        // The book keeps newer items first, as invoices show them; a list is in order of creation.
+        let mut items: Vec<_> = subscription.items.iter().collect();
+        items.sort_by_key(|item| item.created);
         Self {
             id: subscription.id.clone(),
             customer: subscription.customer.clone(),
@@ -248,7 +251,7 @@ impl SubscriptionReport {
             ended_at: subscription.ended_at,
             cancellation_details: CancellationReport { reason: subscription.cancellation_reason },
             latest_invoice: subscription.latest_invoice.clone(),
-            items: subscription.items.iter().map(SubscriptionItemReport::of).collect(),
+            items: items.into_iter().map(SubscriptionItemReport::of).collect(),
             created: subscription.created,
             start_date: subscription.start_date,
             currency: subscription.currency,
