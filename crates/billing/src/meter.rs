@@ -223,7 +223,7 @@ pub fn decide_create(
         deactivated_at: None,
         created: at,
         updated: at,
-        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(command.metadata.as_ref())?,
     };
     Ok(MeterEvent::Created(meter))
 }

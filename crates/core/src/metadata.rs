@@ -27,6 +27,14 @@ impl Metadata {
         self.0.is_empty()
     }
 
+    /// The metadata of a new object.
+    ///
+    /// # Errors
+    /// As [`Metadata::merged`].
+    pub fn of(given: Option<&MetadataPatch>) -> Result<Self, Refusal> {
+        given.map_or(Ok(Self::default()), |given| Self::default().merged(given))
+    }
+
     /// The metadata after an update.
     ///
     /// # Errors

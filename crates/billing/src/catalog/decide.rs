@@ -24,7 +24,7 @@ pub fn decide_create_product(
         active: command.active.unwrap_or(true),
         description: command.description.clone(),
         unit_label: command.unit_label.clone(),
-        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(command.metadata.as_ref())?,
         created: at,
         updated: at,
     };
@@ -83,7 +83,7 @@ pub fn decide_create_price(
         active: command.active.unwrap_or(true),
         nickname: command.nickname.clone(),
         lookup_key: command.lookup_key.clone(),
-        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(command.metadata.as_ref())?,
         recurring: command.recurring.as_ref().map(checked_recurring).transpose()?,
         scheme: shape.scheme(&amounts)?,
         currency_options: shape.options(command.currency, &command.currency_options)?,

@@ -25,7 +25,7 @@ pub fn decide_create(
         phone: command.phone.clone(),
         address: command.address.clone(),
         description: command.description.clone(),
-        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(command.metadata.as_ref())?,
     };
     check_personal(&personal)?;
     let invoice_prefix = match &command.invoice_prefix {
@@ -126,7 +126,7 @@ pub fn decide_balance_transaction(
         kind,
         invoice: None,
         description: command.description.clone(),
-        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(command.metadata.as_ref())?,
         created: at,
     }))
 }

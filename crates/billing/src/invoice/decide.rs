@@ -39,7 +39,7 @@ pub fn decide_create(
     invoice.finalizes_at = finalizes_at;
     invoice.charges = charges;
     invoice.description.clone_from(&command.description);
-    invoice.metadata = Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?;
+    invoice.metadata = Metadata::of(command.metadata.as_ref())?;
     Ok(invoice)
 }
 

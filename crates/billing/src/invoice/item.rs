@@ -203,7 +203,7 @@ pub fn decide_create_item(
         period: command.period.map_or(Ok(Period::instant(at)), checked_period)?,
         discountable: command.discountable.unwrap_or(amount >= 0),
         created: at,
-        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(command.metadata.as_ref())?,
     })
 }
 

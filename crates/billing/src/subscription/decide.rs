@@ -85,7 +85,7 @@ pub fn decide_create(
         latest_invoice: None,
         incomplete_expires_at: None,
         description: command.description.clone(),
-        metadata: Metadata::default().merged(&command.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(command.metadata.as_ref())?,
     })
 }
 
@@ -304,7 +304,7 @@ fn new_item(
         quantity: quantity((price, currency), input.quantity, index)?,
         period,
         created: at,
-        metadata: Metadata::default().merged(&input.metadata.clone().unwrap_or_default())?,
+        metadata: Metadata::of(input.metadata.as_ref())?,
     })
 }
 
