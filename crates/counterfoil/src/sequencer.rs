@@ -128,11 +128,15 @@ impl Sequencer {
                 return Err(Refusal::VersionConflict { stream, expected, actual }.into());
             }
         }
-        self.finish_second(log, command, at)?;
+        let before = self.due_before(command, at);
+        let state = before.last().map_or(&self.state, |decision| &decision.state);
         let readings = Readings(&self.meters);
         let context = Context { at, usage: &readings };
-        match execute(&self.state, &context, command) {
+        match execute(state, &context, command) {
             Ok(decision) => {
+                for due in before {
+                    self.commit(log, at, due, RecordMeta::default())?;
+                }
                 let target = key.is_some().then(|| decision.target.clone());
                 let output = decision.state.output(&decision.target)?;
                 let meta = RecordMeta { key, target, refusal: None };
@@ -150,23 +154,33 @@ impl Sequencer {
     }
 
     /// A command comes after what was due in its own second. A budget that was used up may have
-    /// left some of it: that of the customer whom the command is about is done now.
-    fn finish_second(&mut self, log: &Log, command: &Command, at: Timestamp) -> Result<(), Error> {
+    /// left some of it: these are the decisions on that of the customer whom the command is about.
+    /// They are written with the command, or not at all where it is refused.
+    fn due_before(&self, command: &Command, at: Timestamp) -> Vec<Decision> {
+        let mut decisions: Vec<Decision> = Vec::new();
         if self.state.next_due().is_none_or(|key| key.at > at) {
-            return Ok(());
+            return decisions;
         }
-        let Some(customer) = command.comes_after_work_of(&self.state) else { return Ok(()) };
-        while let Some(key) = self.state.next_due_of(&customer).filter(|key| key.at <= at) {
-            self.work(log, &key)?;
+        let Some(customer) = command.comes_after_work_of(&self.state) else { return decisions };
+        let readings = Readings(&self.meters);
+        let context = Context { at, usage: &readings };
+        loop {
+            let state = decisions.last().map_or(&self.state, |decision| &decision.state);
+            let key = state.next_due_of(&customer).filter(|key| key.at <= at);
+            match key.and_then(|key| work(state, &context, &key)) {
+                Some(decision) => decisions.push(decision),
+                None => return decisions,
+            }
         }
-        Ok(())
     }
 
     /// What a command would come to.
     pub(crate) fn dry_run(&self, command: &Command) -> Result<Decision, Error> {
+        let at = self.now()?;
+        let before = self.due_before(command, at);
+        let state = before.last().map_or(&self.state, |decision| &decision.state);
         let readings = Readings(&self.meters);
-        let context = Context { at: self.now()?, usage: &readings };
-        Ok(execute(&self.state, &context, command)?)
+        Ok(execute(state, &Context { at, usage: &readings }, command)?)
     }
 
     /// The work that is due first, if it is due by an instant.
