@@ -309,3 +309,17 @@ fn an_empty_directory_is_no_book_to_look_into() {
     book.close().unwrap();
     Engine::open_existing(dir.path(), Options::default()).unwrap();
 }
+
+#[test]
+fn a_refused_command_leaves_what_was_due_before_it_undone() {
+    let b = Book::at("2025-01-01");
+    let seat = b.price(1000, IntervalUnit::Month);
+    let mut plan = b.plan(&[&seat]);
+    plan.trial_period_days = Some(7);
+    let subs = [b.subscribe(plan.clone(), ok), b.subscribe(plan.clone(), ok)];
+    assert!(b.book.tick(t("2025-01-09"), 1).unwrap().remaining);
+    let (before, records) = (b.book.state_hash().unwrap(), b.book.durable());
+    plan.id = Some(subs[0].clone());
+    assert!(b.book.subscriptions().create(plan).is_err());
+    assert_eq!((b.book.state_hash().unwrap(), b.book.durable()), (before, records));
+}
