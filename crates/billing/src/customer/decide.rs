@@ -8,7 +8,8 @@ use crate::text;
 use counterfoil_core::{Currency, Id, Metadata, Refusal, Timestamp, kind, limits};
 use std::collections::BTreeMap;
 
-/// Creates a customer with an id that is free.
+/// Creates a customer with an id that is free, and a prefix of invoice numbers that nobody has where
+/// the command names none.
 ///
 /// # Errors
 /// [`Refusal::ParameterInvalid`] for texts, metadata, a prefix or a balance out of their limits.
@@ -16,6 +17,7 @@ pub fn decide_create(
     command: &CreateCustomer,
     id: CustomerId,
     seq: u64,
+    default_prefix: String,
     currency: Currency,
     at: Timestamp,
 ) -> Result<Customer, Refusal> {
@@ -30,7 +32,7 @@ pub fn decide_create(
     check_personal(&personal)?;
     let invoice_prefix = match &command.invoice_prefix {
         Some(prefix) => checked_prefix(prefix)?,
-        None => format!("C{seq:07}"),
+        None => default_prefix,
     };
     let next_invoice_sequence = command.next_invoice_sequence.unwrap_or(1);
     if next_invoice_sequence == 0 || next_invoice_sequence > limits::INVOICE_SEQUENCE_MAX {

@@ -137,12 +137,6 @@ impl Invoice {
         self.amount_due.saturating_sub(self.amount_paid)
     }
 
-    /// Whether the outcome of an attempt is awaited.
-    #[must_use]
-    pub fn is_attempted_now(&self) -> bool {
-        self.open_attempt.is_some()
-    }
-
     /// The fixed lines, in order. A draft may charge for more than these.
     pub fn lines(&self) -> impl Iterator<Item = &Line> {
         self.charges.iter().filter_map(|charge| match charge {

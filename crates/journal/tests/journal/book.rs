@@ -52,6 +52,7 @@ impl Book {
             &CreateCustomer::default(),
             Id::derived(1),
             1,
+            "ADA".to_owned(),
             Currency::USD,
             created,
         );

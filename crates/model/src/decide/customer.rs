@@ -14,11 +14,10 @@ impl Tx<'_> {
     pub(super) fn create_customer(&mut self, command: &CreateCustomer) -> Result<Target, Refusal> {
         let id = self.new_id(command.id.as_ref(), |state, id| state.shards.contains_key(id))?;
         let (seq, currency) = (self.next_seq(), self.state.settings.currency);
-        let mut created = customer::decide_create(command, id.clone(), seq, currency, self.at())?;
-        match &command.invoice_prefix {
-            Some(prefix) => self.check_prefix(prefix, &id)?,
-            None => created.invoice_prefix = self.free_prefix(seq),
-        }
+        let prefix = self.free_prefix(seq);
+        let created =
+            customer::decide_create(command, id.clone(), seq, prefix, currency, self.at())?;
+        self.check_prefix(&created.invoice_prefix, &id)?;
         self.emit(CustomerEvent::Created(created));
         if let Some(amount) = command.balance.filter(|amount| *amount != 0) {
             let opening = CreateBalanceTransaction {
