@@ -76,6 +76,7 @@ mod recover;
 mod segment;
 mod storage;
 mod survey;
+mod tree;
 mod verify;
 mod writer;
 
@@ -85,4 +86,5 @@ pub use lsn::Lsn;
 pub use read::Records;
 pub use record::{NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
 pub use storage::{Access, FileStorage, MemStorage, Storage, StorageFile, StorageLock};
+pub use tree::{Frontier, GROUP_BYTES, GroupCv};
 pub use verify::{VerifyReport, verify};
