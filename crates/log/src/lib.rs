@@ -74,6 +74,8 @@ mod read;
 mod record;
 mod recover;
 mod segment;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod storage;
 mod survey;
 mod tree;
