@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Log, LogOptions, Lsn, MemStorage,
+    Log, LogOptions, Lsn, MemStorage, Proof, Receipt,
     batch::{self, BatchHeader},
     bytes::{Fields, is_zero, put, wide},
     header::{HEADER_BYTES, Place, reseal},
@@ -49,6 +49,34 @@ pub fn open_hostile(bytes: &[u8]) {
     assert_eq!(closed, Ok(()));
     let again = Log::open(storage, options).map(|(_, report)| (report.clean, report.last));
     assert!(matches!(again, Ok((true, last)) if last == report.last), "{again:?}");
+}
+
+/// Reads the bytes as a proof, and checks it with receipts made for it: it proves a record, or is
+/// refused with a typed error.
+///
+/// The first byte says how: bit 0, with the checksum of the record made right; bit 1, with a
+/// receipt that has the head to which the proof leads, so that what lies behind it is reached.
+///
+/// # Panics
+/// If one of the promises above is broken.
+pub fn check_hostile_proof(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let Ok(mut proof) = Proof::decode(bytes) else { return };
+    assert_eq!(proof.encode(), bytes, "a proof is not written as it was read");
+    if how & 1 != 0 {
+        proof.heal();
+    }
+    let mut receipt = proof.claimed_receipt().unwrap_or(Receipt::EMPTY);
+    if how & 2 == 0 {
+        receipt.head = *blake3::hash(bytes).as_bytes();
+    }
+    let checked = proof.check(&receipt);
+    assert!(how & 2 != 0 || checked.is_err(), "a hash was found by chance");
+    if let Ok(record) = checked {
+        assert_eq!(record.lsn, proof.lsn());
+        let line = receipt.to_string();
+        assert_eq!(line.parse(), Ok(receipt));
+    }
 }
 
 /// The files that [`open_hostile`] lays down.

@@ -27,7 +27,7 @@ pub const GROUP_BYTES: u64 = 65_536;
 pub(crate) const CHUNK_BYTES: u64 = 1_024;
 const CHUNKS_OF_GROUP: u64 = GROUP_BYTES / CHUNK_BYTES;
 /// Length of a stream that no log reaches. What claims to be longer is not read.
-const STREAM_BYTES_MAX: u64 = 1 << 62;
+pub(crate) const STREAM_BYTES_MAX: u64 = 1 << 62;
 
 /// The chaining value of a group: [`GROUP_BYTES`] bytes of the stream, from a multiple of it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
