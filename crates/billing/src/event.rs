@@ -1,7 +1,8 @@
 //! Everything that can happen in the billing domain.
 
+use crate::PersonalData;
 use crate::catalog::{PriceEvent, ProductEvent};
-use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId, Personal};
+use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId};
 use crate::invoice::InvoiceEvent;
 use crate::meter::MeterEvent;
 use crate::subscription::SubscriptionEvent;
@@ -38,17 +39,22 @@ impl Event {
 
     /// The personal data that the event carries beside its body.
     #[must_use]
-    pub fn personal(&self) -> Option<&Personal> {
+    pub fn personal(&self) -> PersonalData {
         match self {
             Self::Customer(event) => event.personal(),
-            _ => None,
+            Self::Subscription(event) => event.personal(),
+            Self::Invoice(event) => event.personal(),
+            Self::Product(_) | Self::Price(_) | Self::Meter(_) => PersonalData::default(),
         }
     }
 
     /// Gives the event its personal data back, after both were read.
-    pub fn set_personal(&mut self, data: Personal) {
-        if let Self::Customer(event) = self {
-            event.set_personal(data);
+    pub fn set_personal(&mut self, data: PersonalData) {
+        match self {
+            Self::Customer(event) => event.set_personal(data),
+            Self::Subscription(event) => event.set_personal(data),
+            Self::Invoice(event) => event.set_personal(data),
+            Self::Product(_) | Self::Price(_) | Self::Meter(_) => {}
         }
     }
 

@@ -26,8 +26,10 @@ mod event;
 pub mod invoice;
 pub mod meter;
 mod patch;
+mod personal;
 pub mod subscription;
 pub mod text;
 
 pub use event::Event;
 pub use patch::Patch;
+pub use personal::{PersonalData, Texts};

@@ -1,7 +1,7 @@
 //! Between events and the records of the log.
 
 use crate::error::BookError;
-use counterfoil_billing::customer::Personal;
+use counterfoil_billing::PersonalData;
 use counterfoil_core::Timestamp;
 use counterfoil_log::{NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
 use counterfoil_meter::Block;
@@ -40,8 +40,8 @@ pub(crate) fn encode_events(
         let stream_version = *version;
         let event_type = event.event_type();
         let personal = match event {
-            Event::Billing(event) => event.personal().map(encode).transpose()?,
-            Event::Book(_) => None,
+            Event::Billing(event) => event.personal(),
+            Event::Book(_) => PersonalData::default(),
         };
         entries.push(NewEvent {
             stream: Arc::from(event.stream().as_str()),
@@ -49,7 +49,7 @@ pub(crate) fn encode_events(
             type_id: event_type.id,
             schema: event_type.schema,
             body: encode(event)?,
-            personal: personal.unwrap_or_default(),
+            personal: if personal.is_empty() { Vec::new() } else { encode(&personal)? },
         });
     }
     let meta = encode_meta(meta)?;
@@ -113,7 +113,7 @@ fn decode_event(entry: &RecordedEvent) -> Result<Event, String> {
     if !entry.personal.is_empty()
         && let Event::Billing(event) = &mut event
     {
-        let personal: Personal =
+        let personal: PersonalData =
             rmp_serde::from_slice(&entry.personal).map_err(|error| error.to_string())?;
         event.set_personal(personal);
     }

@@ -62,7 +62,7 @@ fn of_line(
 ) -> Result<Explanation, Error> {
     let currency = view.invoice.currency;
     let amount = Money::new(line.amount, currency);
-    let text = format!("{amount}  {}", line.description);
+    let text = format!("{amount}  {}", line.text());
     let mut parts = vec![Explanation::leaf(computation(line, currency.code()))];
     if repeats_reading {
         // The tiers of one item rest on one reading; it is told under the first of them.

@@ -85,7 +85,6 @@ mod query;
 mod sequencer;
 mod verify;
 
-pub use counterfoil_billing::Patch;
 pub use counterfoil_billing::catalog::{
     Basis, BillingScheme, CreatePrice, CreateProduct, CurrencyOption, MeterId, Price, PriceId,
     Product, ProductId, Recurring, RecurringInput, Round, Scheme, Tier, TierInput, TiersMode,
@@ -93,7 +92,7 @@ pub use counterfoil_billing::catalog::{
 };
 pub use counterfoil_billing::customer::{
     Address, BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer,
-    Customer, CustomerId, DeleteCustomer, Personal, UpdateCustomer,
+    Customer, CustomerId, DeleteCustomer, EraseCustomer, Personal, UpdateCustomer,
 };
 pub use counterfoil_billing::invoice::{
     AfterRetries, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
@@ -111,6 +110,7 @@ pub use counterfoil_billing::subscription::{
     PaymentBehavior, ProrationBehavior, Subscription, SubscriptionId, SubscriptionItem,
     SubscriptionItemId, SubscriptionStatus, TrialEnd, UpdateSubscription,
 };
+pub use counterfoil_billing::{Patch, PersonalData, Texts};
 pub use counterfoil_core::{
     Anchor, AnchorConfig, Code, Currency, Decimal12, EventTime, Id, Interval, IntervalUnit,
     Metadata, MetadataPatch, Money, Period, Refusal, Timestamp, kind, limits,

@@ -128,10 +128,11 @@ impl Sequencer {
                 return Err(Refusal::VersionConflict { stream, expected, actual }.into());
             }
         }
+        let about = command.comes_after_work_of(&self.state);
         let before = self.due_before(command, at);
         let state = before.last().map_or(&self.state, |decision| &decision.state);
         let readings = Readings(&self.meters);
-        let context = Context { at, usage: &readings };
+        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
         match execute(state, &context, command) {
             Ok(decision) => {
                 for due in before {
@@ -139,14 +140,17 @@ impl Sequencer {
                 }
                 let target = key.is_some().then(|| decision.target.clone());
                 let output = decision.state.output(&decision.target)?;
-                let meta = RecordMeta { key, target, refusal: None };
+                let about = about.or_else(|| decision.state.customer_of(&decision.target));
+                let customer = about.filter(|_| key.is_some());
+                let meta = RecordMeta { key, target, customer, refusal: None };
                 let lsn = self.commit(log, at, decision, meta)?;
                 Ok(Decided { output, lsn })
             }
             Err(refusal) => {
                 if key.is_some() && !is_malformed(&refusal) {
                     let refusal = Some(refusal.clone());
-                    self.note(log, at, RecordMeta { key, target: None, refusal })?;
+                    let meta = RecordMeta { key, target: None, customer: about, refusal };
+                    self.note(log, at, meta)?;
                 }
                 Err(refusal.into())
             }
@@ -163,7 +167,7 @@ impl Sequencer {
         }
         let Some(customer) = command.comes_after_work_of(&self.state) else { return decisions };
         let readings = Readings(&self.meters);
-        let context = Context { at, usage: &readings };
+        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
         loop {
             let state = decisions.last().map_or(&self.state, |decision| &decision.state);
             let key = state.next_due_of(&customer).filter(|key| key.at <= at);
@@ -180,7 +184,11 @@ impl Sequencer {
         let before = self.due_before(command, at);
         let state = before.last().map_or(&self.state, |decision| &decision.state);
         let readings = Readings(&self.meters);
-        Ok(execute(state, &Context { at, usage: &readings }, command)?)
+        Ok(execute(
+            state,
+            &Context { at, usage: &readings, key_slot: self.state.key_slots() },
+            command,
+        )?)
     }
 
     /// The work that is due first, if it is due by an instant.
@@ -192,7 +200,7 @@ impl Sequencer {
     pub(crate) fn work(&mut self, log: &Log, key: &DueKey) -> Result<(), Error> {
         let at = self.clock.map_or(key.at, |clock| clock.max(key.at));
         let readings = Readings(&self.meters);
-        let context = Context { at, usage: &readings };
+        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
         if let Some(decision) = work(&self.state, &context, key) {
             self.commit(log, at, decision, RecordMeta::default())?;
         }

@@ -1,5 +1,6 @@
 //! What a command gave back, and what is remembered of it under an idempotency key.
 
+use counterfoil_billing::PersonalData;
 use counterfoil_billing::catalog::{MeterId, Price, PriceId, Product, ProductId};
 use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerId};
 use counterfoil_billing::invoice::{Invoice, InvoiceId, InvoiceItem, InvoiceItemId};
@@ -64,6 +65,37 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// A copy of what is personal in the object.
+    #[must_use]
+    pub fn personal(&self) -> PersonalData {
+        match self {
+            Self::Customer(customer) => customer.personal_data(),
+            Self::BalanceTransaction(transaction) => transaction.personal(),
+            Self::Subscription(subscription) => subscription.personal(),
+            Self::Invoice(invoice) => invoice.personal(),
+            Self::InvoiceItem(item) => item.personal(),
+            Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) => {
+                PersonalData::default()
+            }
+            Self::Deleted { .. } => PersonalData::default(),
+        }
+    }
+
+    /// Puts something else in its place.
+    pub fn set_personal(&mut self, data: PersonalData) {
+        match self {
+            Self::Customer(customer) => customer.set_personal(data),
+            Self::BalanceTransaction(transaction) => transaction.set_personal(data),
+            Self::Subscription(subscription) => subscription.set_personal(data),
+            Self::Invoice(invoice) => invoice.set_personal(data),
+            Self::InvoiceItem(item) => item.set_personal(data),
+            Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) => {}
+            Self::Deleted { .. } => {}
+        }
+    }
+}
+
 /// What is remembered under an idempotency key: the object, or the refusal (rule 1.7, point 55).
 pub type Answer = Result<Output, Refusal>;
 
@@ -76,6 +108,10 @@ pub struct RecordMeta {
     /// The object that the command was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// The customer whom the command was about: what is remembered is erased with its personal
+    /// data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CustomerId>,
     /// Why the command was refused, where only that is remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,

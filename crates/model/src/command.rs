@@ -3,7 +3,8 @@
 use crate::State;
 use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
 use counterfoil_billing::customer::{
-    CreateBalanceTransaction, CreateCustomer, CustomerId, DeleteCustomer, UpdateCustomer,
+    CreateBalanceTransaction, CreateCustomer, CustomerId, DeleteCustomer, EraseCustomer,
+    UpdateCustomer,
 };
 use counterfoil_billing::invoice::{
     CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem, FinalizeInvoice,
@@ -110,6 +111,7 @@ commands! {
     "customer.create" CreateCustomer: CreateCustomer;
     "customer.update" UpdateCustomer: UpdateCustomer;
     "customer.delete" DeleteCustomer: DeleteCustomer;
+    "customer.erase" EraseCustomer: EraseCustomer;
     "customer_balance_transaction.create" CreateBalanceTransaction: CreateBalanceTransaction;
     "subscription.create" CreateSubscription: CreateSubscription;
     "subscription.update" UpdateSubscription: UpdateSubscription;
@@ -152,6 +154,7 @@ impl Command {
             | Self::FailPaymentAttempt(_) => None,
             Self::UpdateCustomer(params) => Some(params.id.clone()),
             Self::DeleteCustomer(params) => Some(params.id.clone()),
+            Self::EraseCustomer(params) => Some(params.id.clone()),
             Self::CreateBalanceTransaction(params) => Some(params.customer.clone()),
             Self::CreateSubscription(params) => Some(params.customer.clone()),
             Self::UpdateSubscription(params) => of_subscription(&params.id),

@@ -46,6 +46,10 @@ const fn first(id: u16, name: &'static str) -> EventType {
     EventType { id, name, schema: 1 }
 }
 
+const fn second(id: u16, name: &'static str) -> EventType {
+    EventType { id, name, schema: 2 }
+}
+
 impl Event {
     /// The type of the event.
     #[must_use]
@@ -90,13 +94,14 @@ fn customer_type(event: &CustomerEvent) -> EventType {
         CustomerEvent::BalanceTransacted(_) => first(203, "customer.balance_transacted"),
         CustomerEvent::DelinquencyChanged { .. } => first(204, "customer.delinquency_changed"),
         CustomerEvent::Parked { .. } => first(205, "customer.parked"),
+        CustomerEvent::Erased { .. } => first(206, "customer.erased"),
     }
 }
 
 fn invoice_type(event: &InvoiceEvent) -> EventType {
     match event {
-        InvoiceEvent::ItemCreated(_) => first(400, "invoiceitem.created"),
-        InvoiceEvent::ItemUpdated(_) => first(401, "invoiceitem.updated"),
+        InvoiceEvent::ItemCreated(_) => second(400, "invoiceitem.created"),
+        InvoiceEvent::ItemUpdated(_) => second(401, "invoiceitem.updated"),
         InvoiceEvent::ItemDeleted { .. } => first(402, "invoiceitem.deleted"),
         InvoiceEvent::Created(_) => first(410, "invoice.created"),
         InvoiceEvent::Deleted { .. } => first(411, "invoice.deleted"),

@@ -32,9 +32,9 @@ pub(crate) fn canonical_hash<T: Serialize>(value: &T) -> [u8; 32] {
 }
 
 impl State {
-    /// The hash of the whole state.
+    /// The hash of the whole state, what is personal included.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        canonical_hash(self)
+        canonical_hash(&(self, self.personal()))
     }
 }

@@ -31,6 +31,7 @@ mod due;
 mod event;
 mod hash;
 pub mod invariants;
+mod personal;
 mod settings;
 mod state;
 mod usage;
@@ -41,6 +42,7 @@ pub use command::{Command, CommandReader, FailPaymentAttempt, SucceedPaymentAtte
 pub use decide::{Context, Decision, create_book, execute, work};
 pub use due::{DueClass, DueKey, DueTarget};
 pub use event::{BookEvent, Event, EventType};
+pub use personal::CustomerPersonal;
 pub use settings::Settings;
 pub use state::{Shard, State};
 pub use usage::{NoUsage, UsageSource};

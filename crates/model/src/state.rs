@@ -44,7 +44,11 @@ pub struct State {
     pub(crate) catalog_version: u64,
     /// How many events were applied.
     pub(crate) events: u64,
-    keys: Map<Arc<str>, Arc<Remembered>>,
+    /// How many key slots were given out: one more than the highest.
+    pub(crate) key_slots: u64,
+    /// The key slots of the customers that were erased.
+    pub(crate) erased_slots: RedBlackTreeSetSync<u64>,
+    pub(crate) keys: Map<Arc<str>, Arc<Remembered>>,
     key_times: RedBlackTreeSetSync<(Timestamp, Arc<str>)>,
 }
 
@@ -81,11 +85,14 @@ pub struct Shard {
 }
 
 /// What is remembered under an idempotency key.
-#[derive(Debug, Serialize)]
-struct Remembered {
-    fingerprint: [u8; 32],
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Remembered {
+    /// That of the command; none once it was erased, for it tells what the command said to whoever
+    /// guesses it.
+    pub(crate) fingerprint: Option<[u8; 32]>,
     at: Timestamp,
-    answer: Answer,
+    pub(crate) customer: Option<CustomerId>,
+    pub(crate) answer: Answer,
 }
 
 impl Shard {
@@ -164,6 +171,17 @@ impl State {
     #[must_use]
     pub fn event_count(&self) -> u64 {
         self.events
+    }
+
+    /// How many key slots were given out to customers: one more than the highest.
+    #[must_use]
+    pub fn key_slots(&self) -> u64 {
+        self.key_slots
+    }
+
+    /// The key slots of the customers that were erased.
+    pub fn erased_slots(&self) -> impl Iterator<Item = u64> {
+        self.erased_slots.iter().copied()
     }
 
     /// The double-entry journal of the events so far.
@@ -343,6 +361,21 @@ impl State {
         })
     }
 
+    /// The customer that owns an object, or is it.
+    #[must_use]
+    pub fn customer_of(&self, target: &Target) -> Option<CustomerId> {
+        match target {
+            Target::Customer(id) | Target::BalanceTransaction(id) => Some(id.clone()),
+            Target::Subscription(id) => self.owners.subscriptions.get(id).cloned(),
+            Target::Invoice(id) => self.owners.invoices.get(id).cloned(),
+            Target::InvoiceItem(id) => {
+                self.owners.invoice_items.get(id).map(|home| home.customer.clone())
+            }
+            Target::Book | Target::Product(_) | Target::Price(_) | Target::Meter(_) => None,
+            Target::Deleted(..) => None,
+        }
+    }
+
     /// What is remembered under an idempotency key: the answer to the same command, or a refusal
     /// where the key came with another one (rule 1.7).
     #[must_use]
@@ -351,7 +384,7 @@ impl State {
         if now.seconds_since(remembered.at) > limits::IDEMPOTENCY_KEY_SECONDS {
             return None;
         }
-        if remembered.fingerprint == key.fingerprint {
+        if remembered.fingerprint.is_none_or(|fingerprint| fingerprint == key.fingerprint) {
             return Some(remembered.answer.clone());
         }
         Some(Err(Refusal::IdempotencyError { key: key.key.clone() }))
@@ -430,7 +463,8 @@ impl State {
         };
         self.forget_keys(at);
         let name: Arc<str> = key.key.as_str().into();
-        let remembered = Remembered { fingerprint: key.fingerprint, at, answer };
+        let (fingerprint, customer) = (Some(key.fingerprint), meta.customer.clone());
+        let remembered = Remembered { fingerprint, at, customer, answer };
         if let Some(older) = self.keys.get(&name).map(|older| older.at) {
             self.key_times.remove_mut(&(older, Arc::clone(&name)));
         }
@@ -520,6 +554,7 @@ impl State {
     fn apply_customer(&mut self, event: &CustomerEvent) {
         if let CustomerEvent::Created(customer) = event {
             self.count_created();
+            self.key_slots = self.key_slots.max(customer.key_slot.saturating_add(1));
             let prefix = customer.invoice_prefix.clone();
             self.owners.prefixes.insert_mut(prefix, customer.id.clone());
             self.shards.insert_mut(customer.id.clone(), Arc::new(Shard::new(customer.clone())));
@@ -530,6 +565,10 @@ impl State {
         }
         if let CustomerEvent::Parked { id, .. } = event {
             self.forget_due_work(id);
+        }
+        if let CustomerEvent::Erased { id, key_slot, .. } = event {
+            self.erased_slots.insert_mut(*key_slot);
+            self.erase_personal(id);
         }
         self.with_shard(event.customer(), |shard| {
             // Balance transactions are applied for all kinds of events in one place.
@@ -717,7 +756,7 @@ impl State {
         });
     }
 
-    fn with_shard(&mut self, customer: &CustomerId, change: impl FnOnce(&mut Shard)) {
+    pub(crate) fn with_shard(&mut self, customer: &CustomerId, change: impl FnOnce(&mut Shard)) {
         if let Some(shard) = self.shards.get_mut(customer) {
             change(Arc::make_mut(shard));
         }

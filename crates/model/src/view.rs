@@ -133,6 +133,7 @@ impl Numbered for Provisional {
 fn item_line(item: &InvoiceItem, ids: &mut dyn Numbered) -> Line {
     Line {
         id: ids.line(),
+        name: item.name.clone(),
         description: item.description.clone(),
         amount: item.amount,
         quantity: item.quantity,

@@ -26,10 +26,11 @@ pub struct BalanceTransaction {
     pub kind: BalanceTransactionKind,
     /// The invoice that caused it.
     pub invoice: Option<InvoiceId>,
-    /// Free text.
+    /// Free text; personal.
+    #[serde(skip)]
     pub description: Option<String>,
-    /// Metadata (rule 1.6).
-    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    /// Metadata (rule 1.6); personal.
+    #[serde(skip)]
     pub metadata: Metadata,
     /// When.
     pub created: Timestamp,

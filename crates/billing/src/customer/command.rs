@@ -93,6 +93,13 @@ impl UpdateCustomer {
     }
 }
 
+/// `customer.erase`: its personal data, and that of all it owns, is gone for good (rule 2.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EraseCustomer {
+    /// Which customer.
+    pub id: CustomerId,
+}
+
 /// `customer.delete`: cancels all its subscriptions at once; cannot be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteCustomer {

@@ -8,7 +8,8 @@ use crate::text;
 use counterfoil_core::{Currency, Id, Metadata, Refusal, Timestamp, kind, limits};
 use std::collections::BTreeMap;
 
-/// Creates a customer with an id that is free, and a prefix of invoice numbers that nobody has where
+/// Creates a customer with an id, a place in the order of creation and a key slot that are free, and
+/// a prefix of invoice numbers that nobody has where
 /// the command names none.
 ///
 /// # Errors
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub fn decide_create(
     command: &CreateCustomer,
     id: CustomerId,
-    seq: u64,
+    (seq, key_slot): (u64, u64),
     default_prefix: String,
     currency: Currency,
     at: Timestamp,
@@ -44,7 +45,9 @@ pub fn decide_create(
         id,
         created: at,
         seq,
+        key_slot,
         deleted: false,
+        erased: None,
         parked: None,
         balances: BTreeMap::new(),
         currency,
@@ -99,6 +102,17 @@ pub fn decide_delete(customer: &Customer, at: Timestamp) -> Result<CustomerEvent
     Ok(CustomerEvent::Deleted { id: customer.id.clone(), at })
 }
 
+/// Erases a customer: the caller has seen that nothing is billed to it any more (rule 2.4).
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] where it was erased before.
+pub fn decide_erase(customer: &Customer, at: Timestamp) -> Result<CustomerEvent, Refusal> {
+    if customer.erased.is_some() {
+        return Err(erased(customer, "there is nothing left to erase"));
+    }
+    Ok(CustomerEvent::Erased { id: customer.id.clone(), at, key_slot: customer.key_slot })
+}
+
 /// Changes a balance by hand.
 ///
 /// # Errors
@@ -133,11 +147,18 @@ pub fn decide_balance_transaction(
     }))
 }
 
-/// Refuses what a deleted or parked customer can no longer do.
+fn erased(customer: &Customer, reason: &str) -> Refusal {
+    Refusal::state("customer", &customer.id, "erased", reason)
+}
+
+/// Refuses what an erased, deleted or parked customer can no longer do.
 ///
 /// # Errors
 /// [`Refusal::StateUnsupported`].
 pub fn check_live(customer: &Customer, reason: &str) -> Result<(), Refusal> {
+    if customer.erased.is_some() {
+        return Err(erased(customer, reason));
+    }
     if customer.deleted {
         return Err(Refusal::state("customer", &customer.id, "deleted", reason));
     }

@@ -1,6 +1,7 @@
 //! What happened to a customer.
 
 use super::{BalanceTransaction, Customer, CustomerId, Personal};
+use crate::PersonalData;
 use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,16 @@ pub enum CustomerEvent {
     },
     /// Its balance was changed by hand.
     BalanceTransacted(BalanceTransaction),
+    /// Its personal data was erased, and that of all it owns; the key is destroyed once this is
+    /// durable. It counts as deleted from then on.
+    Erased {
+        /// Which customer.
+        id: CustomerId,
+        /// When.
+        at: Timestamp,
+        /// The number of the key.
+        key_slot: u64,
+    },
 }
 
 impl CustomerEvent {
@@ -61,26 +72,31 @@ impl CustomerEvent {
             Self::Updated { id, .. }
             | Self::Deleted { id, .. }
             | Self::DelinquencyChanged { id, .. }
-            | Self::Parked { id, .. } => id,
+            | Self::Parked { id, .. }
+            | Self::Erased { id, .. } => id,
             Self::BalanceTransacted(transaction) => &transaction.customer,
         }
     }
 
     /// The personal data that the event carries beside its body.
     #[must_use]
-    pub fn personal(&self) -> Option<&Personal> {
+    pub fn personal(&self) -> PersonalData {
         match self {
-            Self::Created(customer) => Some(&customer.personal),
-            Self::Updated { personal, .. } => Some(personal),
-            _ => None,
+            Self::Created(customer) => customer.personal_data(),
+            Self::Updated { personal, .. } => {
+                PersonalData { customer: personal.clone(), ..PersonalData::default() }
+            }
+            Self::BalanceTransacted(transaction) => transaction.personal(),
+            _ => PersonalData::default(),
         }
     }
 
     /// Gives the event its personal data back, after both were read.
-    pub fn set_personal(&mut self, data: Personal) {
+    pub fn set_personal(&mut self, data: PersonalData) {
         match self {
-            Self::Created(customer) => customer.personal = data,
-            Self::Updated { personal, .. } => *personal = data,
+            Self::Created(customer) => customer.set_personal(data),
+            Self::Updated { personal, .. } => *personal = data.customer,
+            Self::BalanceTransacted(transaction) => transaction.set_personal(data),
             _ => {}
         }
     }
@@ -98,6 +114,11 @@ impl CustomerEvent {
             Self::DelinquencyChanged { delinquent, .. } => customer.delinquent = *delinquent,
             Self::Parked { reason, .. } => customer.parked = Some(reason.clone()),
             Self::BalanceTransacted(transaction) => transaction.evolve(customer),
+            Self::Erased { at, .. } => {
+                customer.set_personal(PersonalData::default());
+                customer.deleted = true;
+                customer.erased = Some(*at);
+            }
         }
     }
 }

@@ -9,9 +9,10 @@ mod state;
 pub use balance::{
     BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, Settlement, settle,
 };
-pub use command::{CreateCustomer, DeleteCustomer, UpdateCustomer};
+pub use command::{CreateCustomer, DeleteCustomer, EraseCustomer, UpdateCustomer};
 pub use decide::{
-    check_live, decide_balance_transaction, decide_create, decide_delete, decide_update,
+    check_live, decide_balance_transaction, decide_create, decide_delete, decide_erase,
+    decide_update,
 };
 pub use event::CustomerEvent;
 pub use state::{Address, Customer, CustomerId, Personal};

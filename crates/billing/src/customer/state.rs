@@ -16,8 +16,13 @@ pub struct Customer {
     pub created: Timestamp,
     /// Its place in the order of creation over all objects of the book.
     pub seq: u64,
+    /// The number of the key that its personal data is sealed with, and that of all it owns.
+    pub key_slot: u64,
     /// Whether it was deleted. A deleted customer stays for the documents that name it.
     pub deleted: bool,
+    /// When its personal data was erased, if it was (rule 2.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Timestamp>,
     /// Why nothing happens to it by itself any more, if so: due work came to an impossible result.
     pub parked: Option<String>,
     /// What it owes, by currency, in minor units: negative is credit, positive a debt.
@@ -81,6 +86,14 @@ pub struct Address {
     /// Country, ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+}
+
+impl Personal {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Customer {

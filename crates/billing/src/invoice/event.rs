@@ -4,6 +4,7 @@ use super::{
     Attempt, Charge, DeclineCode, Deferral, Invoice, InvoiceId, InvoiceItem, InvoiceItemId,
     InvoiceStatus, Line, PaymentAttemptId,
 };
+use crate::PersonalData;
 use crate::customer::{BalanceTransaction, CustomerId};
 use counterfoil_core::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -240,6 +241,27 @@ impl InvoiceEvent {
             | Self::PaymentFailed { id, .. }
             | Self::Overdue { id, .. }
             | Self::MarkedUncollectible { id, .. } => Some(id),
+        }
+    }
+
+    /// The personal data that the event carries beside its body.
+    #[must_use]
+    pub fn personal(&self) -> PersonalData {
+        match self {
+            Self::ItemCreated(item) | Self::ItemUpdated(item) => item.personal(),
+            Self::Created(invoice) => invoice.personal(),
+            Self::Finalized(finalized) => finalized.personal(),
+            _ => PersonalData::default(),
+        }
+    }
+
+    /// Gives the event its personal data back, after both were read.
+    pub fn set_personal(&mut self, data: PersonalData) {
+        match self {
+            Self::ItemCreated(item) | Self::ItemUpdated(item) => item.set_personal(data),
+            Self::Created(invoice) => invoice.set_personal(data),
+            Self::Finalized(finalized) => finalized.set_personal(data),
+            _ => {}
         }
     }
 

@@ -34,16 +34,19 @@ pub struct InvoiceItem {
     pub unit_amount: Option<Decimal12>,
     /// The price it was computed from.
     pub price: Option<PriceId>,
-    /// What a person reads.
-    pub description: String,
+    /// What a person reads where there is no description: the name of the product.
+    pub name: String,
+    /// What a person reads, in the caller's words; personal.
+    #[serde(skip)]
+    pub description: Option<String>,
     /// The period that is served.
     pub period: Period,
     /// Whether discounts apply.
     pub discountable: bool,
     /// When it was created.
     pub created: Timestamp,
-    /// Metadata (rule 1.6).
-    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    /// Metadata (rule 1.6); personal.
+    #[serde(skip)]
     pub metadata: Metadata,
 }
 
@@ -131,6 +134,14 @@ pub struct DeleteInvoiceItem {
     pub id: InvoiceItemId,
 }
 
+impl InvoiceItem {
+    /// What a person reads.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.description.as_deref().unwrap_or(&self.name)
+    }
+}
+
 impl CreateInvoiceItem {
     /// An amount for a customer, in the customer's currency.
     #[must_use]
@@ -199,7 +210,8 @@ pub fn decide_create_item(
         quantity,
         unit_amount,
         price: command.price.clone(),
-        description: command.description.clone().unwrap_or_else(|| name.to_owned()),
+        name: name.to_owned(),
+        description: command.description.clone(),
         period: command.period.map_or(Ok(Period::instant(at)), checked_period)?,
         discountable: command.discountable.unwrap_or(amount >= 0),
         created: at,
@@ -234,7 +246,7 @@ pub fn decide_update_item(
     check_amount(item.amount)?;
     if let Some(description) = &command.description {
         text::check("description", description)?;
-        item.description.clone_from(description);
+        item.description = Some(description.clone());
     }
     if let Some(period) = command.period {
         item.period = checked_period(period)?;

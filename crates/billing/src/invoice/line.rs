@@ -35,8 +35,11 @@ pub struct UsageCharge {
 pub struct Line {
     /// Its id.
     pub id: InvoiceLineId,
-    /// What a person reads.
-    pub description: String,
+    /// What a person reads where there is no description: what the catalog calls it.
+    pub name: String,
+    /// What a person reads, in the words of whoever made the invoice item; personal.
+    #[serde(skip)]
+    pub description: Option<String>,
     /// The amount in minor units of the invoice's currency; signed.
     pub amount: i64,
     /// The quantity that the amount is for.
@@ -108,6 +111,12 @@ pub struct Deferral {
 }
 
 impl Line {
+    /// What a person reads.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.description.as_deref().unwrap_or(&self.name)
+    }
+
     /// The revenue of the line.
     #[must_use]
     pub fn deferral(&self) -> Deferral {

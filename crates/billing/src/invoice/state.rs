@@ -70,10 +70,11 @@ pub struct Invoice {
     pub overdue: bool,
     /// When it changed status.
     pub status_transitions: StatusTransitions,
-    /// Free text.
+    /// Free text; personal.
+    #[serde(skip)]
     pub description: Option<String>,
-    /// Metadata (rule 1.6).
-    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    /// Metadata (rule 1.6); personal.
+    #[serde(skip)]
     pub metadata: Metadata,
 }
 

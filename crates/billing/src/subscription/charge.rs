@@ -28,7 +28,8 @@ pub fn item_lines(
     let amount = full_amount(price, currency, quantity)?.checked_mul(fraction)?.round()?;
     Ok(vec![Line {
         id: ids.line(),
-        description: format!("Part of a period of {name} ({quantity})"),
+        name: format!("Part of a period of {name} ({quantity})"),
+        description: None,
         amount,
         quantity,
         unit_amount: price.scheme_in(currency)?.unit_amount_decimal(),
@@ -72,7 +73,8 @@ pub fn lines_of_item(
 ) -> Vec<Line> {
     let line = |rated: RatedLine| Line {
         id: ids.line(),
-        description: describe(name, &rated),
+        name: describe(name, &rated),
+        description: None,
         amount: rated.amount_minor,
         quantity: rated.quantity,
         unit_amount: rated.unit_amount,

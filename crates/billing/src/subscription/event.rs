@@ -3,6 +3,7 @@
 use super::{
     CancellationReason, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
 };
+use crate::PersonalData;
 use crate::customer::CustomerId;
 use counterfoil_core::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,27 @@ impl SubscriptionEvent {
             Self::Renewed { id, .. } | Self::StatusChanged { id, .. } | Self::Ended { id, .. } => {
                 id
             }
+        }
+    }
+
+    /// The personal data that the event carries beside its body.
+    #[must_use]
+    pub fn personal(&self) -> PersonalData {
+        match self {
+            Self::Created(subscription) | Self::Updated { subscription, .. } => {
+                subscription.personal()
+            }
+            _ => PersonalData::default(),
+        }
+    }
+
+    /// Gives the event its personal data back, after both were read.
+    pub fn set_personal(&mut self, data: PersonalData) {
+        match self {
+            Self::Created(subscription) | Self::Updated { subscription, .. } => {
+                subscription.set_personal(data);
+            }
+            _ => {}
         }
     }
 

@@ -55,10 +55,11 @@ pub struct Subscription {
     pub latest_invoice: Option<InvoiceId>,
     /// While incomplete: when the first payment must have succeeded.
     pub incomplete_expires_at: Option<Timestamp>,
-    /// Free text.
+    /// Free text; personal.
+    #[serde(skip)]
     pub description: Option<String>,
-    /// Metadata (rule 1.6).
-    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    /// Metadata (rule 1.6); personal.
+    #[serde(skip)]
     pub metadata: Metadata,
 }
 
@@ -75,8 +76,8 @@ pub struct SubscriptionItem {
     pub period: Period,
     /// When it was added.
     pub created: Timestamp,
-    /// Metadata (rule 1.6).
-    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    /// Metadata (rule 1.6); personal.
+    #[serde(skip)]
     pub metadata: Metadata,
 }
 

@@ -51,7 +51,7 @@ impl Book {
         let customer = customer::decide_create(
             &CreateCustomer::default(),
             Id::derived(1),
-            1,
+            (1, 0),
             "ADA".to_owned(),
             Currency::USD,
             created,
@@ -95,7 +95,8 @@ impl Book {
     fn line(&mut self, amount: i64, period: Period) -> Line {
         Line {
             id: self.ids.next(),
-            description: "Plan".into(),
+            name: "Plan".into(),
+            description: None,
             amount,
             quantity: Decimal12::ONE,
             unit_amount: None,

@@ -4,7 +4,7 @@ use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::{
     self, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, CustomerEvent,
-    CustomerId, DeleteCustomer, UpdateCustomer,
+    CustomerId, DeleteCustomer, EraseCustomer, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{Invoice, InvoiceEvent, InvoiceStatus, Trigger};
 use counterfoil_billing::subscription::{CancellationReason, SubscriptionStatus};
@@ -15,8 +15,9 @@ impl Tx<'_> {
         let id = self.new_id(command.id.as_ref(), |state, id| state.shards.contains_key(id))?;
         let (seq, currency) = (self.next_seq(), self.state.settings.currency);
         let prefix = self.free_prefix(seq);
+        let place = (seq, self.context.key_slot);
         let created =
-            customer::decide_create(command, id.clone(), seq, prefix, currency, self.at())?;
+            customer::decide_create(command, id.clone(), place, prefix, currency, self.at())?;
         self.check_prefix(&created.invoice_prefix, &id)?;
         self.emit(CustomerEvent::Created(created));
         if let Some(amount) = command.balance.filter(|amount| *amount != 0) {
@@ -114,6 +115,30 @@ impl Tx<'_> {
             self.end_subscription(&subscription, reason, None)?;
         }
         self.freeze_invoices(&command.id)?;
+        self.emit(event);
+        Ok(Target::Customer(command.id.clone()))
+    }
+
+    /// Erases what is personal of a customer and of all it owns. Whoever is still billed is named
+    /// and sent invoices, so nothing may be live: no subscription, no draft, no open invoice.
+    pub(super) fn erase_customer(&mut self, command: &EraseCustomer) -> Result<Target, Refusal> {
+        let shard = self.state.shard(&command.id)?;
+        let event = customer::decide_erase(shard.customer(), self.at())?;
+        if let Some(live) = shard.subscriptions().into_iter().find(|s| !s.is_ended()) {
+            let reason = format!("{} is {}: end it first", live.id, live.status);
+            return Err(Refusal::state("customer", &command.id, "subscribed", reason));
+        }
+        let unsettled = |invoice: &&Invoice| {
+            matches!(invoice.status, InvoiceStatus::Draft | InvoiceStatus::Open)
+        };
+        if let Some(invoice) = shard.invoices().into_iter().find(unsettled) {
+            let reason = format!(
+                "invoice {} is {}: delete or finalize a draft first, and pay an open one, void \
+                 it or give it up",
+                invoice.id, invoice.status
+            );
+            return Err(Refusal::state("customer", &command.id, "invoiced", reason));
+        }
         self.emit(event);
         Ok(Target::Customer(command.id.clone()))
     }

@@ -25,6 +25,8 @@ pub struct Context<'a> {
     pub at: Timestamp,
     /// Where usage is read from.
     pub usage: &'a dyn UsageSource,
+    /// The number of a key that no customer has, for one that is created.
+    pub key_slot: u64,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -84,6 +86,7 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::CreateCustomer(params) => tx.create_customer(params),
         Command::UpdateCustomer(params) => tx.update_customer(params),
         Command::DeleteCustomer(params) => tx.delete_customer(params),
+        Command::EraseCustomer(params) => tx.erase_customer(params),
         Command::CreateBalanceTransaction(params) => tx.create_balance_transaction(params),
         Command::CreateSubscription(params) => tx.create_subscription(params),
         Command::UpdateSubscription(params) => tx.update_subscription(params),

@@ -513,7 +513,8 @@ impl Tx<'_> {
 fn trial_line(item: &SubscriptionItem, name: &str, period: Period, ids: &mut dyn Numbered) -> Line {
     Line {
         id: ids.line(),
-        description: format!("Trial of {name}"),
+        name: format!("Trial of {name}"),
+        description: None,
         amount: 0,
         quantity: Decimal12::from_int(item.quantity.unwrap_or(1)),
         unit_amount: Some(Decimal12::ZERO),

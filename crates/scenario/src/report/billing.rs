@@ -326,7 +326,7 @@ impl LineReport {
     fn of(line: &Line, currency: Currency) -> Self {
         Self {
             id: line.id.clone(),
-            description: line.description.clone(),
+            description: line.text().to_owned(),
             amount: line.amount,
             currency,
             quantity: line.quantity,
@@ -349,7 +349,7 @@ impl InvoiceItemReport {
             customer: item.customer.clone(),
             subscription: item.subscription.clone(),
             invoice: item.invoice.clone(),
-            description: item.description.clone(),
+            description: item.text().to_owned(),
             amount: item.amount,
             currency: item.currency,
             quantity: item.quantity,

@@ -1,0 +1,169 @@
+//! What is personal in a state, by customer: to be sealed where a state is kept, and to be erased.
+//!
+//! It is left out of the serialized form of a state, as of that of an event.
+
+use crate::State;
+use crate::state::Remembered;
+use counterfoil_billing::PersonalData;
+use counterfoil_billing::customer::CustomerId;
+use counterfoil_billing::invoice::{InvoiceId, InvoiceItemId};
+use counterfoil_billing::subscription::SubscriptionId;
+use counterfoil_core::Refusal;
+use rpds::VectorSync;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// All that is personal of one customer and of what it owns.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CustomerPersonal {
+    /// Of the customer.
+    #[serde(skip_serializing_if = "PersonalData::is_empty")]
+    pub customer: PersonalData,
+    /// Of the transactions on its balance, by their place.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub transactions: BTreeMap<u64, PersonalData>,
+    /// Of its subscriptions.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub subscriptions: BTreeMap<SubscriptionId, PersonalData>,
+    /// Of its invoices.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub invoices: BTreeMap<InvoiceId, PersonalData>,
+    /// Of its invoice items.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<InvoiceItemId, PersonalData>,
+    /// Of what is remembered, by idempotency key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, PersonalData>,
+}
+
+impl CustomerPersonal {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl State {
+    /// All that is personal, by customer; who has nothing personal is not there.
+    #[must_use]
+    pub fn personal(&self) -> BTreeMap<CustomerId, CustomerPersonal> {
+        let mut all = BTreeMap::new();
+        for (id, shard) in &self.shards {
+            let mut own = CustomerPersonal {
+                customer: shard.customer.personal_data(),
+                ..CustomerPersonal::default()
+            };
+            for (place, transaction) in &shard.transactions {
+                keep(&mut own.transactions, place, transaction.personal());
+            }
+            for (id, subscription) in &shard.subscriptions {
+                keep(&mut own.subscriptions, id, subscription.personal());
+            }
+            for (id, invoice) in &shard.invoices {
+                keep(&mut own.invoices, id, invoice.personal());
+            }
+            for (id, item) in &shard.items {
+                keep(&mut own.items, id, item.personal());
+            }
+            if !own.is_empty() {
+                all.insert(id.clone(), own);
+            }
+        }
+        for (key, remembered) in &self.keys {
+            let (Some(customer), Ok(output)) = (&remembered.customer, &remembered.answer) else {
+                continue;
+            };
+            let personal = output.personal();
+            if !personal.is_empty() {
+                let own: &mut CustomerPersonal = all.entry(customer.clone()).or_default();
+                own.answers.insert(key.to_string(), personal);
+            }
+        }
+        all
+    }
+
+    /// Puts what is personal of a customer back into a state that was kept without it; what the
+    /// state does not hold is passed over.
+    pub fn restore_personal(&mut self, id: &CustomerId, personal: CustomerPersonal) {
+        for (key, data) in personal.answers {
+            self.change_answer(&key, |remembered| {
+                if let Ok(output) = &mut remembered.answer {
+                    output.set_personal(data);
+                }
+            });
+        }
+        self.with_shard(id, |shard| {
+            Arc::make_mut(&mut shard.customer).set_personal(personal.customer);
+            let mut transactions = VectorSync::new_sync();
+            for (place, transaction) in &shard.transactions {
+                let mut transaction = transaction.clone();
+                let data = personal.transactions.get(place).cloned();
+                transaction.set_personal(data.unwrap_or_default());
+                transactions.push_back_mut((*place, transaction));
+            }
+            shard.transactions = transactions;
+            for (id, data) in personal.subscriptions {
+                if let Some(subscription) = shard.subscriptions.get_mut(&id) {
+                    Arc::make_mut(subscription).set_personal(data);
+                }
+            }
+            for (id, data) in personal.invoices {
+                if let Some(invoice) = shard.invoices.get_mut(&id) {
+                    Arc::make_mut(invoice).set_personal(data);
+                }
+            }
+            for (id, data) in personal.items {
+                if let Some(item) = shard.items.get_mut(&id) {
+                    Arc::make_mut(item).set_personal(data);
+                }
+            }
+        });
+    }
+
+    /// Erases what is personal of a customer and of all it owns. What is remembered of it under
+    /// idempotency keys becomes a refusal: no command is done twice because of it, and none of the
+    /// former answers is left.
+    pub(crate) fn erase_personal(&mut self, id: &CustomerId) {
+        let mut keys = Vec::new();
+        for (key, remembered) in &self.keys {
+            if remembered.customer.as_ref() == Some(id) {
+                keys.push(key.to_string());
+            }
+        }
+        for key in keys {
+            self.change_answer(&key, |remembered| remembered.erase(id));
+        }
+        let Some(shard) = self.shards.get(id) else { return };
+        let nothing = || PersonalData::default();
+        let empty = CustomerPersonal {
+            subscriptions: shard.subscriptions.keys().map(|id| (id.clone(), nothing())).collect(),
+            invoices: shard.invoices.keys().map(|id| (id.clone(), nothing())).collect(),
+            items: shard.items.keys().map(|id| (id.clone(), nothing())).collect(),
+            ..CustomerPersonal::default()
+        };
+        self.restore_personal(id, empty);
+    }
+
+    fn change_answer(&mut self, key: &str, change: impl FnOnce(&mut Remembered)) {
+        if let Some(remembered) = self.keys.get_mut(key) {
+            change(Arc::make_mut(remembered));
+        }
+    }
+}
+
+fn keep<K: Ord + Clone>(map: &mut BTreeMap<K, PersonalData>, key: &K, personal: PersonalData) {
+    if !personal.is_empty() {
+        map.insert(key.clone(), personal);
+    }
+}
+
+impl Remembered {
+    fn erase(&mut self, customer: &CustomerId) {
+        let reason = "what was remembered under this key was erased with it";
+        self.answer = Err(Refusal::state("customer", customer, "erased", reason));
+        self.fingerprint = None;
+    }
+}
