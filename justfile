@@ -11,11 +11,13 @@ check: fmt-check clippy test doc deny
 fmt:
     cargo fmt --all
     cargo fmt --manifest-path fuzz/Cargo.toml
+    cargo fmt --manifest-path benches/compare/Cargo.toml
 
 # Fail if a file is not formatted
 fmt-check:
     cargo fmt --all --check
     cargo fmt --manifest-path fuzz/Cargo.toml --check
+    cargo fmt --manifest-path benches/compare/Cargo.toml --check
 
 # Lints, warnings as errors, over all targets
 clippy:
@@ -48,6 +50,10 @@ embed:
 # Run the benchmarks; arguments go to criterion
 bench *ARGS:
     cargo bench -p counterfoil-benches -- {{ ARGS }}
+
+# The log beside SQLite, redb, fjall and plain files (see benches/compare): just bench-log --quick
+bench-log *ARGS:
+    cd benches/compare && cargo run --release -- {{ ARGS }}
 
 # Build the benchmarks without running them
 bench-build:
