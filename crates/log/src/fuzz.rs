@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Log, LogOptions, Lsn, MemStorage, Proof, Receipt,
+    Log, LogOptions, Lsn, MemStorage, NewRecord, Proof, Receipt, RecordKind, SnapshotStamp,
     batch::{self, BatchHeader},
     bytes::{Fields, is_zero, put, wide},
     header::{HEADER_BYTES, Place, reseal},
@@ -11,7 +11,7 @@ use crate::{
     manifest::{self, MANIFEST, Manifest},
     record::resum,
     segment::{self, SegmentHeader, segment_name},
-    verify,
+    snapshot, verify,
 };
 
 /// Records read from a book that opens: hostile bytes may make it long.
@@ -141,4 +141,64 @@ fn heal_batch(frame: &mut [u8], place: Place) -> Option<usize> {
     found.records_crc = sum;
     put(header, 0, &found.encode(place));
     usize::try_from(found.frame_len()).ok()
+}
+
+/// The kinds of section that [`snapshot_hostile`] asks for.
+const SECTIONS_ASKED: std::ops::Range<u32> = 0..8;
+
+/// Lays the bytes down as a snapshot beside a log of three records, and opens and reads it: it is
+/// refused with a typed error, or what is read of it is no longer than it is. The log is whole
+/// whatever lies beside it.
+///
+/// The first byte says how: bit 0, with the checksum of the header made right; bit 1, with a
+/// snapshot that was really written in front, whose bytes the others then replace from the place
+/// that the next two bytes name.
+///
+/// # Panics
+/// If one of the promises above is broken.
+pub fn snapshot_hostile(bytes: &[u8]) {
+    let mut input = Fields(bytes);
+    let how = input.u8().unwrap_or_default();
+    let storage = MemStorage::new();
+    let note = || NewRecord { at: 7, kind: RecordKind::Note, meta: vec![1], events: vec![] };
+    let Ok((log, _)) = Log::open(storage, LogOptions::default()) else { return };
+    let mut last = Lsn::ZERO;
+    for _ in 0..3 {
+        last = log.append(note()).unwrap_or_default();
+    }
+    let stamp = SnapshotStamp { lsn: last, at: 7, fingerprint: 1 };
+    let written = log.write_snapshot(stamp, |writer| {
+        for kind in 1..4 {
+            writer.begin(kind)?;
+            writer.write(&[7; 100])?;
+        }
+        Ok(())
+    });
+    assert!(written.is_ok(), "{written:?}");
+    assert!(log.open_snapshot(last, 1).is_ok());
+    log.replace_snapshot_file(last, |file| {
+        let at = if how & 2 == 0 {
+            file.clear();
+            0
+        } else {
+            usize::from(input.u16().unwrap_or_default()).min(file.len())
+        };
+        let content = input.0;
+        file.resize(file.len().max(at.saturating_add(content.len())), 0);
+        put(file, at, content);
+        if how & 1 != 0 {
+            snapshot::reseal(file);
+        }
+    });
+    let size = wide(bytes.len()).saturating_add(8192);
+    if let Ok(snapshot) = log.open_snapshot(last, 1) {
+        for kind in SECTIONS_ASKED {
+            let len = snapshot.section(kind).map_or(0, |section| wide(section.len()));
+            assert!(len <= size, "a section of {len} bytes");
+            let _ = snapshot.range(kind, len / 2, usize::MAX);
+            let _ = snapshot.range(kind, u64::MAX, 16);
+        }
+    }
+    assert_eq!(log.read(Lsn::ZERO).filter(Result::is_ok).count(), 3);
+    assert!(log.retain_snapshots(0).is_ok());
 }

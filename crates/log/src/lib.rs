@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `MANIFEST` | that this is a book, of which format, and how far it surely goes |
 //! | `0000000001.seg` … | segments: a header, then commit batches of records |
+//! | `00000000000000000042.snap` … | snapshots, named by a record: disposable, see `snapshot.rs` |
 //! | `LOCK` | empty; locked while the book is open |
 //!
 //! All numbers are little-endian. The manifest, each segment and each batch begin with a header of
@@ -43,6 +44,8 @@
 //! - **Open.** Files and directory are synced before they are read. A torn tail is cut, batches
 //!   that no mark says are synced are written again, and all is synced; only then a manifest with
 //!   the new end is put in place, and only then is anything appended. Each step can be repeated.
+//! - **Snapshot.** It is written under another name, synced and renamed, and the directory synced:
+//!   under its name it is whole, or not there. The log needs none of it.
 //! - **Create.** The first segment is on disk before the manifest is. A crash in between leaves
 //!   nothing but that segment, without a batch, and the next opening begins again.
 #![forbid(unsafe_code)]
@@ -78,6 +81,7 @@ mod recover;
 mod segment;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod snapshot;
 mod storage;
 mod survey;
 mod tree;
@@ -91,6 +95,7 @@ pub use proof::{Proof, ProofError};
 pub use read::Records;
 pub use receipt::{Receipt, ReceiptError};
 pub use record::{NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotInfo, SnapshotStamp, SnapshotWriter};
 pub use storage::{Access, FileStorage, MemStorage, Storage, StorageFile, StorageLock};
 pub use tree::{Frontier, GROUP_BYTES, GroupCv};
 pub use verify::{VerifyReport, verify};

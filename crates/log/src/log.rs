@@ -114,6 +114,8 @@ pub(crate) struct Shared {
     index: RwLock<Index>,
     /// The lock on the book, until it is closed or the handle dropped.
     book: Mutex<Option<Box<dyn StorageLock>>>,
+    /// Held while a snapshot is written or removed.
+    pub(crate) snapshots: Mutex<()>,
 }
 
 /// How far the log is durable.
@@ -198,6 +200,7 @@ impl Log {
             progress: Condvar::new(),
             index: RwLock::new(recovered.index),
             book: Mutex::new(Some(book)),
+            snapshots: Mutex::new(()),
         };
         Ok((Self { shared: Arc::new(shared) }, recovered.report))
     }
@@ -327,6 +330,12 @@ impl Log {
     }
 }
 
+impl Log {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (last, durable) = (self.last(), self.durable());
@@ -375,6 +384,15 @@ impl Shared {
         let batch = std::mem::replace(&mut state.pending, next);
         drop(state);
         Lead { shared: self, done: false }.commit(writer, batch)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), LogError> {
+        self.state().check_open()
+    }
+
+    /// Poisons the log for what failed beside it.
+    pub(crate) fn give_up(&self, reason: &str) {
+        drop(self.poison(reason));
     }
 
     fn poison(&self, reason: &str) -> MutexGuard<'_, State> {

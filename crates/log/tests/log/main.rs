@@ -8,6 +8,7 @@ mod locking;
 mod power_loss;
 mod refusals;
 mod round_trip;
+mod snapshots;
 mod torn_tail;
 
 use std::collections::BTreeMap;
