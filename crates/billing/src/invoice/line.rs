@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a draft charges for, in the order of its lines (rule 8.5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly every charge is a line")]
 pub enum Charge {
     /// A line whose amount is fixed.
     Line(Line),
