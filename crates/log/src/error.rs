@@ -90,6 +90,9 @@ pub enum DamageReason {
         /// The last record known to be synced.
         synced: Lsn,
     },
+    /// A key slot whose checksum, number or form is wrong.
+    #[error("the key slot is not as it was written")]
+    KeySlot,
     /// Bytes follow the end of a sealed segment or a closed book.
     #[error("bytes follow the end")]
     AfterEnd,

@@ -85,6 +85,7 @@ mod snapshot;
 mod storage;
 mod survey;
 mod tree;
+mod vault;
 mod verify;
 mod writer;
 
@@ -98,4 +99,5 @@ pub use record::{NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotInfo, SnapshotStamp, SnapshotWriter};
 pub use storage::{Access, FileStorage, MemStorage, Storage, StorageFile, StorageLock};
 pub use tree::{Frontier, GROUP_BYTES, GroupCv};
+pub use vault::{SECRET_BYTES, Secret, SecretSource, Slot, Vault, VaultError};
 pub use verify::{VerifyReport, verify};

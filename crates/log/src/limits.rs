@@ -16,6 +16,10 @@ pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 pub const PENDING_BYTES_MAX: usize = 256 << 20;
 /// Bound on pending bytes unless another is asked for: 8 MiB.
 pub const PENDING_BYTES_DEFAULT: usize = 8 << 20;
+/// Key slots in one file.
+pub const KEY_FILE_SLOTS: u64 = 4_096;
+/// Key slots that are made at once, ahead of their use: one sync for so many customers.
+pub const KEY_SLOTS_MADE: u64 = 1_024;
 /// Least space that is written ahead of the end of a segment, in bytes.
 pub(crate) const FILL_BYTES_MIN: u64 = 64 << 10;
 /// Most space that is written ahead of the end of a segment, in bytes.

@@ -331,7 +331,8 @@ impl Log {
 }
 
 impl Log {
-    pub(crate) fn shared(&self) -> &Shared {
+    /// What whoever writes beside the log shares with it.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 }
@@ -390,9 +391,16 @@ impl Shared {
         self.state().check_open()
     }
 
-    /// Poisons the log for what failed beside it.
-    pub(crate) fn give_up(&self, reason: &str) {
-        drop(self.poison(reason));
+    pub(crate) fn check_not_poisoned(&self) -> Result<(), LogError> {
+        self.state().check_not_poisoned()
+    }
+
+    /// Poisons the log for what failed beside it, and gives back what every call will.
+    pub(crate) fn give_up(&self, reason: &str) -> LogError {
+        match self.poison(reason).check_not_poisoned() {
+            Err(error) => error,
+            Ok(()) => LogError::Poisoned { reason: reason.into() },
+        }
     }
 
     fn poison(&self, reason: &str) -> MutexGuard<'_, State> {

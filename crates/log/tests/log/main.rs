@@ -10,6 +10,7 @@ mod refusals;
 mod round_trip;
 mod snapshots;
 mod torn_tail;
+mod vault;
 
 use std::collections::BTreeMap;
 
