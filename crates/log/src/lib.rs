@@ -62,11 +62,13 @@
     )
 )]
 
+mod ack;
 mod batch;
 mod bytes;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod group;
 mod header;
 mod index;
 pub mod limits;
@@ -84,11 +86,14 @@ pub mod sim;
 mod snapshot;
 mod storage;
 mod survey;
+mod sync;
 mod tree;
 mod vault;
 mod verify;
+mod waiting;
 mod writer;
 
+pub use ack::{Buffered, Durability, Synced};
 pub use error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError, ShapeError};
 pub use log::{Log, LogOptions, OpenReport, TailCut};
 pub use lsn::Lsn;

@@ -1,27 +1,22 @@
-//! The log: appending, group commit, waiting and closing.
-//!
-//! There is no thread behind it. Whoever waits for a record writes: the first to come takes the
-//! writer and all pending records, writes and syncs them outside the lock, and wakes the others.
-//! Meanwhile records are appended to the next batch, which the next waiter writes as a whole.
+//! The log as its users see it: appending, waiting, reading and closing. How threads share the
+//! writing of it is in `group.rs`.
 
 use std::{
     fmt, io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
     Lsn, Records,
-    batch::PendingBatch,
+    ack::{Buffered, Durability, Synced},
     error::{IoError, LogError, OpenError, ReadError},
-    header::Place,
-    index::Index,
+    group::Shared,
     limits::{PENDING_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT},
     record::{EncodedRecord, NewRecord, Record},
     recover::recover,
-    storage::{Storage, StorageLock},
+    storage::Storage,
     survey::refuse_foreign,
-    writer::Writer,
 };
 
 /// How a log is kept. None of it is part of the format: a book may be opened with other options.
@@ -104,67 +99,6 @@ pub struct Log {
     shared: Arc<Shared>,
 }
 
-/// What the handle and its readers share.
-pub(crate) struct Shared {
-    storage: Arc<dyn Storage>,
-    pending_bytes_max: usize,
-    state: Mutex<State>,
-    /// Signalled when a batch is durable, the log failed, or was closed.
-    progress: Condvar,
-    index: RwLock<Index>,
-    /// The lock on the book, until it is closed or the handle dropped.
-    book: Mutex<Option<Box<dyn StorageLock>>>,
-    /// Held while a snapshot is written or removed.
-    pub(crate) snapshots: Mutex<()>,
-}
-
-/// How far the log is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Durable {
-    pub(crate) last: Lsn,
-    /// Where the batch of `last` ends.
-    pub(crate) end: Place,
-}
-
-struct State {
-    pending: PendingBatch,
-    durable: Durable,
-    /// Absent while a thread writes a batch, and after the log was closed or has failed.
-    writer: Option<Writer>,
-    /// A buffer for the batch after next.
-    spare: Vec<u8>,
-    phase: Phase,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// Nothing is appended any more; what is pending is written.
-    Closing,
-    Closed,
-    /// The text of the first error.
-    Poisoned(Arc<str>),
-}
-
-impl State {
-    /// The last record appended.
-    fn last(&self) -> Lsn {
-        self.pending.next().previous()
-    }
-
-    fn check_not_poisoned(&self) -> Result<(), LogError> {
-        match &self.phase {
-            Phase::Poisoned(reason) => Err(LogError::Poisoned { reason: Arc::clone(reason) }),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_open(&self) -> Result<(), LogError> {
-        self.check_not_poisoned()?;
-        if self.phase == Phase::Open { Ok(()) } else { Err(LogError::Closed) }
-    }
-}
-
 impl Log {
     /// Opens the book in `storage`, or creates one where there is nothing, and keeps others out
     /// until the log is closed or dropped. The whole book is read and checked.
@@ -185,23 +119,13 @@ impl Log {
             _ => IoError::at("lock", "the book")(error).into(),
         })?;
         let recovered = recover(Arc::clone(&storage), &options)?;
-        let durable = Durable { last: recovered.last, end: recovered.writer.end() };
-        let state = State {
-            pending: PendingBatch::new(durable.last.next(), Vec::new()),
-            durable,
-            writer: Some(recovered.writer),
-            spare: Vec::new(),
-            phase: Phase::Open,
-        };
-        let shared = Shared {
+        let shared = Shared::new(
             storage,
-            pending_bytes_max: options.pending_bytes_max,
-            state: Mutex::new(state),
-            progress: Condvar::new(),
-            index: RwLock::new(recovered.index),
-            book: Mutex::new(Some(book)),
-            snapshots: Mutex::new(()),
-        };
+            book,
+            recovered.writer,
+            recovered.index,
+            options.pending_bytes_max,
+        );
         Ok((Self { shared: Arc::new(shared) }, recovered.report))
     }
 
@@ -212,48 +136,46 @@ impl Log {
     /// A record that is over a limit or does not fit its kind is refused, and nothing is changed.
     /// [`LogError::Closed`], [`LogError::Poisoned`].
     pub fn append(&self, record: NewRecord) -> Result<Lsn, LogError> {
-        let mut encoded = EncodedRecord::new(&record)?;
-        let mut state = self.shared.state();
-        loop {
-            state.check_open()?;
-            let bytes = state.pending.frame_len().saturating_add(encoded.padded_len());
-            if state.pending.is_empty() || bytes <= self.shared.pending_bytes_max {
-                return Ok(state.pending.push(&mut encoded));
-            }
-            state = self.shared.drive(state);
-        }
+        self.shared.append(EncodedRecord::new(&record)?)
     }
 
-    /// Returns when record `lsn`, and so every record before it, is durable. The caller may be the
+    /// Returns when record `lsn`, and so every record before it, is on disk. The caller may be the
     /// one who writes it, together with all that is pending.
     ///
     /// # Errors
     /// [`LogError::Poisoned`]; [`LogError::NotAppended`] for a number that was not given.
-    pub fn wait(&self, lsn: Lsn) -> Result<(), LogError> {
-        let mut state = self.shared.state();
-        loop {
-            state.check_not_poisoned()?;
-            if lsn <= state.durable.last {
-                return Ok(());
-            }
-            if lsn > state.last() {
-                return Err(LogError::NotAppended { lsn, last: state.last() });
-            }
-            state = self.shared.drive(state);
-        }
+    pub fn wait(&self, lsn: Lsn) -> Result<Synced, LogError> {
+        self.shared.wait(lsn, Durability::Synced)?;
+        Ok(Synced::new(lsn))
     }
 
-    /// Whether record `lsn` is durable. This writes nothing: somebody must wait or commit.
+    /// Returns when record `lsn`, and so every record before it, was handed to the operating
+    /// system, without a sync. It then outlives this process, but not the power: after a power
+    /// loss the log ends at some record at or after the last that was synced. Readers see it once
+    /// it is synced.
     ///
     /// # Errors
     /// [`LogError::Poisoned`]; [`LogError::NotAppended`] for a number that was not given.
+    pub fn wait_buffered(&self, lsn: Lsn) -> Result<Buffered, LogError> {
+        self.shared.wait(lsn, Durability::Buffered)?;
+        Ok(Buffered::new(lsn))
+    }
+
+    /// How far record `lsn` has come, `None` while it is pending. This writes nothing: somebody
+    /// must wait or commit.
+    ///
+    /// # Errors
+    /// [`LogError::Poisoned`]; [`LogError::NotAppended`] for a number that was not given.
+    pub fn durability(&self, lsn: Lsn) -> Result<Option<Durability>, LogError> {
+        self.shared.state().durability(lsn)
+    }
+
+    /// Whether record `lsn` is on disk. This writes nothing: somebody must wait or commit.
+    ///
+    /// # Errors
+    /// As [`Log::durability`].
     pub fn poll(&self, lsn: Lsn) -> Result<bool, LogError> {
-        let state = self.shared.state();
-        state.check_not_poisoned()?;
-        if lsn > state.last() {
-            return Err(LogError::NotAppended { lsn, last: state.last() });
-        }
-        Ok(lsn <= state.durable.last)
+        Ok(self.durability(lsn)? == Some(Durability::Synced))
     }
 
     /// Makes all that was appended before this call durable; returns the last durable record.
@@ -268,7 +190,7 @@ impl Log {
     /// The last durable record.
     #[must_use]
     pub fn durable(&self) -> Lsn {
-        self.shared.state().durable.last
+        self.shared.state().durable().last
     }
 
     /// The last record appended, durable or not.
@@ -288,18 +210,18 @@ impl Log {
         let mut state = self.shared.state();
         loop {
             state.check_not_poisoned()?;
-            if state.durable.last > lsn {
-                return Ok(state.durable.last);
+            let last = state.durable().last;
+            if last > lsn {
+                return Ok(last);
             }
-            if state.phase == Phase::Closed {
+            if state.is_closed() {
                 return Err(LogError::Closed);
             }
             let rest = timeout.saturating_sub(started.elapsed());
             if rest.is_zero() {
-                return Ok(state.durable.last);
+                return Ok(last);
             }
-            let waited = self.shared.progress.wait_timeout(state, rest);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.shared.follow(state, rest);
         }
     }
 
@@ -351,134 +273,5 @@ impl Drop for Log {
     /// Lets others open the book, even while readers of this handle are left. Writes nothing.
     fn drop(&mut self) {
         self.shared.release();
-    }
-}
-
-impl Shared {
-    pub(crate) fn storage(&self) -> &dyn Storage {
-        &*self.storage
-    }
-
-    pub(crate) fn durable(&self) -> Result<Durable, LogError> {
-        let state = self.state();
-        state.check_not_poisoned()?;
-        Ok(state.durable)
-    }
-
-    /// A batch at or before the one that holds `lsn`.
-    pub(crate) fn locate(&self, lsn: Lsn) -> Option<Place> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).locate(lsn)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic runs under the lock, but for what the allocator does.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Brings the log one batch further: writes what is pending, or waits for whoever writes.
-    fn drive<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        let Some(writer) = state.writer.take() else {
-            return self.progress.wait(state).unwrap_or_else(PoisonError::into_inner);
-        };
-        let spare = std::mem::take(&mut state.spare);
-        let next = PendingBatch::new(state.pending.next(), spare);
-        let batch = std::mem::replace(&mut state.pending, next);
-        drop(state);
-        Lead { shared: self, done: false }.commit(writer, batch)
-    }
-
-    pub(crate) fn check_open(&self) -> Result<(), LogError> {
-        self.state().check_open()
-    }
-
-    pub(crate) fn check_not_poisoned(&self) -> Result<(), LogError> {
-        self.state().check_not_poisoned()
-    }
-
-    /// Poisons the log for what failed beside it, and gives back what every call will.
-    pub(crate) fn give_up(&self, reason: &str) -> LogError {
-        match self.poison(reason).check_not_poisoned() {
-            Err(error) => error,
-            Ok(()) => LogError::Poisoned { reason: reason.into() },
-        }
-    }
-
-    fn poison(&self, reason: &str) -> MutexGuard<'_, State> {
-        let mut state = self.state();
-        if state.check_not_poisoned().is_ok() {
-            state.phase = Phase::Poisoned(reason.into());
-        }
-        self.progress.notify_all();
-        state
-    }
-
-    fn close(&self) -> Result<(), LogError> {
-        let mut state = self.state();
-        let writer = loop {
-            state.check_not_poisoned()?;
-            if state.phase == Phase::Closed {
-                return Ok(());
-            }
-            state.phase = Phase::Closing;
-            if state.durable.last == state.last()
-                && let Some(writer) = state.writer.take()
-            {
-                break writer;
-            }
-            state = self.drive(state);
-        };
-        drop(state);
-        let mut lead = Lead { shared: self, done: false };
-        let closed = writer.close();
-        lead.done = true;
-        if let Err(error) = closed {
-            return self.poison(&error.to_string()).check_not_poisoned();
-        }
-        self.state().phase = Phase::Closed;
-        self.progress.notify_all();
-        Ok(())
-    }
-
-    fn release(&self) {
-        drop(self.book.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-}
-
-/// The thread that has the writer. If it ends by a panic in the storage, the log is poisoned, for
-/// nobody knows what was written.
-struct Lead<'s> {
-    shared: &'s Shared,
-    done: bool,
-}
-
-impl<'s> Lead<'s> {
-    fn commit(mut self, mut writer: Writer, mut batch: PendingBatch) -> MutexGuard<'s, State> {
-        let shared = self.shared;
-        let committed = writer.commit(&mut batch);
-        self.done = true;
-        let place = match committed {
-            Ok(place) => place,
-            Err(error) => return shared.poison(&error.to_string()),
-        };
-        let mut index = shared.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.add(batch.first(), place);
-        drop(index);
-        let mut state = shared.state();
-        state.durable = Durable { last: batch.next().previous(), end: writer.end() };
-        state.writer = Some(writer);
-        state.spare = batch.into_buffer();
-        if state.spare.capacity() > shared.pending_bytes_max.saturating_mul(2) {
-            state.spare = Vec::new();
-        }
-        shared.progress.notify_all();
-        state
-    }
-}
-
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            drop(self.shared.poison("a panic while writing"));
-        }
     }
 }

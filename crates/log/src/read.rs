@@ -6,9 +6,9 @@ use crate::{
     Lsn,
     batch::{BatchCursor, Frame, frame_at},
     error::{Damage, DamageReason, IoError, ReadError},
+    group::{Extent, Shared},
     header::{HEADER_END, Place},
     limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
-    log::{Durable, Shared},
     record::Record,
     segment::{Window, segment_name},
     storage::Access,
@@ -76,7 +76,7 @@ impl Records {
     }
 
     /// Starts at the nearest known place at or before the next record.
-    fn locate(&self, durable: Durable) -> Result<Position, ReadError> {
+    fn locate(&self, durable: Extent) -> Result<Position, ReadError> {
         let first = Place { segment: 1, offset: HEADER_END };
         let place = self.shared.locate(self.next).unwrap_or(first);
         let window = self.window(place.segment, durable)?;
@@ -84,7 +84,7 @@ impl Records {
     }
 
     /// What may be read of a segment: all of it, or of the active one what is durable.
-    fn window(&self, segment: u32, durable: Durable) -> Result<Window, ReadError> {
+    fn window(&self, segment: u32, durable: Extent) -> Result<Window, ReadError> {
         let name = segment_name(segment);
         let storage = self.shared.storage();
         let file = storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
@@ -97,7 +97,7 @@ impl Records {
     }
 
     /// Moves to the next batch, which a durable record is in or behind.
-    fn enter_batch(&self, position: &mut Position, durable: Durable) -> Result<(), ReadError> {
+    fn enter_batch(&self, position: &mut Position, durable: Extent) -> Result<(), ReadError> {
         let failed = |place: Place| {
             move |error| ReadError::Io(IoError::at("read", &segment_name(place.segment))(error))
         };

@@ -24,7 +24,6 @@ use crate::{
 pub(crate) struct Recovered {
     pub(crate) writer: Writer,
     pub(crate) index: Index,
-    pub(crate) last: Lsn,
     pub(crate) report: OpenReport,
 }
 
@@ -88,7 +87,7 @@ fn create(
     let end = Manifest::INITIAL.synced;
     let writer = Writer::resume(storage, end, last, options.segment_bytes)?;
     let report = OpenReport { created: true, clean: true, last, segments: segment, tail_cut: None };
-    Ok(Recovered { writer, index: Index::default(), last, report })
+    Ok(Recovered { writer, index: Index::default(), report })
 }
 
 fn reopen(
@@ -118,7 +117,7 @@ fn reopen(
     let writer = Writer::resume(storage, end, last, options.segment_bytes)?;
     let clean = manifest.state == BookState::Closed;
     let report = OpenReport { created: false, clean, last, segments, tail_cut: tail };
-    Ok(Recovered { writer, index, last, report })
+    Ok(Recovered { writer, index, report })
 }
 
 /// Writes the same bytes again. After a sync that failed, the system may hold pages for clean that

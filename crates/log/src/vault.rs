@@ -49,8 +49,8 @@ use crate::{
     Log,
     bytes::{Fields, is_zero, narrow, put, wide},
     error::{Damage, DamageReason, IoError, LogError},
+    group::Shared,
     limits::{KEY_FILE_SLOTS, KEY_SLOTS_MADE},
-    log::Shared,
     storage::{Access, Storage, StorageFile},
 };
 

@@ -7,6 +7,7 @@ use crate::{
     batch::PendingBatch,
     bytes::{narrow, wide},
     error::IoError,
+    group::Extent,
     header::{HEADER_END, Place},
     limits::{FILL_BYTES_MAX, FILL_BYTES_MIN},
     manifest::{BookState, Manifest},
@@ -29,8 +30,9 @@ pub(crate) struct Writer {
     /// Length of the active file.
     file_len: u64,
     segment_bytes: u64,
-    /// The last synced record.
-    synced: Lsn,
+    /// The last record written.
+    written: Lsn,
+    synced: Extent,
 }
 
 impl Writer {
@@ -44,29 +46,53 @@ impl Writer {
         let name = segment_name(end.segment);
         let file = storage.open(&name, Access::Write).map_err(IoError::at("open", &name))?;
         let file_len = file.len().map_err(IoError::at("read", &name))?;
-        Ok(Self { storage, file, name, end, file_len, segment_bytes, synced })
+        let synced = Extent { last: synced, end };
+        Ok(Self { storage, file, name, end, file_len, segment_bytes, written: synced.last, synced })
     }
 
-    /// Where the next batch goes.
-    pub(crate) fn end(&self) -> Place {
-        self.end
+    /// How far the log was written.
+    pub(crate) fn written(&self) -> Extent {
+        Extent { last: self.written, end: self.end }
     }
 
-    /// Writes and syncs a batch; returns where it begins.
-    pub(crate) fn commit(&mut self, batch: &mut PendingBatch) -> Result<Place, IoError> {
+    /// How far it is on disk.
+    pub(crate) fn synced(&self) -> Extent {
+        self.synced
+    }
+
+    /// Writes a batch, which may be empty, and syncs it and all before it if that is asked for.
+    /// Returns where it begins.
+    pub(crate) fn commit(
+        &mut self,
+        batch: &mut PendingBatch,
+        sync: bool,
+    ) -> Result<Option<Place>, IoError> {
+        let place = if batch.is_empty() { None } else { Some(self.write(batch)?) };
+        if sync && self.synced.last < self.written {
+            self.sync()?;
+        }
+        Ok(place)
+    }
+
+    fn sync(&mut self) -> Result<(), IoError> {
+        self.file.sync_data().map_err(IoError::at("sync", &self.name))?;
+        self.synced = self.written();
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &mut PendingBatch) -> Result<Place, IoError> {
         let frame_len = wide(batch.frame_len());
         let full = self.end.offset.saturating_add(frame_len) > self.segment_bytes;
         if full && self.end.offset > HEADER_END {
             self.rotate(batch.first())?;
         }
         let place = self.end;
-        let frame = batch.seal(place, self.synced);
+        let frame = batch.seal(place, self.synced.last);
         self.file.write_all_at(frame, place.offset).map_err(IoError::at("write", &self.name))?;
         let end = place.offset.saturating_add(frame_len);
         self.fill_ahead(end)?;
-        self.file.sync_data().map_err(IoError::at("sync", &self.name))?;
         self.end.offset = end;
-        self.synced = batch.next().previous();
+        self.written = batch.next().previous();
         Ok(place)
     }
 
@@ -106,12 +132,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes back the space written ahead.
+    /// Takes back the space written ahead, and syncs all.
     fn trim(&mut self) -> Result<(), IoError> {
         if self.file_len > self.end.offset {
             self.file.set_len(self.end.offset).map_err(IoError::at("shorten", &self.name))?;
-            self.file.sync_data().map_err(IoError::at("sync", &self.name))?;
             self.file_len = self.end.offset;
+            self.sync()?;
+        } else if self.synced.last < self.written {
+            self.sync()?;
         }
         Ok(())
     }
@@ -119,7 +147,7 @@ impl Writer {
     /// Ends the book here: from now on nothing in it is ever cut.
     pub(crate) fn close(mut self) -> Result<(), IoError> {
         self.trim()?;
-        let manifest = Manifest { state: BookState::Closed, synced: self.end, last: self.synced };
+        let manifest = Manifest { state: BookState::Closed, synced: self.end, last: self.written };
         manifest.replace(&*self.storage)
     }
 }

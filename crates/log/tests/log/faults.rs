@@ -138,7 +138,11 @@ fn work(log: &Log) -> (Lsn, Result<(), LogError>) {
     let mut acknowledged = log.durable();
     for n in acknowledged.0 + 1..=40 {
         let waited = log.append(numbered(n)).and_then(|lsn| {
-            if n % 2 == 0 { log.wait(lsn).map(|()| acknowledged = lsn) } else { Ok(()) }
+            if n % 2 == 0 {
+                log.wait(lsn).map(|synced| acknowledged = synced.lsn())
+            } else {
+                Ok(())
+            }
         });
         if let Err(error) = waited {
             return (acknowledged, Err(error));
@@ -154,6 +158,8 @@ fn assert_poisoned(log: &Log, error: &LogError) {
     let durable = log.durable();
     assert_eq!(log.append(numbered(1)).as_ref(), Err(error));
     assert_eq!(log.wait(durable).as_ref(), Err(error));
+    assert_eq!(log.wait_buffered(durable).as_ref(), Err(error));
+    assert_eq!(log.durability(durable).as_ref(), Err(error));
     assert_eq!(log.poll(durable).as_ref(), Err(error));
     assert_eq!(log.commit().as_ref(), Err(error));
     assert_eq!(log.wait_durable_beyond(durable, std::time::Duration::MAX).as_ref(), Err(error));

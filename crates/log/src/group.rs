@@ -1,0 +1,337 @@
+//! Group commit: who writes, who waits, and what all of them share.
+//!
+//! There is no thread behind it. Whoever waits for a record and finds the writer takes it with all
+//! pending records, writes and syncs them outside the lock, and wakes the others. Meanwhile records
+//! are appended to the next batch, which is written as a whole by one who waits for it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::{
+    Lsn,
+    ack::Durability,
+    batch::PendingBatch,
+    error::LogError,
+    header::Place,
+    index::Index,
+    record::EncodedRecord,
+    storage::{Storage, StorageLock},
+    sync::{Condvar, Mutex, MutexGuard},
+    waiting::{Goal, ToWake, Waiting, Woken},
+    writer::Writer,
+};
+
+/// What the handle and its readers share.
+pub(crate) struct Shared {
+    storage: Arc<dyn Storage>,
+    pending_bytes_max: usize,
+    state: Mutex<State>,
+    /// Signalled to those who follow when more is durable, the log failed, or was closed.
+    progress: Condvar,
+    index: RwLock<Index>,
+    /// The lock on the book, until it is closed or the handle dropped.
+    book: Mutex<Option<Box<dyn StorageLock>>>,
+    /// Held while a snapshot is written or removed.
+    pub(crate) snapshots: Mutex<()>,
+}
+
+/// How far the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) last: Lsn,
+    /// Where the batch of `last` ends.
+    pub(crate) end: Place,
+}
+
+pub(crate) struct State {
+    pending: PendingBatch,
+    /// How far the log was handed to the operating system.
+    written: Extent,
+    /// How far it is on disk.
+    durable: Extent,
+    /// Absent while a thread writes a batch, and after the log was closed or has failed.
+    writer: Option<Writer>,
+    /// A buffer for the batch after next.
+    spare: Vec<u8>,
+    phase: Phase,
+    waiting: Waiting,
+    /// Threads that wait for `progress`.
+    followers: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Nothing is appended any more; what is pending is written.
+    Closing,
+    Closed,
+    /// The text of the first error.
+    Poisoned(Arc<str>),
+}
+
+impl State {
+    /// The last record appended.
+    pub(crate) fn last(&self) -> Lsn {
+        self.pending.next().previous()
+    }
+
+    pub(crate) fn durable(&self) -> Extent {
+        self.durable
+    }
+
+    /// How far a record has come; `None` while it is pending.
+    pub(crate) fn durability(&self, lsn: Lsn) -> Result<Option<Durability>, LogError> {
+        self.check_not_poisoned()?;
+        if lsn > self.last() {
+            return Err(LogError::NotAppended { lsn, last: self.last() });
+        }
+        Ok(if lsn <= self.durable.last {
+            Some(Durability::Synced)
+        } else if lsn <= self.written.last {
+            Some(Durability::Buffered)
+        } else {
+            None
+        })
+    }
+
+    pub(crate) fn check_not_poisoned(&self) -> Result<(), LogError> {
+        match &self.phase {
+            Phase::Poisoned(reason) => Err(LogError::Poisoned { reason: Arc::clone(reason) }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_open(&self) -> Result<(), LogError> {
+        self.check_not_poisoned()?;
+        if self.phase == Phase::Open { Ok(()) } else { Err(LogError::Closed) }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Takes what is pending, to be written; records are appended to the next batch from now on.
+    fn take_pending(&mut self) -> PendingBatch {
+        let spare = std::mem::take(&mut self.spare);
+        let next = PendingBatch::new(self.pending.next(), spare);
+        std::mem::replace(&mut self.pending, next)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        book: Box<dyn StorageLock>,
+        writer: Writer,
+        index: Index,
+        pending_bytes_max: usize,
+    ) -> Self {
+        let extent = writer.written();
+        let state = State {
+            pending: PendingBatch::new(extent.last.next(), Vec::new()),
+            written: extent,
+            durable: extent,
+            writer: Some(writer),
+            spare: Vec::new(),
+            phase: Phase::Open,
+            waiting: Waiting::default(),
+            followers: 0,
+        };
+        Self {
+            storage,
+            pending_bytes_max,
+            state: Mutex::new(state),
+            progress: Condvar::new(),
+            index: RwLock::new(index),
+            book: Mutex::new(Some(book)),
+            snapshots: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    pub(crate) fn durable(&self) -> Result<Extent, LogError> {
+        let state = self.state();
+        state.check_not_poisoned()?;
+        Ok(state.durable)
+    }
+
+    /// A batch at or before the one that holds `lsn`.
+    pub(crate) fn locate(&self, lsn: Lsn) -> Option<Place> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).locate(lsn)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock, but for what the allocator does.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), LogError> {
+        self.state().check_open()
+    }
+
+    pub(crate) fn check_not_poisoned(&self) -> Result<(), LogError> {
+        self.state().check_not_poisoned()
+    }
+
+    /// Poisons the log for what failed beside it, and gives back what every call will.
+    pub(crate) fn give_up(&self, reason: &str) -> LogError {
+        self.poison(reason);
+        match self.check_not_poisoned() {
+            Err(error) => error,
+            Ok(()) => LogError::Poisoned { reason: reason.into() },
+        }
+    }
+
+    /// Adds a record to the pending batch. Where there is no room, the caller first helps to write.
+    pub(crate) fn append(&self, mut record: EncodedRecord) -> Result<Lsn, LogError> {
+        loop {
+            let mut state = self.state();
+            state.check_open()?;
+            let bytes = state.pending.frame_len().saturating_add(record.padded_len());
+            if state.pending.is_empty() || bytes <= self.pending_bytes_max {
+                return Ok(state.pending.push(&mut record));
+            }
+            self.drive(state, Goal::Room);
+        }
+    }
+
+    /// Returns when record `lsn` has come so far; the caller may be the one who brings it there.
+    pub(crate) fn wait(&self, lsn: Lsn, durability: Durability) -> Result<(), LogError> {
+        loop {
+            let state = self.state();
+            if state.durability(lsn)? >= Some(durability) {
+                return Ok(());
+            }
+            if self.drive(state, Goal::Record(lsn, durability)) == Woken::Reached {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for `progress`, at most so long.
+    pub(crate) fn follow<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        timeout: std::time::Duration,
+    ) -> MutexGuard<'s, State> {
+        state.followers = state.followers.saturating_add(1);
+        let waited = self.progress.wait_timeout(state, timeout);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.followers = state.followers.saturating_sub(1);
+        state
+    }
+
+    /// Brings the log one batch further: writes what is pending, or waits for whoever writes.
+    fn drive(&self, mut state: MutexGuard<'_, State>, goal: Goal) -> Woken {
+        let Some(writer) = state.writer.take() else {
+            let waiter = state.waiting.join(goal);
+            drop(state);
+            return waiter.sleep();
+        };
+        // A relaxed commit does not sync what others want synced later than it.
+        let relaxed = matches!(goal, Goal::Record(_, Durability::Buffered));
+        let sync = !relaxed || state.waiting.want_sync();
+        let batch = state.take_pending();
+        let room = state.waiting.take_room();
+        drop(state);
+        room.wake();
+        Lead { shared: self, done: false }.commit(writer, batch, sync);
+        Woken::LookAgain
+    }
+
+    /// Ends all use of the handle; the first reason stays.
+    fn poison(&self, reason: &str) {
+        let mut state = self.state();
+        if state.check_not_poisoned().is_ok() {
+            state.phase = Phase::Poisoned(reason.into());
+        }
+        let all = state.waiting.take_all();
+        self.give_back(state, all);
+    }
+
+    /// Gives the lock back, and wakes these and those who follow.
+    fn give_back(&self, state: MutexGuard<'_, State>, wake: ToWake) {
+        let followed = state.followers > 0;
+        drop(state);
+        wake.wake();
+        if followed {
+            self.progress.notify_all();
+        }
+    }
+
+    pub(crate) fn close(&self) -> Result<(), LogError> {
+        let writer = loop {
+            let mut state = self.state();
+            state.check_not_poisoned()?;
+            if state.is_closed() {
+                return Ok(());
+            }
+            state.phase = Phase::Closing;
+            if state.durable.last == state.last()
+                && let Some(writer) = state.writer.take()
+            {
+                break writer;
+            }
+            self.drive(state, Goal::Any);
+        };
+        let mut lead = Lead { shared: self, done: false };
+        let closed = writer.close();
+        lead.done = true;
+        if let Err(error) = closed {
+            return Err(self.give_up(&error.to_string()));
+        }
+        let mut state = self.state();
+        state.phase = Phase::Closed;
+        let all = state.waiting.take_all();
+        self.give_back(state, all);
+        Ok(())
+    }
+
+    pub(crate) fn release(&self) {
+        drop(self.book.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// The thread that has the writer. If it ends by a panic in the storage, the log is poisoned, for
+/// nobody knows what was written.
+struct Lead<'s> {
+    shared: &'s Shared,
+    done: bool,
+}
+
+impl Lead<'_> {
+    fn commit(mut self, mut writer: Writer, mut batch: PendingBatch, sync: bool) {
+        let shared = self.shared;
+        let committed = writer.commit(&mut batch, sync);
+        self.done = true;
+        let place = match committed {
+            Ok(place) => place,
+            Err(error) => return shared.poison(&error.to_string()),
+        };
+        if let Some(place) = place {
+            let mut index = shared.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.add(batch.first(), place);
+        }
+        let mut state = shared.state();
+        state.written = writer.written();
+        state.durable = writer.synced();
+        state.writer = Some(writer);
+        state.spare = batch.into_buffer();
+        if state.spare.capacity() > shared.pending_bytes_max.saturating_mul(2) {
+            state.spare = Vec::new();
+        }
+        let (written, durable) = (state.written.last, state.durable.last);
+        let wake = state.waiting.take_reached(written, durable);
+        shared.give_back(state, wake);
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.shared.poison("a panic while writing");
+        }
+    }
+}
