@@ -4,12 +4,13 @@ use crate::codec;
 use crate::error::{BookError, Error};
 use crate::payment::{PaymentSource, Progress};
 use crate::sequencer::{Decided, Sequencer};
+use crate::view;
 use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::{
     FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, Storage, TailCut,
 };
-use counterfoil_meter::{Aggregator, DedupePolicy};
+use counterfoil_meter::DedupePolicy;
 use counterfoil_model::{
     Command, Event, FailPaymentAttempt, KeyUse, Output, Settings, State, SucceedPaymentAttempt,
     invariants,
@@ -183,8 +184,8 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn on(storage: impl Storage + 'static, options: Options) -> Result<Self, BookError> {
         options.settings.check()?;
-        let (log, opened) = Log::open(storage, options.log)?;
-        let mut sequencer = Sequencer::new(options.settings, Aggregator::new(options.dedupe));
+        let (log, opened) = Log::open(storage, options.log.clone())?;
+        let mut sequencer = view::empty(&options);
         for record in log.read(Lsn::ZERO.next()) {
             let record = record.map_err(|error| BookError::Record {
                 lsn: sequencer.last.next(),
@@ -447,6 +448,11 @@ impl Engine {
     pub fn check_invariants(&self) -> Result<Result<(), invariants::InvariantViolation>, Error> {
         let now = self.now()?.ok_or(Error::NoTime)?;
         Ok(invariants::check_all(&self.state()?, now))
+    }
+
+    /// A book like this one before its first record.
+    pub(crate) fn empty(&self) -> Result<Sequencer, Error> {
+        Ok(self.lock()?.emptied())
     }
 
     /// The records of the log from a position on, as far as they are on disk.

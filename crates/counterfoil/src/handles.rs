@@ -4,6 +4,7 @@ use crate::engine::{Engine, outcome_command};
 use crate::error::Error;
 use crate::explain::Explanation;
 use crate::metering::{CreateMeterEvent, CreateMeterEventAdjustment, Ingested, Readings, read_at};
+use crate::query;
 use counterfoil_billing::catalog::{
     CreatePrice, CreateProduct, MeterId, Price, PriceId, Product, ProductId, UpdatePrice,
     UpdateProduct,
@@ -23,7 +24,7 @@ use counterfoil_billing::meter::{
 use counterfoil_billing::subscription::{
     CancelSubscription, CreateSubscription, Subscription, SubscriptionId, UpdateSubscription,
 };
-use counterfoil_core::{Period, Refusal};
+use counterfoil_core::Period;
 use counterfoil_meter::{EventBatch, Grouping, Position, Summary};
 use counterfoil_model::{InvoiceView, Output};
 
@@ -300,11 +301,8 @@ impl Invoices<'_> {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn retrieve_by_number(&self, number: &str) -> Result<InvoiceView, Error> {
-        let state = self.0.state()?;
-        let invoices = state.shards().into_iter().flat_map(|shard| shard.invoices());
-        let found = invoices.into_iter().find(|i| i.number.as_deref() == Some(number));
-        let id = found.map(|invoice| invoice.id.clone());
-        self.retrieve(&id.ok_or_else(|| Refusal::unknown("invoice", number))?)
+        let id = query::invoice_by_number(&self.0.state()?, number)?;
+        self.retrieve(&id)
     }
 
     /// A customer's invoices as they read now, oldest first.
@@ -312,12 +310,7 @@ impl Invoices<'_> {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn list(&self, customer: &CustomerId) -> Result<Vec<InvoiceView>, Error> {
-        self.0.read(|book| {
-            let readings = Readings(&book.meters);
-            let invoices = book.state.shard(customer)?.invoices();
-            let views = invoices.into_iter().map(|i| Ok(book.state.view(&i.id, &readings)?));
-            views.collect()
-        })
+        self.0.read(|book| query::invoices(book, customer))
     }
 
     /// How every amount of an invoice came about.

@@ -45,6 +45,7 @@
 //! - [`Request`] puts an idempotency key or an expected stream version beside a command.
 //! - [`PaymentSource`] answers attempts to collect while time advances. Without one an attempt is
 //!   an event that somebody outside picks up ([`PaymentAttempts`]), and its outcome a command.
+//! - [`View`] is the book as it was ([`as_of`](Engine::as_of) a record or a time), read-only.
 //! - [`Events`] follows the book from a position: an outbox, an export.
 //! - [`Error::code`] gives the stable code of a refusal.
 //!
@@ -84,6 +85,7 @@ mod payment;
 mod query;
 mod sequencer;
 mod verify;
+mod view;
 
 pub use counterfoil_billing::catalog::{
     Basis, BillingScheme, CreatePrice, CreateProduct, CurrencyOption, MeterId, Price, PriceId,
@@ -143,3 +145,4 @@ pub use metering::{
 pub use payment::{NoPayments, PaymentSource, Progress};
 pub use query::UnbilledUsage;
 pub use verify::{Finding, Verified, verify};
+pub use view::{AsOf, View};

@@ -2,16 +2,16 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::metering::read_at;
+use crate::metering::{Readings, read_at};
 use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::MeterId;
 use counterfoil_billing::customer::CustomerId;
-use counterfoil_billing::invoice::{Charge, Derivation, InvoiceStatus};
+use counterfoil_billing::invoice::{Charge, Derivation, InvoiceId, InvoiceStatus};
 use counterfoil_billing::meter::{Formula, Meter};
-use counterfoil_core::{Decimal12, Period, Timestamp};
+use counterfoil_core::{Decimal12, Period, Refusal, Timestamp};
 use counterfoil_journal::TrialBalance;
 use counterfoil_meter::Position;
-use counterfoil_model::{Shard, UnbilledReason};
+use counterfoil_model::{InvoiceView, Shard, State, UnbilledReason};
 
 /// Usage that no invoice will take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,22 @@ impl Engine {
     }
 }
 
+/// The id of the invoice with a number.
+pub(crate) fn invoice_by_number(state: &State, number: &str) -> Result<InvoiceId, Error> {
+    let invoices = state.shards().into_iter().flat_map(|shard| shard.invoices());
+    let found = invoices.into_iter().find(|i| i.number.as_deref() == Some(number));
+    let id = found.map(|invoice| invoice.id.clone());
+    id.ok_or_else(|| Refusal::unknown("invoice", number).into())
+}
+
+/// A customer's invoices as they read now, oldest first.
+pub(crate) fn invoices(book: &Sequencer, customer: &CustomerId) -> Result<Vec<InvoiceView>, Error> {
+    let readings = Readings(&book.meters);
+    let invoices = book.state.shard(customer)?.invoices();
+    let views = invoices.into_iter().map(|i| Ok(book.state.view(&i.id, &readings)?));
+    views.collect()
+}
+
 /// What the events of a period that came after a cut amount to by themselves; none where none came.
 /// Cancelling what was billed is no usage that came late (rule 12.4).
 fn came_after(
@@ -79,7 +95,7 @@ fn came_after(
         _ => late
             .iter()
             .try_fold(Decimal12::ZERO, |sum, event| sum.checked_add(event.value))
-            .map_err(counterfoil_core::Refusal::from)?,
+            .map_err(Refusal::from)?,
     };
     Ok(Some(quantity))
 }
@@ -96,7 +112,7 @@ fn narrowed(
     let (Some(first), Some(last)) = (seconds.iter().min(), seconds.iter().max()) else {
         return Ok(period);
     };
-    let after = last.checked_add_seconds(1).map_err(counterfoil_core::Refusal::from)?;
+    let after = last.checked_add_seconds(1).map_err(Refusal::from)?;
     Ok(Period::new(*first, after.min(period.end)))
 }
 
@@ -119,7 +135,7 @@ enum Cover {
     Canceled,
 }
 
-fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
+pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
     let mut found = Vec::new();
     for meter in book.state.meters() {
         for customer in book.meters.customers_with_usage(&meter.id) {

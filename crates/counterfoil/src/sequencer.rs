@@ -52,6 +52,11 @@ impl Sequencer {
         }
     }
 
+    /// The same book before its first record.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::new(self.settings.clone(), Aggregator::new(self.meters.policy()))
+    }
+
     /// Applies a record that is in the log already.
     pub(crate) fn replay(&mut self, lsn: Lsn, record: &Decoded) -> Result<(), BookError> {
         for event in &record.events {
