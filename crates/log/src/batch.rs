@@ -20,6 +20,7 @@ use std::io;
 
 use crate::{
     Lsn,
+    buffer::{BLOCK_BYTES, BlockBuffer},
     bytes::{ALIGN, aligned, is_zero, narrow, put, wide},
     error::DamageReason,
     header::{self, HEADER_BYTES, Place},
@@ -86,22 +87,27 @@ impl BatchHeader {
     }
 }
 
-/// Records that were appended and not yet written, in the form in which they will be.
+/// Records that were appended and not yet written, in the form in which they will be: where the
+/// batch will begin is mostly known before, and then nothing is moved before it is written.
 #[derive(Debug)]
 pub(crate) struct PendingBatch {
-    /// Room for the header, then the records.
-    bytes: Vec<u8>,
+    /// Room for what comes before the batch in its first block, room for the header, the records.
+    buffer: BlockBuffer,
+    /// Where the batch begins in its first block.
+    lead: usize,
+    /// Bytes of header and records.
+    frame_len: usize,
     first: Lsn,
     count: u32,
     records_crc: u32,
 }
 
 impl PendingBatch {
-    /// An empty batch that will begin with record `first`, in a buffer used before.
-    pub(crate) fn new(first: Lsn, mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        buffer.resize(HEADER_BYTES, 0);
-        Self { bytes: buffer, first, count: 0, records_crc: 0 }
+    /// An empty batch that will begin with record `first`, and likely `lead` bytes after the start
+    /// of a block, in a buffer used before.
+    pub(crate) fn new(first: Lsn, lead: usize, mut buffer: BlockBuffer) -> Self {
+        buffer.resize(lead.saturating_add(HEADER_BYTES));
+        Self { buffer, lead, frame_len: HEADER_BYTES, first, count: 0, records_crc: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -109,14 +115,15 @@ impl PendingBatch {
     }
 
     pub(crate) fn frame_len(&self) -> usize {
-        self.bytes.len()
+        self.frame_len
     }
 
     /// Adds the record that follows, and returns its number.
     pub(crate) fn push(&mut self, record: &mut EncodedRecord) -> Lsn {
         let lsn = self.first.plus(u64::from(self.count));
         let (bytes, crc) = record.number(lsn);
-        self.bytes.extend_from_slice(bytes);
+        self.buffer.extend(bytes);
+        self.frame_len = self.frame_len.saturating_add(bytes.len());
         self.records_crc = crc32c::crc32c_append(self.records_crc, &crc.to_le_bytes());
         self.count = self.count.saturating_add(1);
         lsn
@@ -131,24 +138,40 @@ impl PendingBatch {
         self.first.plus(u64::from(self.count))
     }
 
-    /// Writes the header for this place, and returns the whole frame.
-    pub(crate) fn seal(&mut self, place: Place, synced: Lsn) -> &[u8] {
-        let records_len = self.bytes.len().saturating_sub(HEADER_BYTES);
+    /// Writes the header for this place, and returns the blocks that the batch lies in: `tail` are
+    /// the bytes that come before it in its first block, and zeros follow it in its last one.
+    pub(crate) fn seal(&mut self, place: Place, synced: Lsn, tail: &[u8]) -> &[u8] {
         let header = BatchHeader {
             // The bounds on pending bytes and on a record keep this far below 4 GiB.
-            records_len: u32::try_from(records_len).unwrap_or(u32::MAX),
+            records_len: u32::try_from(self.frame_len.saturating_sub(HEADER_BYTES))
+                .unwrap_or(u32::MAX),
             count: self.count,
             records_crc: self.records_crc,
             first: self.first,
             synced,
         };
-        put(&mut self.bytes, 0, &header.encode(place));
-        &self.bytes
+        if self.lead != tail.len() {
+            self.buffer.shift(self.lead, tail.len());
+            self.lead = tail.len();
+        }
+        let end = self.lead.saturating_add(self.frame_len);
+        self.buffer.resize(end.checked_next_multiple_of(BLOCK_BYTES).unwrap_or(end));
+        put(self.buffer.bytes_mut(), 0, tail);
+        put(self.buffer.bytes_mut(), self.lead, &header.encode(place));
+        self.buffer.bytes()
+    }
+
+    /// What comes before the next batch in its first block: the part of a block that a sealed batch
+    /// ends with.
+    pub(crate) fn tail(&self) -> &[u8] {
+        let end = self.lead.saturating_add(self.frame_len);
+        let start = end.saturating_sub(end.checked_rem(BLOCK_BYTES).unwrap_or(0));
+        self.buffer.bytes().get(start..end).unwrap_or_default()
     }
 
     /// The buffer, to be used again.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.bytes
+    pub(crate) fn into_buffer(self) -> BlockBuffer {
+        self.buffer
     }
 }
 

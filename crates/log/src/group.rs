@@ -10,6 +10,7 @@ use crate::{
     Lsn,
     ack::Durability,
     batch::PendingBatch,
+    buffer::BlockBuffer,
     error::LogError,
     header::Place,
     index::Index,
@@ -51,7 +52,7 @@ pub(crate) struct State {
     /// Absent while a thread writes a batch, and after the log was closed or has failed.
     writer: Option<Writer>,
     /// A buffer for the batch after next.
-    spare: Vec<u8>,
+    spare: BlockBuffer,
     phase: Phase,
     waiting: Waiting,
     /// Threads that wait for `progress`.
@@ -110,9 +111,13 @@ impl State {
     }
 
     /// Takes what is pending, to be written; records are appended to the next batch from now on.
-    fn take_pending(&mut self) -> PendingBatch {
+    fn take_pending(&mut self, writer: &Writer) -> PendingBatch {
         let spare = std::mem::take(&mut self.spare);
-        let next = PendingBatch::new(self.pending.next(), spare);
+        let lead = match self.pending.is_empty() {
+            true => writer.lead(),
+            false => writer.lead_after(self.pending.frame_len()),
+        };
+        let next = PendingBatch::new(self.pending.next(), lead, spare);
         std::mem::replace(&mut self.pending, next)
     }
 }
@@ -127,11 +132,11 @@ impl Shared {
     ) -> Self {
         let extent = writer.written();
         let state = State {
-            pending: PendingBatch::new(extent.last.next(), Vec::new()),
+            pending: PendingBatch::new(extent.last.next(), writer.lead(), BlockBuffer::default()),
             written: extent,
             durable: extent,
             writer: Some(writer),
-            spare: Vec::new(),
+            spare: BlockBuffer::default(),
             phase: Phase::Open,
             waiting: Waiting::default(),
             followers: 0,
@@ -233,7 +238,7 @@ impl Shared {
         // A relaxed commit does not sync what others want synced later than it.
         let relaxed = matches!(goal, Goal::Record(_, Durability::Buffered));
         let sync = !relaxed || state.waiting.want_sync();
-        let batch = state.take_pending();
+        let batch = state.take_pending(&writer);
         let room = state.waiting.take_room();
         drop(state);
         room.wake();
@@ -320,7 +325,7 @@ impl Lead<'_> {
         state.writer = Some(writer);
         state.spare = batch.into_buffer();
         if state.spare.capacity() > shared.pending_bytes_max.saturating_mul(2) {
-            state.spare = Vec::new();
+            state.spare = BlockBuffer::default();
         }
         let (written, durable) = (state.written.last, state.durable.last);
         let wake = state.waiting.take_reached(written, durable);

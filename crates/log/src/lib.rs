@@ -64,6 +64,7 @@
 
 mod ack;
 mod batch;
+mod buffer;
 mod bytes;
 mod error;
 #[doc(hidden)]

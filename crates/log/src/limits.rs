@@ -24,6 +24,8 @@ pub const KEY_SLOTS_MADE: u64 = 1_024;
 pub(crate) const FILL_BYTES_MIN: u64 = 64 << 10;
 /// Most space that is written ahead of the end of a segment, in bytes.
 pub(crate) const FILL_BYTES_MAX: u64 = 1 << 20;
+/// Space is written ahead behind a batch of at most this part of it.
+pub(crate) const FILL_SHARE: u64 = 4;
 /// Bytes between two places of the index within a segment.
 pub(crate) const INDEX_STRIDE_BYTES: u64 = 64 << 10;
 /// Bytes read at once when a log is read in order.

@@ -1,29 +1,39 @@
 //! Writes batches to the active segment, and begins the next one when it is full.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use crate::{
     Lsn,
     batch::PendingBatch,
+    buffer::BlockBuffer,
     bytes::{narrow, wide},
     error::IoError,
     group::Extent,
     header::{HEADER_END, Place},
-    limits::{FILL_BYTES_MAX, FILL_BYTES_MIN},
+    limits::{FILL_BYTES_MAX, FILL_BYTES_MIN, FILL_SHARE},
     manifest::{BookState, Manifest},
     segment::{SegmentHeader, segment_name},
     storage::{Access, Storage, StorageFile},
 };
 
-/// A write of zeros.
-const ZEROS: &[u8] = &[0; 64 << 10];
-/// Space written ahead ends at a multiple of this, in bytes.
-const FILL_ALIGN: u64 = 4 << 10;
+/// [`BLOCK_BYTES`] as a length in a file.
+const BLOCK: u64 = 4 << 10;
 
 /// The end of the log. Whoever has the writer may write; there is one.
+///
+/// It writes whole blocks, past the caches of the system where it can: there a sync has nothing to
+/// look for, and space that was written ahead makes it a matter of the disk alone. So the block in
+/// which a batch ends is written again with the next batch. That is safe as far as any write is:
+/// the bytes of it that were synced are the same before and after, so wherever the disk stops
+/// between two sectors, they are there. A system that writes pages from a cache does just that.
 pub(crate) struct Writer {
     storage: Arc<dyn Storage>,
+    /// The active file, through the caches.
     file: Box<dyn StorageFile>,
+    /// The same file, for whole blocks.
+    blocks: Box<dyn StorageFile>,
+    /// The bytes of the log in its last block, where that is not full.
+    tail: Vec<u8>,
     name: String,
     /// Where the next batch goes.
     end: Place,
@@ -47,7 +57,38 @@ impl Writer {
         let file = storage.open(&name, Access::Write).map_err(IoError::at("open", &name))?;
         let file_len = file.len().map_err(IoError::at("read", &name))?;
         let synced = Extent { last: synced, end };
-        Ok(Self { storage, file, name, end, file_len, segment_bytes, written: synced.last, synced })
+        let blocks = storage.open_blocks(&name).map_err(IoError::at("open", &name))?;
+        let tail = read_tail(&*file, end.offset).map_err(IoError::at("read", &name))?;
+        let written = synced.last;
+        Ok(Self {
+            storage,
+            file,
+            blocks,
+            tail,
+            name,
+            end,
+            file_len,
+            segment_bytes,
+            written,
+            synced,
+        })
+    }
+
+    /// Where in its block the batch begins that follows one of `frame_len` bytes.
+    pub(crate) fn lead_after(&self, frame_len: usize) -> usize {
+        let start = if self.is_full(frame_len) { HEADER_END } else { self.end.offset };
+        in_block(start.saturating_add(wide(frame_len)))
+    }
+
+    /// Where in its block the next batch begins.
+    pub(crate) fn lead(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Whether a batch of `frame_len` bytes begins a segment.
+    fn is_full(&self, frame_len: usize) -> bool {
+        let end = self.end.offset.saturating_add(wide(frame_len));
+        end > self.segment_bytes && self.end.offset > HEADER_END
     }
 
     /// How far the log was written.
@@ -81,39 +122,50 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &mut PendingBatch) -> Result<Place, IoError> {
-        let frame_len = wide(batch.frame_len());
-        let full = self.end.offset.saturating_add(frame_len) > self.segment_bytes;
-        if full && self.end.offset > HEADER_END {
+        if self.is_full(batch.frame_len()) {
             self.rotate(batch.first())?;
         }
         let place = self.end;
-        let frame = batch.seal(place, self.synced.last);
-        self.file.write_all_at(frame, place.offset).map_err(IoError::at("write", &self.name))?;
-        let end = place.offset.saturating_add(frame_len);
-        self.fill_ahead(end)?;
-        self.end.offset = end;
+        let blocks = batch.seal(place, self.synced.last, &self.tail);
+        let start = place.offset.saturating_sub(wide(self.tail.len()));
+        let end = start.saturating_add(wide(blocks.len()));
+        self.blocks.write_all_at(blocks, start).map_err(IoError::at("write", &self.name))?;
+        self.fill_ahead(end, blocks.len())?;
+        self.tail.clear();
+        self.tail.extend_from_slice(batch.tail());
+        self.end.offset = place.offset.saturating_add(wide(batch.frame_len()));
         self.written = batch.next().previous();
         Ok(place)
     }
 
-    /// Writes zeros behind `end` where the batch came to the end of the file. Later batches then
-    /// change no length, which makes their sync cheaper. The space grows with the segment, so that
-    /// a small book stays small.
-    fn fill_ahead(&mut self, end: u64) -> Result<(), IoError> {
+    /// Writes zeros behind `end` where a batch of `len` bytes came to the end of the file. Later
+    /// batches then change no length, which makes their sync cheaper. The space grows with the
+    /// segment, so that a small book stays small. Behind a large batch it is not worth its price,
+    /// for the next one would use it up.
+    fn fill_ahead(&mut self, end: u64, len: usize) -> Result<(), IoError> {
         if end <= self.file_len {
             return Ok(());
         }
+        self.file_len = end;
         let ahead = end.clamp(FILL_BYTES_MIN, FILL_BYTES_MAX);
-        let aligned = end.saturating_add(ahead).checked_next_multiple_of(FILL_ALIGN);
-        let target = aligned.unwrap_or(end).min(self.segment_bytes).max(end);
-        let mut at = end;
-        while at < target {
-            let len = narrow(target.saturating_sub(at)).min(ZEROS.len());
-            let zeros = ZEROS.get(..len).unwrap_or(ZEROS);
-            self.file.write_all_at(zeros, at).map_err(IoError::at("write", &self.name))?;
-            at = at.saturating_add(wide(len));
+        if wide(len) > ahead / FILL_SHARE {
+            return Ok(());
         }
-        self.file_len = target;
+        let target = end.saturating_add(ahead).min(self.segment_bytes);
+        self.write_zeros(target.checked_next_multiple_of(BLOCK).unwrap_or(end))
+    }
+
+    /// Writes zeros from the end of the file to `target`, a multiple of the block size.
+    fn write_zeros(&mut self, target: u64) -> Result<(), IoError> {
+        let piece = narrow(target.saturating_sub(self.file_len).min(FILL_BYTES_MAX));
+        let zeros = BlockBuffer::zeroed(piece);
+        while self.file_len < target {
+            let len = narrow(target.saturating_sub(self.file_len)).min(piece);
+            let zeros = zeros.bytes().get(..len).unwrap_or_default();
+            let written = self.blocks.write_all_at(zeros, self.file_len);
+            written.map_err(IoError::at("write", &self.name))?;
+            self.file_len = self.file_len.saturating_add(wide(len));
+        }
         Ok(())
     }
 
@@ -125,6 +177,8 @@ impl Writer {
         let previous_end = self.end.offset;
         let number = self.end.segment.saturating_add(1);
         let (file, name) = create_segment(&*self.storage, number, first, previous_end)?;
+        self.blocks = self.storage.open_blocks(&name).map_err(IoError::at("open", &name))?;
+        self.tail = read_tail(&*file, HEADER_END).map_err(IoError::at("read", &name))?;
         self.file = file;
         self.name = name;
         self.end = Place { segment: number, offset: HEADER_END };
@@ -150,6 +204,22 @@ impl Writer {
         let manifest = Manifest { state: BookState::Closed, synced: self.end, last: self.written };
         manifest.replace(&*self.storage)
     }
+}
+
+/// Where in its block an offset lies.
+fn in_block(offset: u64) -> usize {
+    narrow(offset.checked_rem(BLOCK).unwrap_or(0))
+}
+
+/// The bytes from the start of a block to `end` in it.
+fn read_tail(file: &dyn StorageFile, end: u64) -> io::Result<Vec<u8>> {
+    let mut tail = vec![0; in_block(end)];
+    if tail.is_empty() {
+        return Ok(tail);
+    }
+    let start = end.saturating_sub(wide(tail.len()));
+    let found = file.read_at(&mut tail, start)?;
+    if found < tail.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(tail) }
 }
 
 /// Creates a segment without a batch, on disk with its name.

@@ -122,6 +122,16 @@ impl Storage for FileStorage {
         Ok(Box::new(DiskFile(options.open(self.path(name))?)))
     }
 
+    fn open_blocks(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        match open_direct(&self.path(name))? {
+            Some(direct) => {
+                let cached = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+                Ok(Box::new(DirectFile { direct: DiskFile(direct), cached: DiskFile(cached) }))
+            }
+            None => self.open(name, Access::Write),
+        }
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path(from), self.path(to))
     }
@@ -132,6 +142,58 @@ impl Storage for FileStorage {
 
     fn sync_dir(&self) -> io::Result<()> {
         sync_dir(&self.dir)
+    }
+}
+
+/// Opens a file past the page cache; `None` where the file system does not take part in that.
+#[cfg(target_os = "linux")]
+fn open_direct(path: &Path) -> io::Result<Option<File>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Elsewhere the caches are used: no flag for opening a file means the same there.
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}
+
+/// A file that is written past the page cache.
+struct DirectFile {
+    direct: DiskFile,
+    cached: DiskFile,
+}
+
+impl StorageFile for DirectFile {
+    fn len(&self) -> io::Result<u64> {
+        self.cached.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.cached.read_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self.direct.write_all_at(bytes, offset) {
+            // Some file systems open such a file and then want other blocks, or ended a write in
+            // the middle of one. No byte was taken of the piece that was refused.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.cached.write_all_at(bytes, offset)
+            }
+            written => written,
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.cached.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.cached.sync_data()
     }
 }
 

@@ -40,6 +40,17 @@ pub trait Storage: Send + Sync + 'static {
     /// [`io::ErrorKind::NotFound`] where it does not.
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StorageFile>>;
 
+    /// Opens a file that exists for writing whole blocks past the caches of the system, where it has
+    /// such a way. Offset, length and memory of each write are multiples of 4096 bytes. What is
+    /// written is seen through every other opening of the file at once, and is as little certain to
+    /// outlive a crash as any other write. A storage that knows no difference need not write this.
+    ///
+    /// # Errors
+    /// As [`Storage::open`].
+    fn open_blocks(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        self.open(name, Access::Write)
+    }
+
     /// Gives a file another name at once; a file that had that name is gone.
     ///
     /// # Errors
@@ -120,6 +131,10 @@ impl<S: Storage + ?Sized> Storage for Box<S> {
 
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StorageFile>> {
         (**self).open(name, access)
+    }
+
+    fn open_blocks(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        (**self).open_blocks(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

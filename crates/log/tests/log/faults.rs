@@ -236,7 +236,7 @@ fn a_panic_while_writing_poisons_the_log() {
 
 #[test]
 fn the_error_names_the_file_and_keeps_the_first_text() {
-    let faulty = Faulty::new(MemStorage::new(), Fault::FullDisk, 4);
+    let faulty = Faulty::new(MemStorage::new(), Fault::FullDisk, 3);
     let (log, _) = Log::open(faulty, small_segments()).unwrap();
     let (_, error) = work(&log);
     let text = error.unwrap_err().to_string();
