@@ -78,6 +78,8 @@ codes! {
     ResourceAlreadyExists "resource_already_exists";
     /// The id is unknown.
     ResourceMissing "resource_missing";
+    /// A part of the state cannot be read from disk.
+    StateUnreadable "state_unreadable";
     /// The object's state forbids the operation.
     StateUnsupported "state_unsupported";
     /// A meter event later than the clock allows.
@@ -242,6 +244,12 @@ pub enum Refusal {
         /// The version it has.
         actual: u64,
     },
+    /// A part of the state cannot be read from disk: whether there is such an object is not known.
+    #[error("a part of the state cannot be read: {reason}")]
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
     /// A refused meter event (rule 12.2).
     #[error("meter event {identifier:?}: {reason}")]
     MeterEvent {
@@ -275,6 +283,7 @@ impl Refusal {
             Self::CustomerMaxSubscriptions { .. } => Code::CustomerMaxSubscriptions,
             Self::IdempotencyError { .. } => Code::IdempotencyError,
             Self::VersionConflict { .. } => Code::VersionConflict,
+            Self::Unreadable { .. } => Code::StateUnreadable,
             Self::MeterEvent { code, .. } => *code,
         }
     }

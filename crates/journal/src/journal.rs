@@ -1,10 +1,10 @@
 //! The journal as a projection: totals of accounts and schedules of revenue.
 
+use crate::schedules::Schedules;
 use crate::{Account, Entry, PostingError, PostingRules, Row, TrialBalance, post, recognized};
 use counterfoil_billing::Event;
 use counterfoil_billing::invoice::Deferral;
 use counterfoil_core::{Currency, Period, Timestamp};
-use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,33 +16,32 @@ use std::collections::BTreeMap;
 /// behind. A clone shares the schedules, which are what there can be many of.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Journal {
-    entries: u64,
-    ledgers: BTreeMap<Currency, Ledger>,
+    pub(crate) entries: u64,
+    pub(crate) ledgers: BTreeMap<Currency, Ledger>,
 }
 
 /// The accounts of one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Ledger {
+pub(crate) struct Ledger {
     /// Every account that was ever posted to, and tax payable.
-    totals: BTreeMap<Account, Totals>,
-    /// How many more times revenue was deferred than taken back; never 0.
-    #[serde(with = "pairs")]
-    schedules: RedBlackTreeMapSync<Schedule, i64>,
+    pub(crate) totals: BTreeMap<Account, Totals>,
+    /// How many more times revenue was deferred than taken back.
+    pub(crate) schedules: Schedules,
 }
 
 /// What was ever posted to an account, in minor units; neither side is negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Totals {
-    debit_minor: i128,
-    credit_minor: i128,
+pub(crate) struct Totals {
+    pub(crate) debit_minor: i128,
+    pub(crate) credit_minor: i128,
 }
 
 /// Revenue and the period it is earned over. Only the size of the amount is kept: what is taken
 /// back counts down what was deferred, because both earn alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Schedule {
-    period: Period,
-    amount_minor: i64,
+pub(crate) struct Schedule {
+    pub(crate) period: Period,
+    pub(crate) amount_minor: i64,
 }
 
 impl Journal {
@@ -78,11 +77,7 @@ impl Journal {
         let ledger = self.ledgers.entry(currency).or_default();
         ledger.totals.extend(totals);
         for (schedule, count) in schedules {
-            if count == 0 {
-                ledger.schedules.remove_mut(&schedule);
-            } else {
-                ledger.schedules.insert_mut(schedule, count);
-            }
+            ledger.schedules.set(schedule, count);
         }
         self.entries = self.entries.saturating_add(1);
         Ok(())
@@ -169,7 +164,7 @@ impl Ledger {
         for deferral in entry.deferrals() {
             let amount_minor = deferral.amount.checked_abs()?;
             let schedule = Schedule { period: deferral.period, amount_minor };
-            let before = || self.schedules.get(&schedule).copied().unwrap_or_default();
+            let before = || self.schedules.get(&schedule);
             let count: &mut i64 = schedules.entry(schedule).or_insert_with(before);
             *count = count.checked_add(deferral.amount.signum())?;
         }
@@ -185,7 +180,7 @@ impl Ledger {
 
     /// Saturates where the total of the deferrals would have been refused before.
     fn sum(&self, part: impl Fn(&Schedule) -> i64) -> i128 {
-        self.schedules.iter().fold(0, |sum: i128, (schedule, &count)| {
+        self.schedules.iter().fold(0, |sum: i128, (schedule, count)| {
             let product = i128::from(part(schedule)).saturating_mul(count.into());
             sum.saturating_add(product)
         })
@@ -201,29 +196,5 @@ impl Ledger {
             Account::Revenue => posted.saturating_sub(earned),
             _ => posted,
         }
-    }
-}
-
-/// A map as a sequence of pairs: formats whose keys are texts can hold it too.
-mod pairs {
-    use rpds::RedBlackTreeMapSync;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<K: Ord + Serialize, V: Serialize, S: Serializer>(
-        map: &RedBlackTreeMapSync<K, V>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, K, V, D>(
-        deserializer: D,
-    ) -> Result<RedBlackTreeMapSync<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
     }
 }

@@ -73,14 +73,17 @@
 )]
 
 mod account;
+mod checkpoint;
 mod entry;
 mod invariant;
 mod journal;
 mod recognition;
 mod rules;
+mod schedules;
 mod trial_balance;
 
 pub use account::Account;
+pub use checkpoint::CheckpointError;
 pub use entry::{Entry, Posting, PostingError};
 pub use invariant::{
     InvariantViolation, invariant_customer_balance_equals, invariant_every_entry_balances,

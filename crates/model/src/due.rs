@@ -35,6 +35,31 @@ pub enum DueClass {
     Deadline,
 }
 
+impl DueClass {
+    /// Its number in tables.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::AgreedChange => 0,
+            Self::Rollover => 1,
+            Self::Finalization => 2,
+            Self::PaymentAttempt => 3,
+            Self::Deadline => 4,
+        }
+    }
+
+    /// The class of a number.
+    pub(crate) const fn of_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::AgreedChange,
+            1 => Self::Rollover,
+            2 => Self::Finalization,
+            3 => Self::PaymentAttempt,
+            4 => Self::Deadline,
+            _ => return None,
+        })
+    }
+}
+
 /// The object that work is due on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DueTarget {

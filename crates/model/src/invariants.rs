@@ -190,12 +190,12 @@ pub fn invariant_customer_owns_what_it_holds(state: &State, shard: &Shard) -> Ch
     let name = "customer_owns_what_it_holds";
     let customer = &shard.customer().id;
     for subscription in shard.subscriptions() {
-        if state.owners.subscriptions.get(&subscription.id) != Some(customer) {
+        if state.owners.subscriptions.get(&subscription.id).as_deref() != Some(customer) {
             return violated(name, format!("{} is not found", subscription.id));
         }
     }
     for invoice in shard.invoices() {
-        if state.owners.invoices.get(&invoice.id) != Some(customer) {
+        if state.owners.invoices.get(&invoice.id).as_deref() != Some(customer) {
             return violated(name, format!("{} is not found", invoice.id));
         }
         let attempt = invoice.open_attempt.as_ref();
@@ -225,7 +225,7 @@ pub fn invariant_due_work_follows_from_the_objects(state: &State) -> Check {
         expected.extend(shard.subscriptions().into_iter().filter_map(due::of_subscription));
         expected.extend(shard.invoices().into_iter().flat_map(due::of_invoice).flatten());
     }
-    let actual: BTreeSet<_> = state.due.iter().cloned().collect();
+    let actual: BTreeSet<_> = state.due.iter().collect();
     if actual == expected {
         return Ok(());
     }

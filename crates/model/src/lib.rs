@@ -25,6 +25,7 @@
 )]
 
 mod answer;
+mod base;
 mod command;
 mod decide;
 mod due;
@@ -33,17 +34,20 @@ mod hash;
 pub mod invariants;
 mod personal;
 mod settings;
+mod snapshot;
 mod state;
 mod usage;
 mod view;
 
 pub use answer::{Answer, KeyUse, Output, RecordMeta, Target};
+pub use base::{Part, Source, Unreadable};
 pub use command::{Command, CommandReader, FailPaymentAttempt, SucceedPaymentAttempt};
 pub use decide::{Context, Decision, create_book, execute, work};
 pub use due::{DueClass, DueKey, DueTarget};
 pub use event::{BookEvent, Event, EventType};
 pub use personal::CustomerPersonal;
 pub use settings::Settings;
+pub use snapshot::{SNAPSHOT_LAYOUT, Sink};
 pub use state::{Shard, State};
 pub use usage::{NoUsage, UsageSource};
 pub use view::{InvoiceView, UnbilledReason};

@@ -3,7 +3,7 @@
 //! It is left out of the serialized form of a state, as of that of an event.
 
 use crate::State;
-use crate::state::Remembered;
+use crate::state::{Remembered, Shard};
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{InvoiceId, InvoiceItemId};
@@ -33,9 +33,6 @@ pub struct CustomerPersonal {
     /// Of its invoice items.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<InvoiceItemId, PersonalData>,
-    /// Of what is remembered, by idempotency key.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub answers: BTreeMap<String, PersonalData>,
 }
 
 impl CustomerPersonal {
@@ -46,83 +43,59 @@ impl CustomerPersonal {
     }
 }
 
+impl Shard {
+    /// All that is personal in it.
+    pub(crate) fn personal(&self) -> CustomerPersonal {
+        let mut own = CustomerPersonal {
+            customer: self.customer.personal_data(),
+            ..CustomerPersonal::default()
+        };
+        for (place, transaction) in &self.transactions {
+            keep(&mut own.transactions, place, transaction.personal());
+        }
+        for (id, subscription) in &self.subscriptions {
+            keep(&mut own.subscriptions, id, subscription.personal());
+        }
+        for (id, invoice) in &self.invoices {
+            keep(&mut own.invoices, id, invoice.personal());
+        }
+        for (id, item) in &self.items {
+            keep(&mut own.items, id, item.personal());
+        }
+        own
+    }
+
+    /// Puts what is personal back into a shard that was kept without it; what the shard does not
+    /// hold is passed over.
+    pub(crate) fn set_personal(&mut self, personal: CustomerPersonal) {
+        Arc::make_mut(&mut self.customer).set_personal(personal.customer);
+        let mut transactions = VectorSync::new_sync();
+        for (place, transaction) in &self.transactions {
+            let mut transaction = transaction.clone();
+            let data = personal.transactions.get(place).cloned();
+            transaction.set_personal(data.unwrap_or_default());
+            transactions.push_back_mut((*place, transaction));
+        }
+        self.transactions = transactions;
+        for (id, data) in personal.subscriptions {
+            if let Some(subscription) = self.subscriptions.get_mut(&id) {
+                Arc::make_mut(subscription).set_personal(data);
+            }
+        }
+        for (id, data) in personal.invoices {
+            if let Some(invoice) = self.invoices.get_mut(&id) {
+                Arc::make_mut(invoice).set_personal(data);
+            }
+        }
+        for (id, data) in personal.items {
+            if let Some(item) = self.items.get_mut(&id) {
+                Arc::make_mut(item).set_personal(data);
+            }
+        }
+    }
+}
+
 impl State {
-    /// All that is personal, by customer; who has nothing personal is not there.
-    #[must_use]
-    pub fn personal(&self) -> BTreeMap<CustomerId, CustomerPersonal> {
-        let mut all = BTreeMap::new();
-        for (id, shard) in &self.shards {
-            let mut own = CustomerPersonal {
-                customer: shard.customer.personal_data(),
-                ..CustomerPersonal::default()
-            };
-            for (place, transaction) in &shard.transactions {
-                keep(&mut own.transactions, place, transaction.personal());
-            }
-            for (id, subscription) in &shard.subscriptions {
-                keep(&mut own.subscriptions, id, subscription.personal());
-            }
-            for (id, invoice) in &shard.invoices {
-                keep(&mut own.invoices, id, invoice.personal());
-            }
-            for (id, item) in &shard.items {
-                keep(&mut own.items, id, item.personal());
-            }
-            if !own.is_empty() {
-                all.insert(id.clone(), own);
-            }
-        }
-        for (key, remembered) in &self.keys {
-            let (Some(customer), Ok(output)) = (&remembered.customer, &remembered.answer) else {
-                continue;
-            };
-            let personal = output.personal();
-            if !personal.is_empty() {
-                let own: &mut CustomerPersonal = all.entry(customer.clone()).or_default();
-                own.answers.insert(key.to_string(), personal);
-            }
-        }
-        all
-    }
-
-    /// Puts what is personal of a customer back into a state that was kept without it; what the
-    /// state does not hold is passed over.
-    pub fn restore_personal(&mut self, id: &CustomerId, personal: CustomerPersonal) {
-        for (key, data) in personal.answers {
-            self.change_answer(&key, |remembered| {
-                if let Ok(output) = &mut remembered.answer {
-                    output.set_personal(data);
-                }
-            });
-        }
-        self.with_shard(id, |shard| {
-            Arc::make_mut(&mut shard.customer).set_personal(personal.customer);
-            let mut transactions = VectorSync::new_sync();
-            for (place, transaction) in &shard.transactions {
-                let mut transaction = transaction.clone();
-                let data = personal.transactions.get(place).cloned();
-                transaction.set_personal(data.unwrap_or_default());
-                transactions.push_back_mut((*place, transaction));
-            }
-            shard.transactions = transactions;
-            for (id, data) in personal.subscriptions {
-                if let Some(subscription) = shard.subscriptions.get_mut(&id) {
-                    Arc::make_mut(subscription).set_personal(data);
-                }
-            }
-            for (id, data) in personal.invoices {
-                if let Some(invoice) = shard.invoices.get_mut(&id) {
-                    Arc::make_mut(invoice).set_personal(data);
-                }
-            }
-            for (id, data) in personal.items {
-                if let Some(item) = shard.items.get_mut(&id) {
-                    Arc::make_mut(item).set_personal(data);
-                }
-            }
-        });
-    }
-
     /// Erases what is personal of a customer and of all it owns. What is remembered of it under
     /// idempotency keys becomes a refusal: no command is done twice because of it, and none of the
     /// former answers is left.
@@ -144,7 +117,7 @@ impl State {
             items: shard.items.keys().map(|id| (id.clone(), nothing())).collect(),
             ..CustomerPersonal::default()
         };
-        self.restore_personal(id, empty);
+        self.with_shard(id, |shard| shard.set_personal(empty));
     }
 
     fn change_answer(&mut self, key: &str, change: impl FnOnce(&mut Remembered)) {

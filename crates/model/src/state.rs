@@ -1,6 +1,7 @@
 //! The state of a book: its events, applied in order.
 
 use crate::answer::{Answer, KeyUse, Output, RecordMeta, Target};
+use crate::base::{DueQueue, Layered, Shards, Text, Unreadable};
 use crate::due::{self, DueKey};
 use crate::{BookEvent, Event, Settings};
 use counterfoil_billing::catalog::{
@@ -17,13 +18,16 @@ use counterfoil_billing::subscription::{
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_journal::Journal;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 type Map<K, V> = RedBlackTreeMapSync<K, V>;
 
 /// The state of a book. Clones share what they have in common.
-#[derive(Debug, Clone, Default, Serialize)]
+///
+/// Its serialized form is that of what is small and is kept as a whole; the rest has tables.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
     pub(crate) settings: Settings,
     /// The time of the latest event.
@@ -31,9 +35,13 @@ pub struct State {
     pub(crate) products: Map<ProductId, Arc<Product>>,
     pub(crate) prices: Map<PriceId, Arc<Price>>,
     pub(crate) meters: Map<MeterId, Arc<Meter>>,
-    pub(crate) shards: Map<CustomerId, Arc<Shard>>,
+    #[serde(skip)]
+    pub(crate) shards: Shards,
+    #[serde(skip)]
     pub(crate) owners: Owners,
-    pub(crate) due: RedBlackTreeSetSync<DueKey>,
+    #[serde(skip)]
+    pub(crate) due: DueQueue,
+    #[serde(skip)]
     pub(crate) journal: Arc<Journal>,
     pub(crate) journal_fault: Option<String>,
     /// How many objects were created: the next one's place in the order of creation.
@@ -48,32 +56,52 @@ pub struct State {
     pub(crate) key_slots: u64,
     /// The key slots of the customers that were erased.
     pub(crate) erased_slots: RedBlackTreeSetSync<u64>,
+    #[serde(skip)]
     pub(crate) keys: Map<Arc<str>, Arc<Remembered>>,
-    key_times: RedBlackTreeSetSync<(Timestamp, Arc<str>)>,
+    #[serde(skip)]
+    pub(crate) key_times: RedBlackTreeSetSync<(Timestamp, Arc<str>)>,
 }
 
 /// Which customer owns what.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Owners {
-    pub(crate) subscriptions: Map<SubscriptionId, CustomerId>,
-    pub(crate) subscription_items: Map<SubscriptionItemId, SubscriptionId>,
-    pub(crate) invoices: Map<InvoiceId, CustomerId>,
-    pub(crate) invoice_items: Map<InvoiceItemId, ItemHome>,
+    pub(crate) subscriptions: Layered<SubscriptionId, CustomerId>,
+    pub(crate) subscription_items: Layered<SubscriptionItemId, SubscriptionId>,
+    pub(crate) invoices: Layered<InvoiceId, CustomerId>,
+    pub(crate) invoice_items: Layered<InvoiceItemId, ItemHome>,
     /// Every prefix of invoice numbers that a customer has or had.
-    pub(crate) prefixes: Map<String, CustomerId>,
+    pub(crate) prefixes: Layered<String, CustomerId>,
     pub(crate) attempts: Map<PaymentAttemptId, InvoiceId>,
 }
 
 /// Where an invoice item is, or went. Ids are never given out twice.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct ItemHome {
     pub(crate) customer: CustomerId,
     /// The finalized invoice that has it as a line.
     pub(crate) billed: Option<InvoiceId>,
 }
 
+/// The two ids, with a line feed between them, which no id has.
+impl Text for ItemHome {
+    fn text(&self) -> Cow<'_, str> {
+        match &self.billed {
+            None => Cow::Borrowed(self.customer.as_str()),
+            Some(invoice) => Cow::Owned(format!("{}\n{invoice}", self.customer)),
+        }
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        let (customer, billed) = match text.split_once('\n') {
+            None => (text, None),
+            Some((customer, invoice)) => (customer, Some(InvoiceId::new(invoice).ok()?)),
+        };
+        Some(Self { customer: CustomerId::new(customer).ok()?, billed })
+    }
+}
+
 /// Everything that one customer owns.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shard {
     pub(crate) customer: Arc<Customer>,
     pub(crate) version: u64,
@@ -85,12 +113,12 @@ pub struct Shard {
 }
 
 /// What is remembered under an idempotency key.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Remembered {
     /// That of the command; none once it was erased, for it tells what the command said to whoever
     /// guesses it.
     pub(crate) fingerprint: Option<[u8; 32]>,
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     pub(crate) customer: Option<CustomerId>,
     pub(crate) answer: Answer,
 }
@@ -216,7 +244,7 @@ impl State {
     /// # Errors
     /// [`Refusal::ResourceMissing`].
     pub fn shard(&self, id: &CustomerId) -> Result<&Shard, Refusal> {
-        self.shards.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("customer", id))
+        self.shards.get(id).map(AsRef::as_ref).ok_or_else(|| self.unknown("customer", id))
     }
 
     /// All customers with what they own, oldest first.
@@ -228,7 +256,21 @@ impl State {
     /// Whether a customer exists and was not deleted.
     #[must_use]
     pub fn takes_usage(&self, customer: &str) -> bool {
-        self.shards.get(customer).is_some_and(|shard| !shard.customer.deleted)
+        self.shards.is_live(customer)
+    }
+
+    /// Why the state cannot be trusted any more, if so: a part of it that a snapshot kept was needed
+    /// and could not be read. What was decided or answered meanwhile may lack it.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Unreadable> {
+        self.shards.fault()
+    }
+
+    fn unknown(&self, kind: &'static str, id: impl std::fmt::Display) -> Refusal {
+        match self.fault() {
+            Some(fault) => Refusal::Unreadable { reason: fault.to_string() },
+            None => Refusal::unknown(kind, id),
+        }
     }
 
     /// A customer.
@@ -247,10 +289,10 @@ impl State {
         self.owners
             .subscriptions
             .get(id)
-            .and_then(|customer| self.shards.get(customer))
+            .and_then(|customer| self.shards.get(&*customer))
             .and_then(|shard| shard.subscriptions.get(id))
             .map(AsRef::as_ref)
-            .ok_or_else(|| Refusal::unknown("subscription", id))
+            .ok_or_else(|| self.unknown("subscription", id))
     }
 
     /// An invoice.
@@ -261,10 +303,10 @@ impl State {
         self.owners
             .invoices
             .get(id)
-            .and_then(|customer| self.shards.get(customer))
+            .and_then(|customer| self.shards.get(&*customer))
             .and_then(|shard| shard.invoices.get(id))
             .map(AsRef::as_ref)
-            .ok_or_else(|| Refusal::unknown("invoice", id))
+            .ok_or_else(|| self.unknown("invoice", id))
     }
 
     /// An item on a draft or without an invoice.
@@ -278,7 +320,7 @@ impl State {
             .and_then(|home| self.shards.get(&home.customer))
             .and_then(|shard| shard.items.get(id))
             .map(AsRef::as_ref)
-            .ok_or_else(|| Refusal::unknown("invoiceitem", id))
+            .ok_or_else(|| self.unknown("invoiceitem", id))
     }
 
     /// A product.
@@ -366,8 +408,8 @@ impl State {
     pub fn customer_of(&self, target: &Target) -> Option<CustomerId> {
         match target {
             Target::Customer(id) | Target::BalanceTransaction(id) => Some(id.clone()),
-            Target::Subscription(id) => self.owners.subscriptions.get(id).cloned(),
-            Target::Invoice(id) => self.owners.invoices.get(id).cloned(),
+            Target::Subscription(id) => self.owners.subscriptions.get(id).map(Cow::into_owned),
+            Target::Invoice(id) => self.owners.invoices.get(id).map(Cow::into_owned),
             Target::InvoiceItem(id) => {
                 self.owners.invoice_items.get(id).map(|home| home.customer.clone())
             }
@@ -724,9 +766,10 @@ impl State {
         if let InvoiceEvent::Finalized(_) = event {
             for charge in &before.charges {
                 if let Charge::Item(item) = charge
-                    && let Some(home) = self.owners.invoice_items.get_mut(item)
+                    && let Some(home) = self.owners.invoice_items.get(item)
                 {
-                    home.billed = Some(before.id.clone());
+                    let home = ItemHome { billed: Some(before.id.clone()), ..home.into_owned() };
+                    self.owners.invoice_items.insert_mut(item.clone(), home);
                 }
             }
         }

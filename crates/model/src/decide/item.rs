@@ -114,7 +114,7 @@ impl Tx<'_> {
         id: &counterfoil_billing::invoice::InvoiceItemId,
     ) -> Result<&InvoiceItem, Refusal> {
         let home = self.state.owners.invoice_items.get(id);
-        if let Some(invoice) = home.and_then(|home| home.billed.as_ref()) {
+        if let Some(invoice) = home.as_ref().and_then(|home| home.billed.as_ref()) {
             check_draft(self.state.invoice(invoice)?)?;
         }
         let item = self.state.invoice_item(id)?;

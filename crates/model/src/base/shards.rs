@@ -1,0 +1,280 @@
+//! The customers' shards: those that changed, over those that lie in a snapshot until one is asked
+//! for.
+
+use super::table::TextColumn;
+use super::{Archive, Part, Source, Unreadable};
+use crate::state::Shard;
+use counterfoil_billing::customer::CustomerId;
+use rkyv::rancor;
+use rkyv::util::AlignedVec;
+use rpds::RedBlackTreeMapSync;
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// Where each shard lies, by customer.
+#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize)]
+pub(crate) struct ShardColumns {
+    id: TextColumn,
+    offset: Vec<u64>,
+    len: Vec<u32>,
+    /// 32 bytes each: [`Blob::hash`].
+    hash: Vec<u8>,
+    /// 1 for a customer that was deleted: usage is judged by it, for any customer at any time.
+    deleted: Vec<u8>,
+}
+
+impl ArchivedShardColumns {
+    fn hash(&self, index: usize) -> Option<&[u8; 32]> {
+        let from = index.checked_mul(32)?;
+        self.hash.get(from..from.checked_add(32)?)?.first_chunk()
+    }
+}
+
+/// A shard as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blob {
+    /// The length of the first part, the first part, the second: the canonical encoding of the
+    /// shard, and what is personal in it.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Blob {
+    pub(crate) fn of(shard: &Shard) -> Result<Self, Unreadable> {
+        let mut bytes = vec![0; 4];
+        rmp_serde::encode::write_named(&mut bytes, shard).map_err(Unreadable::because)?;
+        let len = u32::try_from(bytes.len().saturating_sub(4)).map_err(Unreadable::because)?;
+        if let Some(first) = bytes.first_chunk_mut() {
+            *first = len.to_le_bytes();
+        }
+        let personal = shard.personal();
+        if !personal.is_empty() {
+            rmp_serde::encode::write_named(&mut bytes, &personal).map_err(Unreadable::because)?;
+        }
+        Ok(Self { bytes })
+    }
+
+    /// The hash of all of it.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        blake3::hash(&self.bytes).into()
+    }
+
+    pub(crate) fn decode(&self) -> Result<Shard, Unreadable> {
+        let cut = || Unreadable::because("a customer's part ends early");
+        let (len, rest) = self.bytes.split_first_chunk().ok_or_else(cut)?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).map_err(Unreadable::because)?;
+        let (shard, personal) = rest.split_at_checked(len).ok_or_else(cut)?;
+        let mut shard: Shard = rmp_serde::from_slice(shard).map_err(Unreadable::because)?;
+        if !personal.is_empty() {
+            shard.set_personal(rmp_serde::from_slice(personal).map_err(Unreadable::because)?);
+        }
+        Ok(shard)
+    }
+}
+
+/// The shards of a snapshot. One that was asked for is kept; one that could not be read when it
+/// was needed makes a fault, which stays: whoever decided or answered without it must say so.
+pub(crate) struct ShardBase {
+    table: Archive<ShardColumns>,
+    source: Arc<dyn Source>,
+    read: Box<[OnceLock<Arc<Shard>>]>,
+    fault: OnceLock<Unreadable>,
+}
+
+impl fmt::Debug for ShardBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardBase").field("shards", &self.read.len()).finish_non_exhaustive()
+    }
+}
+
+impl ShardBase {
+    fn open(source: Arc<dyn Source>) -> Result<Self, Unreadable> {
+        let table = Archive::<ShardColumns>::open(&source.part(Part::ShardTable)?)?;
+        let columns = table.get().ok_or_else(|| Unreadable::because("no table of customers"))?;
+        let rows = columns.id.len();
+        let all = [columns.offset.len(), columns.len.len(), columns.deleted.len()];
+        if all != [rows; 3] || Some(columns.hash.len()) != rows.checked_mul(32) {
+            return Err(Unreadable::because("the columns of the customers differ in length"));
+        }
+        let read = (0..rows).map(|_| OnceLock::new()).collect();
+        Ok(Self { table, source, read, fault: OnceLock::new() })
+    }
+
+    fn index(&self, id: &str) -> Option<usize> {
+        self.table.get()?.id.find(id)
+    }
+
+    fn blob(&self, index: usize) -> Result<Blob, Unreadable> {
+        let columns = self.table.get();
+        let place = columns.and_then(|columns| {
+            let len = usize::try_from(columns.len.get(index)?.to_native()).ok()?;
+            Some((columns.offset.get(index)?.to_native(), len, columns.hash(index)?))
+        });
+        let (from, len, hash) = place.ok_or_else(|| Unreadable::because("no such customer"))?;
+        let blob = Blob { bytes: self.source.range(Part::Shards, from, len)? };
+        if blob.hash() != *hash {
+            return Err(Unreadable::because("a customer's part does not fit its hash"));
+        }
+        Ok(blob)
+    }
+
+    fn get(&self, index: usize) -> Option<&Arc<Shard>> {
+        let cell = self.read.get(index)?;
+        if cell.get().is_none() {
+            match self.blob(index).and_then(|blob| blob.decode()) {
+                Ok(shard) => drop(cell.set(Arc::new(shard))),
+                Err(fault) => drop(self.fault.set(fault)),
+            }
+        }
+        cell.get()
+    }
+}
+
+/// All customers with what they own.
+#[derive(Debug, Clone)]
+pub(crate) struct Shards {
+    base: Option<Arc<ShardBase>>,
+    delta: RedBlackTreeMapSync<CustomerId, Arc<Shard>>,
+}
+
+impl Default for Shards {
+    fn default() -> Self {
+        Self { base: None, delta: RedBlackTreeMapSync::new_sync() }
+    }
+}
+
+/// A shard, read or not.
+enum Row<'a> {
+    Here(&'a CustomerId, &'a Arc<Shard>),
+    Base(&'a str, usize),
+}
+
+impl Shards {
+    pub(crate) fn on(source: Arc<dyn Source>) -> Result<Self, Unreadable> {
+        Ok(Self { base: Some(Arc::new(ShardBase::open(source)?)), ..Self::default() })
+    }
+
+    /// What could not be read when it was needed, if anything: then no answer counts.
+    pub(crate) fn fault(&self) -> Option<&Unreadable> {
+        self.base.as_ref()?.fault.get()
+    }
+
+    pub(crate) fn get<Q: Borrow<str> + ?Sized>(&self, id: &Q) -> Option<&Arc<Shard>> {
+        let id = id.borrow();
+        if let Some(shard) = self.delta.get(id) {
+            return Some(shard);
+        }
+        let base = self.base.as_ref()?;
+        base.get(base.index(id)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &CustomerId) -> Option<&mut Arc<Shard>> {
+        if self.base.is_some() && !self.delta.contains_key(id) {
+            let shard = self.get(id).cloned()?;
+            self.delta.insert_mut(id.clone(), shard);
+        }
+        self.delta.get_mut(id)
+    }
+
+    pub(crate) fn contains_key<Q: Borrow<str> + ?Sized>(&self, id: &Q) -> bool {
+        let id = id.borrow();
+        self.delta.contains_key(id) || self.base.as_ref().is_some_and(|b| b.index(id).is_some())
+    }
+
+    pub(crate) fn insert_mut(&mut self, id: CustomerId, shard: Arc<Shard>) {
+        self.delta.insert_mut(id, shard);
+    }
+
+    /// Whether there is such a customer and it was not deleted; reads no shard.
+    pub(crate) fn is_live(&self, id: &str) -> bool {
+        if let Some(shard) = self.delta.get(id) {
+            return !shard.customer.deleted;
+        }
+        let base = self.base.as_ref();
+        let deleted = base.and_then(|base| {
+            let columns = base.table.get()?;
+            columns.deleted.get(columns.id.find(id)?)
+        });
+        deleted == Some(&0)
+    }
+
+    /// All of them by id, each read.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.rows().filter_map(|row| match row {
+            Row::Here(_, shard) => Some(shard),
+            Row::Base(_, index) => self.base.as_ref()?.get(index),
+        })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let columns = self.base.as_ref().and_then(|base| base.table.get());
+        let base = columns.into_iter().flat_map(|columns| {
+            (0..columns.id.len()).filter_map(|index| Some((columns.id.get(index)?, index)))
+        });
+        let (mut base, mut delta) = (base.peekable(), self.delta.iter().peekable());
+        std::iter::from_fn(move || {
+            if let (Some((id, _)), Some((other, _))) = (base.peek(), delta.peek())
+                && *id == other.as_str()
+            {
+                base.next();
+            }
+            match (base.peek(), delta.peek()) {
+                (Some((id, _)), other) if other.is_none_or(|(other, _)| *id < other.as_str()) => {
+                    base.next().map(|(id, index)| Row::Base(id, index))
+                }
+                _ => delta.next().map(|(id, shard)| Row::Here(id, shard)),
+            }
+        })
+    }
+
+    /// Every id with the hash of its shard, by id. Nothing is read.
+    pub(crate) fn each_hash(&self, mut each: impl FnMut(&str, &[u8; 32])) {
+        for row in self.rows() {
+            match row {
+                // What cannot be encoded cannot be kept either; nothing of a shard is like that.
+                Row::Here(id, shard) => {
+                    let hash = Blob::of(shard).map(|blob| blob.hash()).unwrap_or_default();
+                    each(id.as_str(), &hash);
+                }
+                Row::Base(id, index) => {
+                    let columns = self.base.as_ref().and_then(|base| base.table.get());
+                    if let Some(hash) = columns.and_then(|columns| columns.hash(index)) {
+                        each(id, hash);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every shard as bytes, by id; and then the bytes of the table of where they lie. Shards that
+    /// did not change are copied as they are.
+    pub(crate) fn write<E: From<Unreadable>>(
+        &self,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<AlignedVec, E> {
+        let mut columns = ShardColumns::default();
+        let mut offset: u64 = 0;
+        for row in self.rows() {
+            let (id, blob, deleted) = match row {
+                Row::Here(id, shard) => {
+                    (id.as_str(), Blob::of(shard)?, u8::from(shard.customer.deleted))
+                }
+                Row::Base(id, index) => {
+                    let base = self.base.as_ref();
+                    let base = base.ok_or_else(|| Unreadable::because("no base"))?;
+                    let columns = base.table.get();
+                    let deleted = columns.and_then(|columns| columns.deleted.get(index));
+                    (id, base.blob(index)?, deleted.copied().unwrap_or_default())
+                }
+            };
+            sink(&blob.bytes)?;
+            columns.id.push(id)?;
+            columns.offset.push(offset);
+            columns.len.push(u32::try_from(blob.bytes.len()).map_err(Unreadable::because)?);
+            columns.hash.extend_from_slice(&blob.hash());
+            columns.deleted.push(deleted);
+            offset = offset.saturating_add(u64::from(*columns.len.last().unwrap_or(&0)));
+        }
+        Ok(rkyv::to_bytes::<rancor::Error>(&columns).map_err(Unreadable::because)?)
+    }
+}
