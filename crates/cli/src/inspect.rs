@@ -1,21 +1,31 @@
 //! Looking into a book: its events, an invoice, its balance, its soundness.
 
+use crate::Ending;
+use crate::arguments::{Balance, Events, Explain, Verify};
 use crate::problem::{Problem, tell_tail_cut};
 use crate::progress::waiting;
 use crate::table::{Columns, amount, amount_header, counted, only_currency};
-use crate::{Balance, Ending, Events, Explain, Verify};
-use counterfoil::{Account, BookRecord, Currency, Engine, Error, InvoiceId, Lsn, Money, Options};
+use counterfoil::{
+    Account, AsOf, BookReader, BookRecord, Currency, Error, InvoiceId, Lsn, Money, Options, View,
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
 /// Opens a book to look into it.
-fn open(path: &Path) -> Result<Engine, Problem> {
-    let opened = waiting("reading the book", || Engine::open_existing(path, Options::default()));
-    let engine = opened.map_err(|reason| Problem::Book { path: path.to_owned(), reason })?;
-    tell_tail_cut(&engine, path);
-    Ok(engine)
+fn open(path: &Path) -> Result<BookReader, Problem> {
+    let opened = waiting("reading the book", || BookReader::open(path));
+    let book = opened.map_err(|reason| Problem::Book { path: path.to_owned(), reason })?;
+    tell_tail_cut(book.tail_cut(), path);
+    Ok(book)
+}
+
+/// Opens a book as it was.
+fn view(path: &Path, as_of: Option<AsOf>) -> Result<View, Problem> {
+    let book = open(path)?;
+    waiting("reading the book", || book.as_of(as_of.unwrap_or_default()))
+        .map_err(|reason| Problem::Book { path: path.to_owned(), reason })
 }
 
 fn question(path: &Path) -> impl Fn(Error) -> Problem {
@@ -25,32 +35,52 @@ fn question(path: &Path) -> impl Fn(Error) -> Problem {
 
 /// `counterfoil events`.
 pub(crate) fn events(arguments: &Events, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let engine = open(&arguments.book)?;
-    let mut left = arguments.limit.unwrap_or(usize::MAX);
-    for record in engine.events(Lsn(arguments.from)) {
-        let record = record.map_err(question(&arguments.book))?;
-        for entry in entries(&record)? {
-            if left == 0 {
+    let book = open(&arguments.book)?;
+    let mut listing = Listing { arguments, left: arguments.limit.unwrap_or(usize::MAX), out };
+    if arguments.reverse {
+        listing.all(book.events_back(arguments.from.map_or(book.last(), Lsn)))?;
+    } else {
+        listing.all(book.events(Lsn(arguments.from.unwrap_or(1))))?;
+    }
+    Ok(Ending::Sound)
+}
+
+/// Events that are being listed.
+struct Listing<'a> {
+    arguments: &'a Events,
+    /// How many more are asked for.
+    left: usize,
+    out: &'a mut dyn Write,
+}
+
+impl Listing<'_> {
+    fn all(
+        &mut self,
+        records: impl Iterator<Item = Result<BookRecord, Error>>,
+    ) -> Result<(), Problem> {
+        for record in records {
+            if self.left == 0 {
                 break;
             }
-            left = left.saturating_sub(1);
-            if arguments.json {
-                serde_json::to_writer(&mut *out, &entry.to_json(&record))
-                    .map_err(io::Error::from)?;
-                writeln!(out)?;
-            } else {
-                let (lsn, at, summary) = (record.lsn.0, record.at, summary(&entry.body));
-                let Entry { stream, kind, .. } = &entry;
-                let line = format!("{lsn:>6}  {at}  {stream:<20}  {kind:<28}  {summary}");
-                writeln!(out, "{}", line.trim_end())?;
-            }
+            self.record(&record.map_err(question(&self.arguments.book))?)?;
         }
-        if left == 0 {
-            break;
-        }
+        Ok(())
     }
-    engine.close().map_err(question(&arguments.book))?;
-    Ok(Ending::Sound)
+
+    fn record(&mut self, record: &BookRecord) -> Result<(), Problem> {
+        let mut entries = entries(record)?;
+        if self.arguments.reverse {
+            entries.reverse();
+        }
+        let asked = |entry: &Entry| {
+            self.arguments.stream.as_ref().is_none_or(|stream| entry.stream == *stream)
+        };
+        for entry in entries.into_iter().filter(asked).take(self.left) {
+            self.left = self.left.saturating_sub(1);
+            entry.print(record, self.arguments.json, &mut *self.out)?;
+        }
+        Ok(())
+    }
 }
 
 /// An event as it is listed.
@@ -61,6 +91,17 @@ struct Entry {
 }
 
 impl Entry {
+    fn print(&self, record: &BookRecord, json: bool, out: &mut dyn Write) -> io::Result<()> {
+        if json {
+            serde_json::to_writer(&mut *out, &self.to_json(record))?;
+            return writeln!(out);
+        }
+        let (lsn, at, summary) = (record.lsn.0, record.at, summary(&self.body));
+        let Self { stream, kind, .. } = self;
+        let line = format!("{lsn:>6}  {at}  {stream:<20}  {kind:<28}  {summary}");
+        writeln!(out, "{}", line.trim_end())
+    }
+
     fn to_json(&self, record: &BookRecord) -> Value {
         json!({
             "lsn": record.lsn.0,
@@ -185,17 +226,14 @@ fn field(
 
 /// `counterfoil explain`.
 pub(crate) fn explain(arguments: &Explain, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let engine = open(&arguments.book)?;
-    let invoices = engine.invoices();
+    let book = view(&arguments.book, arguments.as_of)?;
     let question = question(&arguments.book);
-    let by_number = invoices.retrieve_by_number(&arguments.invoice);
-    let id = match (by_number, InvoiceId::new(&arguments.invoice)) {
-        (Ok(view), _) => view.invoice.id,
-        (Err(_), Ok(id)) => id,
+    let id = match (book.invoice_by_number(&arguments.invoice), InvoiceId::new(&arguments.invoice))
+    {
+        (Ok(id), _) | (Err(_), Ok(id)) => id,
         (Err(error), Err(_)) => return Err(question(error)),
     };
-    write!(out, "{}", invoices.explain(&id).map_err(&question)?)?;
-    engine.close().map_err(question)?;
+    write!(out, "{}", book.explain(&id).map_err(question)?)?;
     Ok(Ending::Sound)
 }
 
@@ -213,13 +251,13 @@ pub(crate) struct BalanceRow {
 
 /// `counterfoil balance`.
 pub(crate) fn balance(arguments: &Balance, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let engine = open(&arguments.book)?;
+    let book = view(&arguments.book, arguments.as_of)?;
     let question = question(&arguments.book);
-    let at = match arguments.at {
-        Some(at) => at,
-        None => engine.now().and_then(|now| now.ok_or(Error::NoTime)).map_err(&question)?,
-    };
-    let balance = engine.trial_balance(Some(at)).map_err(&question)?;
+    let at = arguments.at.or(book.now()).ok_or(Error::NoTime).map_err(&question)?;
+    let balance = book.trial_balance(Some(at)).map_err(question)?;
+    if arguments.as_of.is_some() {
+        writeln!(out, "The book as it was after record {}", book.position())?;
+    }
     writeln!(out, "Trial balance, with revenue as earned by {at}\n")?;
     let rows = balance.rows.iter().map(|row| BalanceRow {
         account: row.account,
@@ -228,7 +266,6 @@ pub(crate) fn balance(arguments: &Balance, out: &mut dyn Write) -> Result<Ending
         credit: row.credit,
     });
     print_balance(&rows.collect::<Vec<_>>(), balance.balanced, out)?;
-    engine.close().map_err(question)?;
     Ok(if balance.balanced { Ending::Sound } else { Ending::Unsound })
 }
 

@@ -1,6 +1,6 @@
 //! Why a command could not do its work, and what to do about it.
 
-use counterfoil::{BookError, Engine, Error, OpenError};
+use counterfoil::{BookError, Error, OpenError, TailCut};
 use counterfoil_scenario::Unreadable;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,8 @@ impl Problem {
     /// The exit status: 1 where the book says no, 2 where it could not be asked.
     pub(crate) fn status(&self) -> u8 {
         match self {
-            Self::Question { reason: Error::Refused(_), .. } => 1,
+            Self::Question { reason: Error::Refused(_), .. }
+            | Self::Book { reason: BookError::Settings(_), .. } => 1,
             _ => 2,
         }
     }
@@ -86,8 +87,8 @@ impl Problem {
 }
 
 /// Notes what was cut off when a book was opened: the end of a write that a crash interrupted.
-pub(crate) fn tell_tail_cut(engine: &Engine, book: &Path) {
-    if let Some(cut) = engine.tail_cut() {
+pub(crate) fn tell_tail_cut(cut: Option<&TailCut>, book: &Path) {
+    if let Some(cut) = cut {
         eprintln!(
             "note: {}: an interrupted write of {} bytes at byte {} of {} was cut off; nothing in \
              it had been acknowledged",

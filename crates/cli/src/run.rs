@@ -1,9 +1,10 @@
 //! `counterfoil run`: a scenario, and what came of it.
 
+use crate::Ending;
+use crate::arguments::Run;
 use crate::problem::{Problem, tell_tail_cut};
 use crate::progress::{Progress, waiting};
 use crate::table::{Columns, amount, amount_header, counted, days, only_currency};
-use crate::{Ending, Run};
 use counterfoil::{
     BookError, Currency, Engine, Error, InvoiceId, InvoiceStatus, MemStorage, Money, Options,
     Period,
@@ -38,7 +39,7 @@ pub(crate) fn run(arguments: &Run, out: &mut dyn Write) -> Result<Ending, Proble
     let place = arguments.book.clone().unwrap_or_else(|| PathBuf::from("book in memory"));
     let engine = waiting("opening the book", || open(arguments.book.as_deref(), options))
         .map_err(|reason| Problem::Book { path: place.clone(), reason })?;
-    tell_tail_cut(&engine, &place);
+    tell_tail_cut(engine.tail_cut(), &place);
     let mut progress = Progress::new();
     let outcome = run_scenario(&document, &engine, &mut progress);
     drop(progress);

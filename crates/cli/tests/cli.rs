@@ -219,6 +219,72 @@ fn a_book_can_be_looked_into() {
     assert_eq!(counterfoil(&["verify", book]).succeeds(), verified);
 }
 
+/// The first column of a listing.
+fn positions(listing: &str) -> Vec<u64> {
+    let first = |line: &str| line.split_whitespace().next().unwrap().parse().unwrap();
+    listing.lines().map(first).collect()
+}
+
+#[test]
+fn events_are_listed_backwards_and_by_stream() {
+    let (_dir, book) = book();
+    let book = book.to_str().unwrap();
+    let forward = counterfoil(&["events", book]).succeeds();
+    let mut lines: Vec<&str> = forward.lines().collect();
+    lines.reverse();
+    let backward = counterfoil(&["events", book, "--reverse"]).succeeds();
+    assert_eq!(backward.lines().collect::<Vec<_>>(), lines);
+
+    let some = counterfoil(&["events", book, "--reverse", "--from", "11", "--limit", "3"]);
+    let some = some.succeeds();
+    assert_eq!(some.lines().count(), 3);
+    assert!(positions(&some).is_sorted_by(|a, b| a >= b) && positions(&some)[0] == 11, "{some}");
+
+    let ada = counterfoil(&["events", book, "--stream", "customer:cus_ada"]).succeeds();
+    let expected: Vec<&str> =
+        forward.lines().filter(|line| line.contains("  customer:cus_ada  ")).collect();
+    assert!(expected.len() > 10);
+    assert_eq!(ada.lines().collect::<Vec<_>>(), expected);
+    let last = ["events", book, "--stream", "customer:cus_ada", "--reverse", "--limit", "1"];
+    let last = counterfoil(&last).succeeds();
+    assert_eq!(last.trim_end(), *expected.last().unwrap());
+    assert_eq!(counterfoil(&["events", book, "--stream", "customer:nobody"]).succeeds(), "");
+}
+
+#[test]
+fn balance_and_explanation_can_be_had_as_of_a_moment() {
+    let (_dir, book) = book();
+    let book = book.to_str().unwrap();
+    let paid = counterfoil(&["events", book, "--json"]).succeeds();
+    let events: Vec<Value> = paid.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let finalized = events.iter().find(|event| event["type"] == "invoice.finalized").unwrap();
+    let (id, lsn) = (finalized["event"]["id"].as_str().unwrap(), &finalized["lsn"]);
+    let now = counterfoil(&["explain", book, id]).succeeds();
+    let then = counterfoil(&["explain", book, id, "--as-of", &lsn.to_string()]).succeeds();
+    assert!(now.lines().next().unwrap().ends_with("paid"), "{now}");
+    assert!(then.lines().next().unwrap().ends_with("open"), "{then}");
+    let before = (lsn.as_u64().unwrap() - 1).to_string();
+    let before = counterfoil(&["explain", book, id, "--as-of", &before]);
+    assert!(before.stdout.contains("draft") || before.status == 1, "{}", before.stdout);
+
+    let of = |moment: &str| counterfoil(&["balance", book, "--as-of", moment]).succeeds();
+    let last = events.last().unwrap()["lsn"].to_string();
+    assert!(of(&last).contains(&format!("after record {last}\n")), "{}", of(&last));
+    let rows = |text: &str| text.split_once("\n\n").unwrap().1.to_owned();
+    let balance = counterfoil(&["balance", book]).succeeds();
+    assert_eq!(rows(&of("2029-03-01")), rows(&balance));
+    assert_ne!(rows(&of("2028-01-31")), rows(&balance));
+    assert_eq!(of("2028-01-31"), of("2028-01-31T23:59:59Z"));
+    // What nobody knew yet is not in it, also where revenue is earned up to later.
+    let later = ["balance", book, "--as-of", "2028-01-31", "--at", "2030-01-01T00:00:00Z"];
+    assert_ne!(rows(&counterfoil(&later).succeeds()), rows(&balance));
+
+    counterfoil(&["balance", book, "--as-of", "100000"]).ends(1, &["record 100000 is not there"]);
+    counterfoil(&["balance", book, "--as-of", "soon"]).ends(2, &["soon"]);
+    // Looking does not change: the book is closed and sound.
+    counterfoil(&["verify", book]).succeeds();
+}
+
 #[test]
 fn a_book_that_is_ahead_of_a_scenario_refuses_it() {
     let (_dir, book) = book();

@@ -59,7 +59,7 @@ pub enum BookError {
         /// Why.
         reason: String,
     },
-    /// The settings or a policy are out of their limits.
+    /// The settings or a policy are out of their limits, or a position is not there.
     #[error(transparent)]
     Settings(#[from] Refusal),
 }

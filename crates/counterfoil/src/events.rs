@@ -4,7 +4,7 @@ use crate::codec;
 use crate::engine::Engine;
 use crate::error::Error;
 use counterfoil_core::Timestamp;
-use counterfoil_log::{Lsn, Records};
+use counterfoil_log::{Lsn, ReadError, Record, Records};
 use counterfoil_meter::Block;
 use counterfoil_model::Event;
 use std::time::Duration;
@@ -20,6 +20,16 @@ pub struct BookRecord {
     pub events: Vec<Event>,
     /// The usage that was taken in.
     pub usage: Option<Block>,
+}
+
+impl BookRecord {
+    /// A record of the log, read.
+    pub(crate) fn decoded(record: Result<Record, ReadError>) -> Result<Self, Error> {
+        let record = record?;
+        let decoded = codec::decode(&record).map_err(|error| Error::Read(error.to_string()))?;
+        let codec::Decoded { at, events, block, .. } = decoded;
+        Ok(Self { lsn: record.lsn, at, events, usage: block })
+    }
 }
 
 /// The records of a book from a position on, as far as they are on disk. It ends where the book
@@ -57,16 +67,6 @@ impl Iterator for Events {
     type Item = Result<BookRecord, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let record = match self.records.next()? {
-            Ok(record) => record,
-            Err(error) => return Some(Err(error.into())),
-        };
-        let decoded = codec::decode(&record).map_err(|error| Error::Read(error.to_string()));
-        Some(decoded.map(|decoded| BookRecord {
-            lsn: record.lsn,
-            at: decoded.at,
-            events: decoded.events,
-            usage: decoded.block,
-        }))
+        self.records.next().map(BookRecord::decoded)
     }
 }

@@ -46,6 +46,7 @@
 //! - [`PaymentSource`] answers attempts to collect while time advances. Without one an attempt is
 //!   an event that somebody outside picks up ([`PaymentAttempts`]), and its outcome a command.
 //! - [`View`] is the book as it was ([`as_of`](Engine::as_of) a record or a time), read-only.
+//! - [`BookReader`] looks into a book without writing to it.
 //! - [`Events`] follows the book from a position: an outbox, an export.
 //! - [`Error::code`] gives the stable code of a refusal.
 //!
@@ -83,6 +84,7 @@ mod handles;
 mod metering;
 mod payment;
 mod query;
+mod reader;
 mod sequencer;
 mod verify;
 mod view;
@@ -144,5 +146,6 @@ pub use metering::{
 };
 pub use payment::{NoPayments, PaymentSource, Progress};
 pub use query::UnbilledUsage;
+pub use reader::BookReader;
 pub use verify::{Finding, Verified, verify};
 pub use view::{AsOf, View};

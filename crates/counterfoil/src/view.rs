@@ -187,15 +187,20 @@ impl Engine {
     /// be read.
     pub fn as_of(&self, moment: impl Into<AsOf>) -> Result<View, Error> {
         let moment = moment.into();
-        let durable = self.durable();
-        if let AsOf::Position(position) = moment
-            && position > durable
-        {
-            let reason = format!("record {position} is not there: the last one is {durable}");
-            return Err(Refusal::invalid("as_of", reason).into());
-        }
+        check(moment, self.durable())?;
         let records = self.records(Lsn::ZERO.next());
         View::replay(self.empty()?, records, moment).map_err(|error| Error::Read(error.to_string()))
+    }
+}
+
+/// Refuses a position that is not there.
+pub(crate) fn check(moment: AsOf, last: Lsn) -> Result<(), Refusal> {
+    match moment {
+        AsOf::Position(position) if position > last => {
+            let reason = format!("record {position} is not there: the last one is {last}");
+            Err(Refusal::invalid("as_of", reason))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,92 @@
+//! Looking into a book without changing it.
+
+use crate::engine::Options;
+use crate::error::{BookError, Error};
+use crate::events::BookRecord;
+use crate::view::{self, AsOf, View};
+use counterfoil_log::{FileStorage, Log, LogOptions, Lsn, Storage, TailCut};
+use std::path::Path;
+
+/// A book that is looked into and not written to.
+///
+/// ```
+/// use counterfoil::{BookReader, CreateCustomer, Engine, Lsn, NoPayments, Options, Timestamp};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = std::env::temp_dir().join(format!("counterfoil-reader-{}", std::process::id()));
+/// let book = Engine::open(&dir, Options::default())?;
+/// book.advance_to(Timestamp::parse("2024-01-01T00:00:00Z")?, &mut NoPayments)?;
+/// let ada = book.customers().create(CreateCustomer::default())?;
+/// book.close()?;
+///
+/// let reader = BookReader::open(&dir)?;
+/// assert!(reader.as_of(reader.last())?.state().customer(&ada.id).is_ok());
+/// assert!(reader.as_of(Lsn(1))?.state().customer(&ada.id).is_err());
+/// # std::fs::remove_dir_all(dir)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BookReader {
+    log: Log,
+    tail_cut: Option<TailCut>,
+}
+
+impl BookReader {
+    /// Looks into the book in a directory.
+    ///
+    /// # Errors
+    /// [`BookError`] where the book is in use, damaged, of a newer format, or there is none.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, BookError> {
+        Self::on(FileStorage::open_existing(dir.as_ref())?)
+    }
+
+    /// Looks into a book on any storage.
+    ///
+    /// # Errors
+    /// As [`BookReader::open`].
+    pub fn on(storage: impl Storage) -> Result<Self, BookError> {
+        let (log, opened) = Log::open(storage, LogOptions::default())?;
+        Ok(Self { log, tail_cut: opened.tail_cut })
+    }
+
+    /// The half-written commands at the end of the book, which nobody was told of.
+    #[must_use]
+    pub fn tail_cut(&self) -> Option<&TailCut> {
+        self.tail_cut.as_ref()
+    }
+
+    /// The last record.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        self.log.durable()
+    }
+
+    /// The records from a position on.
+    pub fn events(&self, from: Lsn) -> impl Iterator<Item = Result<BookRecord, Error>> {
+        self.log.read(from).map(BookRecord::decoded)
+    }
+
+    /// The records from a position back to the first.
+    pub fn events_back(&self, from: Lsn) -> impl Iterator<Item = Result<BookRecord, Error>> {
+        let numbers = (1..=from.min(self.last()).0).rev();
+        numbers.map(|lsn| BookRecord::decoded(self.log.read_one(Lsn(lsn))))
+    }
+
+    /// The book as it was after a record or at a time; see [`Engine::as_of`](crate::Engine::as_of).
+    ///
+    /// # Errors
+    /// [`BookError::Settings`] for a position that is not there; [`BookError::Record`].
+    pub fn as_of(&self, moment: impl Into<AsOf>) -> Result<View, BookError> {
+        let moment = moment.into();
+        view::check(moment, self.last())?;
+        View::replay(view::empty(&Options::default()), self.log.read(Lsn::ZERO.next()), moment)
+    }
+}
+
+impl Drop for BookReader {
+    fn drop(&mut self) {
+        // A book that was closed stays so. Where that fails it is as after a crash, and recovers.
+        let _ = self.log.close();
+    }
+}
