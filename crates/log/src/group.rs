@@ -266,6 +266,26 @@ impl Shared {
         }
     }
 
+    /// Writes space ahead. Who appends in the meantime is not held up, who waits for a record is.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), LogError> {
+        let mut writer = loop {
+            let mut state = self.state();
+            state.check_open()?;
+            if let Some(writer) = state.writer.take() {
+                break writer;
+            }
+            self.drive(state, Goal::Any);
+        };
+        let mut lead = Lead { shared: self, done: false };
+        let reserved = writer.reserve(bytes);
+        lead.done = true;
+        match reserved {
+            Ok(()) => lead.hand_on(writer, None),
+            Err(error) => return Err(self.give_up(&error.to_string())),
+        }
+        Ok(())
+    }
+
     pub(crate) fn close(&self) -> Result<(), LogError> {
         let writer = loop {
             let mut state = self.state();
@@ -319,17 +339,23 @@ impl Lead<'_> {
             let mut index = shared.index.write().unwrap_or_else(PoisonError::into_inner);
             index.add(batch.first(), place);
         }
-        let mut state = shared.state();
+        self.hand_on(writer, Some(batch.into_buffer()));
+    }
+
+    /// Says how far the log has come, gives the writer back, and wakes who has what it waited for,
+    /// and one to write what is pending.
+    fn hand_on(&self, writer: Writer, buffer: Option<BlockBuffer>) {
+        let mut state = self.shared.state();
         state.written = writer.written();
         state.durable = writer.synced();
         state.writer = Some(writer);
-        state.spare = batch.into_buffer();
-        if state.spare.capacity() > shared.pending_bytes_max.saturating_mul(2) {
-            state.spare = BlockBuffer::default();
+        let kept = self.shared.pending_bytes_max.saturating_mul(2);
+        if let Some(buffer) = buffer.filter(|buffer| buffer.capacity() <= kept) {
+            state.spare = buffer;
         }
         let (written, durable) = (state.written.last, state.durable.last);
         let wake = state.waiting.take_reached(written, durable);
-        shared.give_back(state, wake);
+        self.shared.give_back(state, wake);
     }
 }
 

@@ -14,10 +14,10 @@ use crate::{
     index::Index,
     limits::{PENDING_BYTES_MAX, READ_AHEAD_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN},
     manifest::{BookState, Manifest},
-    segment::{segment_name, segment_number},
+    segment::{SegmentHeader, segment_name, segment_number},
     storage::{Access, Storage, StorageFile},
     survey::{Depth, Found, Survey, survey},
-    writer::{Writer, create_segment},
+    writer::{Writer, create_segment, remove_prepared},
 };
 
 /// A book ready to be written.
@@ -82,7 +82,8 @@ fn create(
     }
     let last = Lsn::ZERO;
     let Place { segment, .. } = Manifest::INITIAL.synced;
-    create_segment(&*storage, segment, last.next(), 0)?;
+    let header = SegmentHeader { first: last.next(), previous_end: 0 };
+    create_segment(&*storage, segment, &header)?;
     Manifest::INITIAL.replace(&*storage)?;
     let end = Manifest::INITIAL.synced;
     let writer = Writer::resume(storage, end, last, options.segment_bytes)?;
@@ -96,6 +97,7 @@ fn reopen(
     options: &LogOptions,
 ) -> Result<Recovered, OpenError> {
     let Survey { manifest, segments, index, end, last, tail, unfinished, .. } = survey;
+    remove_prepared(&*storage)?;
     if let Some(number) = unfinished {
         let name = segment_name(number);
         storage.remove(&name).map_err(IoError::at("remove", &name))?;

@@ -1,6 +1,6 @@
 //! Writes batches to the active segment, and begins the next one when it is full.
 
-use std::{io, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use crate::{
     Lsn,
@@ -12,7 +12,7 @@ use crate::{
     header::{HEADER_END, Place},
     limits::{FILL_BYTES_MAX, FILL_BYTES_MIN, FILL_SHARE},
     manifest::{BookState, Manifest},
-    segment::{SegmentHeader, segment_name},
+    segment::{SegmentHeader, segment_name, segment_number},
     storage::{Access, Storage, StorageFile},
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     end: Place,
     /// Length of the active file.
     file_len: u64,
+    /// Lengths of the files of zeros that the next segments will be made of, in order.
+    prepared: VecDeque<u64>,
     segment_bytes: u64,
     /// The last record written.
     written: Lsn,
@@ -61,6 +63,7 @@ impl Writer {
         let tail = read_tail(&*file, end.offset).map_err(IoError::at("read", &name))?;
         let written = synced.last;
         Ok(Self {
+            prepared: VecDeque::new(),
             storage,
             file,
             blocks,
@@ -152,20 +155,48 @@ impl Writer {
             return Ok(());
         }
         let target = end.saturating_add(ahead).min(self.segment_bytes);
-        self.write_zeros(target.checked_next_multiple_of(BLOCK).unwrap_or(end))
+        self.extend(target)
     }
 
-    /// Writes zeros from the end of the file to `target`, a multiple of the block size.
-    fn write_zeros(&mut self, target: u64) -> Result<(), IoError> {
-        let piece = narrow(target.saturating_sub(self.file_len).min(FILL_BYTES_MAX));
-        let zeros = BlockBuffer::zeroed(piece);
-        while self.file_len < target {
-            let len = narrow(target.saturating_sub(self.file_len)).min(piece);
-            let zeros = zeros.bytes().get(..len).unwrap_or_default();
-            let written = self.blocks.write_all_at(zeros, self.file_len);
-            written.map_err(IoError::at("write", &self.name))?;
-            self.file_len = self.file_len.saturating_add(wide(len));
+    /// Writes zeros from the end of the active file to `target`.
+    fn extend(&mut self, target: u64) -> Result<(), IoError> {
+        let (from, to) = (to_block(self.file_len), to_block(target));
+        if from < to {
+            write_zeros(&*self.blocks, from, to).map_err(IoError::at("write", &self.name))?;
+            self.file_len = to;
         }
+        Ok(())
+    }
+
+    /// Writes zeros ahead, and syncs them, so that this many bytes find room that was written
+    /// before: in the active segment and, as files that have another name until their turn comes,
+    /// in the next ones.
+    pub(crate) fn reserve(&mut self, bytes: u64) -> Result<(), IoError> {
+        let wanted = self.end.offset.saturating_add(bytes);
+        if wanted > self.file_len {
+            self.extend(wanted.min(self.segment_bytes))?;
+            self.sync()?;
+        }
+        let prepared = self.prepared.iter().fold(0_u64, |sum, len| sum.saturating_add(*len));
+        let room = self.segment_bytes.saturating_add(prepared);
+        let mut rest = wanted.saturating_sub(room);
+        while rest > 0 {
+            let len = to_block(self.segment_bytes.min(rest));
+            self.prepare(len)?;
+            rest = rest.saturating_sub(len);
+        }
+        Ok(())
+    }
+
+    /// Makes a file of `len` zeros that a later segment will be made of.
+    fn prepare(&mut self, len: u64) -> Result<(), IoError> {
+        let ahead = u32::try_from(self.prepared.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let name = prepared_name(self.end.segment.saturating_add(ahead));
+        let file = self.storage.create(&name).map_err(IoError::at("create", &name))?;
+        let blocks = self.storage.open_blocks(&name).map_err(IoError::at("open", &name))?;
+        write_zeros(&*blocks, 0, len).map_err(IoError::at("write", &name))?;
+        file.sync_data().map_err(IoError::at("sync", &name))?;
+        self.prepared.push_back(len);
         Ok(())
     }
 
@@ -176,13 +207,18 @@ impl Writer {
         self.trim()?;
         let previous_end = self.end.offset;
         let number = self.end.segment.saturating_add(1);
-        let (file, name) = create_segment(&*self.storage, number, first, previous_end)?;
+        let header = SegmentHeader { first, previous_end };
+        let prepared = self.prepared.pop_front();
+        let (file, name) = match prepared {
+            Some(_) => name_segment(&*self.storage, number, &header)?,
+            None => create_segment(&*self.storage, number, &header)?,
+        };
         self.blocks = self.storage.open_blocks(&name).map_err(IoError::at("open", &name))?;
         self.tail = read_tail(&*file, HEADER_END).map_err(IoError::at("read", &name))?;
         self.file = file;
         self.name = name;
         self.end = Place { segment: number, offset: HEADER_END };
-        self.file_len = HEADER_END;
+        self.file_len = prepared.unwrap_or(HEADER_END);
         Ok(())
     }
 
@@ -201,6 +237,10 @@ impl Writer {
     /// Ends the book here: from now on nothing in it is ever cut.
     pub(crate) fn close(mut self) -> Result<(), IoError> {
         self.trim()?;
+        for ahead in 1..=u32::try_from(self.prepared.len()).unwrap_or(u32::MAX) {
+            let name = prepared_name(self.end.segment.saturating_add(ahead));
+            self.storage.remove(&name).map_err(IoError::at("remove", &name))?;
+        }
         let manifest = Manifest { state: BookState::Closed, synced: self.end, last: self.written };
         manifest.replace(&*self.storage)
     }
@@ -222,18 +262,68 @@ fn read_tail(file: &dyn StorageFile, end: u64) -> io::Result<Vec<u8>> {
     if found < tail.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(tail) }
 }
 
+/// The first multiple of the block size at or after an offset.
+fn to_block(offset: u64) -> u64 {
+    offset.checked_next_multiple_of(BLOCK).unwrap_or(offset)
+}
+
+/// Writes zeros from one multiple of the block size to another.
+fn write_zeros(blocks: &dyn StorageFile, from: u64, to: u64) -> io::Result<()> {
+    let piece = narrow(to.saturating_sub(from).min(FILL_BYTES_MAX));
+    let zeros = BlockBuffer::zeroed(piece);
+    let mut at = from;
+    while at < to {
+        let len = narrow(to.saturating_sub(at)).min(piece);
+        blocks.write_all_at(zeros.bytes().get(..len).unwrap_or_default(), at)?;
+        at = at.saturating_add(wide(len));
+    }
+    Ok(())
+}
+
+/// What a file of zeros is called before it becomes a segment.
+fn prepared_name(number: u32) -> String {
+    format!("{}{NEW}", segment_name(number))
+}
+
+/// What the name of such a file ends with.
+const NEW: &str = ".new";
+
+/// Removes what was prepared and did not become a segment, because of a crash.
+pub(crate) fn remove_prepared(storage: &dyn Storage) -> Result<(), IoError> {
+    for name in storage.list().map_err(IoError::at("list", "the book"))? {
+        if name.strip_suffix(NEW).is_some_and(|name| segment_number(name).is_some()) {
+            storage.remove(&name).map_err(IoError::at("remove", &name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Creates a segment without a batch, on disk with its name.
 pub(crate) fn create_segment(
     storage: &dyn Storage,
     number: u32,
-    first: Lsn,
-    previous_end: u64,
+    header: &SegmentHeader,
 ) -> Result<(Box<dyn StorageFile>, String), IoError> {
     let name = segment_name(number);
     let file = storage.create(&name).map_err(IoError::at("create", &name))?;
-    let header = SegmentHeader { first, previous_end }.encode(number);
-    file.write_all_at(&header, 0).map_err(IoError::at("write", &name))?;
+    file.write_all_at(&header.encode(number), 0).map_err(IoError::at("write", &name))?;
     file.sync_data().map_err(IoError::at("sync", &name))?;
+    storage.sync_dir().map_err(IoError::at("sync", "the directory of the book"))?;
+    Ok((file, name))
+}
+
+/// Makes a segment without a batch of a file that was prepared. Its header is on disk before it has
+/// its name; up to then it is of no account, and removed when the book is opened after a crash.
+fn name_segment(
+    storage: &dyn Storage,
+    number: u32,
+    header: &SegmentHeader,
+) -> Result<(Box<dyn StorageFile>, String), IoError> {
+    let (name, prepared) = (segment_name(number), prepared_name(number));
+    let file = storage.open(&prepared, Access::Write).map_err(IoError::at("open", &prepared))?;
+    file.write_all_at(&header.encode(number), 0).map_err(IoError::at("write", &prepared))?;
+    file.sync_data().map_err(IoError::at("sync", &prepared))?;
+    storage.rename(&prepared, &name).map_err(IoError::at("rename", &prepared))?;
     storage.sync_dir().map_err(IoError::at("sync", "the directory of the book"))?;
     Ok((file, name))
 }

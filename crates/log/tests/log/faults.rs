@@ -163,6 +163,7 @@ fn assert_poisoned(log: &Log, error: &LogError) {
     assert_eq!(log.poll(durable).as_ref(), Err(error));
     assert_eq!(log.commit().as_ref(), Err(error));
     assert_eq!(log.wait_durable_beyond(durable, std::time::Duration::MAX).as_ref(), Err(error));
+    assert_eq!(log.reserve(1 << 16).as_ref(), Err(error));
     assert_eq!(log.close().as_ref(), Err(error));
     assert!(log.read(Lsn(1)).next().is_some_and(|record| record.is_err()));
     assert!(log.read_one(Lsn(1)).is_err());

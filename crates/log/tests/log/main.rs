@@ -7,6 +7,7 @@ mod hostile;
 mod locking;
 mod power_loss;
 mod refusals;
+mod reserve;
 mod round_trip;
 mod snapshots;
 mod torn_tail;
