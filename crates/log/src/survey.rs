@@ -29,7 +29,8 @@ pub(crate) struct Survey {
     pub(crate) end: Place,
     /// The last record.
     pub(crate) last: Lsn,
-    /// Where in the last segment the batches begin that no mark says are synced; `end` if none.
+    /// From where on no mark says that the last segment is synced; `end` if all of it is. Without
+    /// a batch that vouches for what is before it, not even the header is sure to be on disk.
     pub(crate) unsynced_from: u64,
     /// A broken batch at the end, which a crash explains.
     pub(crate) tail: Option<TailCut>,
@@ -197,7 +198,7 @@ impl<'s> Walk<'s> {
             return Ok(());
         }
         self.survey.segments = self.survey.segments.saturating_add(1);
-        self.survey.unsynced_from = HEADER_END;
+        self.survey.unsynced_from = 0;
         let end = self.batches(number, &mut window)?;
         self.survey.end = Place { segment: number, offset: end };
         self.survey.bytes = self.survey.bytes.saturating_add(end);

@@ -266,10 +266,10 @@ impl SimDisk {
         self.name_changes.clear();
     }
 
-    /// A sync of the names that failed: some of the changes came to the disk, and those that did
-    /// not never will.
+    /// A sync of the names that failed: some of the changes came to the disk. Other than pages,
+    /// those that did not stay to be synced; a file system that loses them goes out of service.
     pub(super) fn fail_sync_names(&mut self, random: &mut SimRandom) {
-        for change in self.name_changes.drain(..) {
+        for change in &self.name_changes {
             if random.one_in(2) {
                 change.lay(&mut self.names_synced);
             }

@@ -1,0 +1,13 @@
+//! The figures of `docs/RELIABILITY.md`, one test each. Every test prints what it measured.
+//!
+//! `COUNTERFOIL_RELIABILITY` says how much is tried: `ci` (what is assumed), `full`, `long`.
+
+mod faults;
+mod history;
+mod names;
+mod oracle;
+mod power_loss;
+mod sectors;
+mod size;
+mod truncation;
+mod workload;
