@@ -205,7 +205,9 @@ impl Inode {
         self.reach(|_| true, true);
     }
 
-    /// Says that it failed: some pages reached the disk, and all are clean.
+    /// Says that it failed: some pages reached the disk, and all are clean. A length that grew with
+    /// pages that did not is as lost as they are; one that shrank is still to be synced, for a file
+    /// system whose own records fail goes out of service.
     pub(super) fn fail_sync(&mut self, random: &mut SimRandom) {
         let none = random.one_in(2);
         let seed = random.next_u64();
@@ -217,6 +219,9 @@ impl Inode {
         let pages: BTreeSet<usize> = self.touched().into_iter().map(page_of).collect();
         self.lost.extend(pages.into_iter().filter(|page| !page_reached(*page)));
         self.reach(|sector| page_reached(page_of(sector)), random.one_in(2));
+        if self.seen.len() < self.synced.len() {
+            self.changes.push(Change::Len(self.seen.len()));
+        }
     }
 
     fn reach(&mut self, mut reached: impl FnMut(usize) -> bool, with_len: bool) {

@@ -5,7 +5,6 @@ mod damage;
 mod faults;
 mod hostile;
 mod locking;
-mod power_loss;
 mod refusals;
 mod reserve;
 mod round_trip;

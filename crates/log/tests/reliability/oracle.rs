@@ -4,9 +4,9 @@
 use std::{fmt, sync::Arc};
 
 use counterfoil_log::{
-    Log, LogOptions, Lsn, OpenError, Record,
+    Log, LogError, LogOptions, Lsn, OpenError, Record,
     limits::SEGMENT_BYTES_MIN,
-    sim::{SimDisk, SimFiles, SimPoint, SimRandom, SimStorage},
+    sim::{SimDisk, SimFiles, SimRandom, SimStorage},
     verify,
 };
 
@@ -113,21 +113,16 @@ fn cut(before: &SimFiles, after: &SimFiles) -> Option<Violation> {
     })
 }
 
-/// Opens what a crash left and holds it to the rule. Returns how many records are there, and the
-/// disk as it was at each moment of the opening.
-pub fn check_opening(
-    disk: &SimDisk,
-    expected: Expected<'_>,
-) -> Result<(Log, SimStorage, Vec<SimPoint>), Violation> {
+/// Opens what a crash left and holds it to the rule. The points of the storage are kept.
+fn open_left(disk: &SimDisk, expected: Expected<'_>) -> Result<(Log, SimStorage), Violation> {
     let storage = SimStorage::of(disk.clone(), 1);
     let before = disk.files();
     let verified = verify(&storage);
-    if disk.files() != storage.disk().files() {
+    if before != storage.disk().files() {
         return Err(Violation::Verify("it changed the book".into()));
     }
     storage.keep_points();
     let (log, report) = Log::open(storage.clone(), options()).map_err(Violation::Refused)?;
-    let points = storage.take_points();
     let last = expected.check_count(report.last)?;
     match verified {
         Ok(found) if !found.damage.is_empty() => {
@@ -145,57 +140,68 @@ pub fn check_opening(
         return Err(silent);
     }
     check_records(&log, &expected.records[..last])?;
-    Ok((log, storage, points))
+    Ok((log, storage))
 }
 
 /// Opens what a crash left, opens it once more, appends to it, closes it, and opens it again.
-/// Then lets the power go at some of the moments of the first opening.
+/// Then lets the power go at so many of the moments of all that. Returns how many books that were.
 pub fn check(
     disk: &SimDisk,
     expected: Expected<'_>,
     random: &mut SimRandom,
     second_crashes: usize,
 ) -> Result<u64, Violation> {
-    let (log, storage, points) = check_opening(disk, expected)?;
-    check_stable(log, &storage, expected.records, random)?;
+    let (log, storage) = open_left(disk, expected)?;
+    let last = usize::try_from(log.last().0).unwrap();
+    let all = check_stable(log, &storage, &expected.records[..last], random)?;
+    let points = storage.take_points();
     let mut states = 1;
     for _ in 0..second_crashes {
         let Some(point) = random.pick(&points) else { break };
+        let expected = match point.mark {
+            // What the first opening found: it makes that durable, and may not have come so far.
+            0 => expected,
+            1 => Expected { records: &all, acknowledged: last },
+            _ => Expected { records: &all, acknowledged: last + 1 },
+        };
         let left = point.disk.after_power_loss(random);
-        check_opening(&left, expected)?;
+        open_left(&left, expected)?;
         states += 1;
     }
     Ok(states)
 }
 
-/// A recovered book stays as it is, and can be used.
+/// A recovered book stays as it is, and can be used. Returns all its records, those `before` and
+/// one more.
 fn check_stable(
     log: Log,
     storage: &SimStorage,
-    records: &[Arc<Record>],
+    before: &[Arc<Record>],
     random: &mut SimRandom,
-) -> Result<(), Violation> {
+) -> Result<Vec<Arc<Record>>, Violation> {
     let last = log.last();
     drop(log);
     let (log, report) = Log::open(storage.clone(), options()).map_err(Violation::Refused)?;
     if report.last != last || report.tail_cut.is_some() || report.created {
         return Err(Violation::Unstable(format!("{last} before, then {report:?}")));
     }
-    let failed = |error: counterfoil_log::LogError| Violation::Failed(error.to_string());
+    storage.mark(1);
+    let failed = |error: LogError| Violation::Failed(error.to_string());
     let seed = random.next_u64();
     let next = log.append(record(seed, 100)).map_err(failed)?;
     log.wait(next).map_err(failed)?;
+    storage.mark(2);
     log.close().map_err(failed)?;
     drop(log);
     let (log, report) = Log::open(storage.clone(), options()).map_err(Violation::Refused)?;
     if report.last != next || !report.clean {
         return Err(Violation::Unstable(format!("closed at {next}, then {report:?}")));
     }
-    let mut all = records[..usize::try_from(last.0).unwrap()].to_vec();
+    let mut all = before.to_vec();
     all.push(Arc::new(recorded(next, record(seed, 100))));
     check_records(&log, &all)?;
     match verify(storage) {
-        Ok(found) if found.damage.is_empty() && found.last == next => Ok(()),
+        Ok(found) if found.damage.is_empty() && found.last == next => Ok(all),
         other => Err(Violation::Verify(format!("{other:?}"))),
     }
 }

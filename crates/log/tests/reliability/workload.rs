@@ -1,6 +1,6 @@
 //! What is done to a book: a sequence of steps that follows from a seed.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use counterfoil_log::{
     Log, LogError, LogOptions, Lsn, OpenError,
@@ -161,11 +161,15 @@ fn ended(log: &Log, error: LogError) -> Ended {
     let durable = log.durable();
     let calls = [
         ("append", log.append(record(1, 10)).map(drop)),
-        ("wait", log.wait(durable)),
+        ("wait", log.wait(durable).map(drop)),
         ("poll", log.poll(durable).map(drop)),
         ("commit", log.commit().map(drop)),
+        ("wait beyond", log.wait_durable_beyond(durable, Duration::MAX).map(drop)),
         ("close", log.close()),
     ];
+    if log.read_one(Lsn(1)).is_ok() || log.read(Lsn(1)).next().is_some_and(|read| read.is_ok()) {
+        return Ended::Violated(Violation::NotPoisoned(format!("after {error}, it read")));
+    }
     for (call, result) in calls {
         if result.as_ref() != Err(&error) {
             let what = format!("after {error}, {call} said {result:?}");
