@@ -68,7 +68,7 @@ pub fn sweep(seed: u64, steps: usize, per_point: usize) -> Result<Swept, Violati
 
 #[test]
 fn r02_every_power_loss_recovers_to_a_legal_prefix() {
-    let (seeds, per_point) = sized((4, 2), (200, 5), (15_000, 10));
+    let (seeds, per_point) = sized((4, 2), (240, 5), (15_000, 10));
     let [points, states, distinct] = [const { AtomicU64::new(0) }; 3];
     in_parallel(seeds, |seed| match sweep(seed, 30, per_point) {
         Ok(swept) => {
