@@ -258,8 +258,15 @@ impl SimStorage {
         result
     }
 
-    fn file(&self, name: &str, id: u64, access: Access) -> Box<dyn StorageFile> {
-        Box::new(SimFile { storage: self.clone(), name: name.to_owned(), id, access })
+    fn file(&self, name: &str, id: u64, access: Access, blocks: bool) -> Box<dyn StorageFile> {
+        Box::new(SimFile { storage: self.clone(), name: name.to_owned(), id, access, blocks })
+    }
+
+    fn find(&self, name: &str) -> io::Result<u64> {
+        self.call(SimCall::Open, name, |inner, fault| {
+            plain(fault)?;
+            inner.disk.id(name).ok_or(io::ErrorKind::NotFound.into())
+        })
     }
 }
 
@@ -350,15 +357,15 @@ impl Storage for SimStorage {
             }
             Ok(inner.disk.create(name))
         })?;
-        Ok(self.file(name, id, Access::Write))
+        Ok(self.file(name, id, Access::Write, false))
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StorageFile>> {
-        let id = self.call(SimCall::Open, name, |inner, fault| {
-            plain(fault)?;
-            inner.disk.id(name).ok_or(io::ErrorKind::NotFound.into())
-        })?;
-        Ok(self.file(name, id, access))
+        Ok(self.file(name, self.find(name)?, access, false))
+    }
+
+    fn open_blocks(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        Ok(self.file(name, self.find(name)?, Access::Write, true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -405,9 +412,19 @@ struct SimFile {
     name: String,
     id: u64,
     access: Access,
+    /// Whether only whole blocks may be written.
+    blocks: bool,
 }
 
 impl SimFile {
+    fn check_blocks(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let places = [narrow(offset), bytes.len(), bytes.as_ptr().addr()];
+        if self.blocks && !places.iter().all(|place| place.is_multiple_of(PAGE_BYTES)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(())
+    }
+
     fn check_writable(&self) -> io::Result<()> {
         match self.access {
             Access::Read => Err(io::ErrorKind::PermissionDenied.into()),
@@ -439,6 +456,7 @@ impl StorageFile for SimFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
+        self.check_blocks(bytes, offset)?;
         self.storage.call(SimCall::Write, &self.name, |inner, fault| {
             let len = match fault {
                 None => inner.room(self.id, offset, bytes.len()),

@@ -205,3 +205,21 @@ fn two_handles_never_share_a_book() {
     drop(lock);
     assert!(storage.lock().is_ok());
 }
+
+#[test]
+fn a_file_opened_for_blocks_takes_nothing_else() {
+    let storage = SimStorage::new(0);
+    new_file(&storage, b"abc");
+    let file = storage.open_blocks("1.seg").unwrap();
+    let memory = vec![1; 3 * PAGE_BYTES];
+    let aligned = memory.as_ptr().align_offset(PAGE_BYTES);
+    let block = &memory[aligned..aligned + PAGE_BYTES];
+    file.write_all_at(block, 4096).unwrap();
+    for (bytes, offset) in
+        [(block, 512), (&block[..512], 0), (&memory[aligned + 1..aligned + 1 + PAGE_BYTES], 0)]
+    {
+        let error = file.write_all_at(bytes, offset).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+    assert_eq!(file.len().unwrap(), 8192);
+}
