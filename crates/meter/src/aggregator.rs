@@ -3,9 +3,12 @@
 mod admit;
 mod apply;
 mod canonical;
+mod checkpoint;
+mod events;
 mod read;
 mod usage;
 
+pub use checkpoint::{CHECKPOINT_LAYOUT, Capture, CheckpointError};
 pub use read::{Grouping, Summary, UsageEvent, UsageReading};
 
 use crate::{DedupePolicy, MeterConfig, MeterError};

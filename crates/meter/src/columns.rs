@@ -190,6 +190,11 @@ impl StringColumn {
         self.ends.clear();
     }
 
+    /// The column of bytes that may be anything, borrowed.
+    pub(crate) fn checked(&self) -> Result<Strings<'_>, ColumnError> {
+        Strings::new(&self.text, &self.ends)
+    }
+
     /// The column, borrowed; its ends are right by construction.
     pub(crate) fn as_strings(&self) -> Strings<'_> {
         Strings { text: &self.text, ends: &self.ends }

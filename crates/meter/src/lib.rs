@@ -80,7 +80,10 @@ mod value;
 pub use admission::{
     Admission, AdmitContext, CancelError, Customers, EventRefusal, Outcome, RefusedEvent,
 };
-pub use aggregator::{Aggregator, Grouping, Position, Summary, UsageEvent, UsageReading};
+pub use aggregator::{
+    Aggregator, CHECKPOINT_LAYOUT, Capture, CheckpointError, Grouping, Position, Summary,
+    UsageEvent, UsageReading,
+};
 pub use block::{Block, BlockError, BlockEvent};
 pub use columns::{ColumnError, EventBatch, EventColumns, MeterEvent, Strings, Values};
 pub use config::{DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};

@@ -1,6 +1,7 @@
 //! What one meter has counted: its events, and what is kept to answer quickly.
 
 use super::Position;
+use super::events::Events;
 use crate::block::BlockEvent;
 use crate::{DedupePolicy, EventTimeWindow, Formula, MeterConfig};
 use counterfoil_core::{Decimal12, Timestamp};
@@ -20,8 +21,8 @@ pub(super) type Ordinal = usize;
 pub(super) struct MeterState {
     pub(super) config: MeterConfig,
     pub(super) active: bool,
-    /// Every event ever taken, cancelled ones too; the index is the ordinal.
-    pub(super) events: Vec<Event>,
+    /// Every event ever taken, cancelled ones too.
+    pub(super) events: Events,
     /// The identifiers that are still remembered.
     pub(super) identifiers: BTreeMap<Arc<str>, Ordinal>,
     /// The first event whose identifier may still be remembered.
@@ -121,7 +122,7 @@ impl CustomerUsage {
     /// The most recently received event of a window that is live at a cut.
     fn winner(
         &self,
-        events: &[Event],
+        events: &Events,
         window: EventTimeWindow,
         number: i64,
         cut: Position,
@@ -138,7 +139,7 @@ impl MeterState {
         Self {
             config,
             active: true,
-            events: Vec::new(),
+            events: Events::default(),
             identifiers: BTreeMap::new(),
             remembered_from: 0,
             customers: BTreeMap::new(),
@@ -173,24 +174,29 @@ impl MeterState {
 
     /// Takes in an event.
     pub(super) fn take(&mut self, new: BlockEvent<'_>, received_at: Timestamp, at: Position) {
-        let ordinal = self.events.len();
         let customer = match self.customers.get_key_value(new.customer) {
             Some((customer, _)) => Arc::clone(customer),
             None => Arc::from(new.customer),
         };
-        let (identifier, time) = (Arc::<str>::from(new.identifier), new.time.nanos());
-        self.identifiers.insert(Arc::clone(&identifier), ordinal);
-        self.magnitude = self.magnitude.saturating_add(new.value.trillionths().unsigned_abs());
-        self.events.push(Event {
-            identifier,
-            customer: Arc::clone(&customer),
-            time,
+        self.take_event(Event {
+            identifier: new.identifier.into(),
+            customer,
+            time: new.time.nanos(),
             value: new.value,
             received_at,
             position: at,
             cancelled: None,
         });
-        let usage = self.customers.entry(customer).or_default();
+    }
+
+    /// Takes in an event that is not cancelled.
+    pub(super) fn take_event(&mut self, event: Event) {
+        let ordinal = self.events.len();
+        let (time, value, at) = (event.time, event.value, event.position);
+        self.identifiers.insert(Arc::clone(&event.identifier), ordinal);
+        self.magnitude = self.magnitude.saturating_add(value.trillionths().unsigned_abs());
+        let usage = self.customers.entry(Arc::clone(&event.customer)).or_default();
+        self.events.push(event);
         usage.by_time.insert((time, ordinal));
         if let Some(window) = self.config.event_time_window {
             let before = usage.winners.insert(time.div_euclid(window.nanos()), ordinal);
@@ -198,12 +204,18 @@ impl MeterState {
                 usage.bucket(before.time, at).remove(before.value);
             }
         }
-        usage.bucket(time, at).add(new.value);
+        usage.bucket(time, at).add(value);
     }
 
     /// Takes an event back. One that is unknown or was taken back before stays as it is.
     pub(super) fn cancel(&mut self, identifier: &str, at: Position) {
-        let Some(&ordinal) = self.identifiers.get(identifier) else { return };
+        if let Some(&ordinal) = self.identifiers.get(identifier) {
+            self.cancel_event(ordinal, at);
+        }
+    }
+
+    /// Takes an event back by its ordinal.
+    pub(super) fn cancel_event(&mut self, ordinal: Ordinal, at: Position) {
         let Some(event) = self.events.get_mut(ordinal) else { return };
         if event.cancelled.is_some() {
             return;

@@ -1,0 +1,164 @@
+//! An aggregator that was put into a checkpoint and read again is the one it was.
+
+mod fixture;
+
+use counterfoil_core::{EventTime, Period};
+use counterfoil_meter::{
+    Aggregator, DedupePolicy, EventBatch, EventTimeWindow, Formula, Grouping, Position,
+};
+use fixture::{Fixture, at, meter};
+use proptest::prelude::*;
+
+const START: &str = "2025-03-15T12:00:00Z";
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send { identifier: u8, customer: u8, minutes: i64, value: i64 },
+    Cancel(u8),
+    Wait(i64),
+    Deactivate,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let send = (0..40_u8, 1..=3_u8, 0..3_000_i64, -9..9_i64).prop_map(
+        |(identifier, customer, minutes, value)| Step::Send {
+            identifier,
+            customer,
+            minutes,
+            value,
+        },
+    );
+    let step = prop_oneof![
+        12 => send,
+        4 => (0..40_u8).prop_map(Step::Cancel),
+        2 => (0..90_000_i64).prop_map(Step::Wait),
+        1 => Just(Step::Deactivate),
+        3 => Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+fn reopened(meters: &Aggregator) -> Aggregator {
+    let bytes = meters.capture().encode().unwrap();
+    Aggregator::from_checkpoint(&bytes, meters.policy()).unwrap()
+}
+
+/// Does one step on a book that is reopened now and then, or on one that never is.
+fn perform(book: &mut Fixture, step: &Step, reopens: bool) -> Option<u64> {
+    match step {
+        Step::Send { identifier, customer, minutes, value } => {
+            let seconds = at(START).unix() - minutes * 60;
+            let time = EventTime::from_nanos(seconds * 1_000_000_000);
+            let (identifier, customer) = (format!("id_{identifier}"), format!("cus_{customer}"));
+            let mut batch = EventBatch::new("calls");
+            let value = value.to_string();
+            batch.push(Some(&identifier), Some(&customer), Some(time), Some(&value)).unwrap();
+            Some(book.admit(&batch).taken)
+        }
+        Step::Cancel(identifier) => {
+            let identifier = format!("id_{identifier}");
+            let block = book.meters.admit_cancel("calls", &identifier, book.now).ok();
+            book.apply(block.as_ref());
+            Some(u64::from(block.is_some()))
+        }
+        Step::Wait(seconds) => {
+            book.now = book.now.checked_add_seconds(*seconds).unwrap();
+            None
+        }
+        Step::Deactivate => {
+            book.meters.deactivate(&meter(1)).unwrap();
+            book.meters.reactivate(&meter(1)).unwrap();
+            None
+        }
+        Step::Reopen => {
+            if reopens {
+                book.meters = reopened(&book.meters);
+            }
+            None
+        }
+    }
+}
+
+fn check_equal(left: &Fixture, right: &Fixture) -> Result<(), TestCaseError> {
+    prop_assert_eq!(left.canonical(), right.canonical());
+    let start = at(START).unix();
+    for cut in 0..=left.meters.position().0 + 1 {
+        for minutes in [0_i64, 59, 61, 1_441, 3_001] {
+            let from = counterfoil_core::Timestamp::from_unix(start - minutes * 60).unwrap();
+            let period = Period::new(from, at("2026-01-01T00:00:00Z"));
+            let read = |book: &Fixture| book.usage_at(period, Position(cut));
+            prop_assert_eq!(read(left), read(right));
+        }
+    }
+    let month = fixture::period("2025-03-01T00:00:00Z", "2025-04-01T00:00:00Z");
+    let by_hour = |book: &Fixture| {
+        let grouping = Some(Grouping::Hour);
+        book.meters.summaries(&meter(1), "cus_2", month, grouping, Position::MAX).unwrap()
+    };
+    prop_assert_eq!(by_hour(left), by_hour(right));
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn reopening_changes_nothing(
+        steps in steps(),
+        formula in prop::sample::select(vec![Formula::Sum, Formula::Count, Formula::Last]),
+        window in prop::sample::select(vec![
+            None, Some(EventTimeWindow::Hour), Some(EventTimeWindow::Day),
+        ]),
+        short in any::<bool>(),
+    ) {
+        let mut live = Fixture::with(formula, window, START);
+        if short {
+            let policy = DedupePolicy::window(DedupePolicy::WINDOW_SECONDS_MIN).unwrap();
+            let bytes = live.meters.capture().encode().unwrap();
+            live.meters = Aggregator::from_checkpoint(&bytes, policy).unwrap();
+        }
+        let mut other = Fixture { meters: live.meters.clone(), now: live.now };
+        for step in &steps {
+            let took = perform(&mut live, step, false);
+            prop_assert_eq!(perform(&mut other, step, true), took, "{:?}", step);
+        }
+        check_equal(&live, &other)?;
+    }
+}
+
+#[test]
+fn a_capture_stands_still_while_the_aggregator_goes_on() {
+    let mut book = Fixture::with(Formula::Sum, None, START);
+    for n in 0..9_000 {
+        book.send_now(&format!("id_{n}"), "1");
+    }
+    let (capture, before) = (book.meters.capture(), book.canonical());
+    for n in 9_000..9_100 {
+        book.send_now(&format!("id_{n}"), "1");
+    }
+    let cancelled = book.meters.admit_cancel("calls", "id_17", book.now).unwrap();
+    book.apply(Some(&cancelled));
+    assert_ne!(book.canonical(), before);
+    let bytes = capture.encode().unwrap();
+    let meters = Aggregator::from_checkpoint(&bytes, DedupePolicy::default()).unwrap();
+    assert_eq!(Fixture { meters, now: book.now }.canonical(), before);
+}
+
+#[test]
+fn hostile_bytes_are_refused_or_read() {
+    let mut book = Fixture::with(Formula::Last, Some(EventTimeWindow::Day), START);
+    for n in 0..9 {
+        book.send_now(&format!("id_{n}"), "1.5");
+    }
+    let bytes = book.meters.capture().encode().unwrap();
+    let read = |bytes: &[u8]| Aggregator::from_checkpoint(bytes, DedupePolicy::default());
+    for at in 0..bytes.len() {
+        assert!(read(&bytes[..at]).is_err());
+        for byte in [0, 1, 0x7f, 0xff] {
+            let mut damaged = bytes.to_vec();
+            damaged[at] = byte;
+            if let Ok(meters) = read(&damaged) {
+                let _ = Fixture { meters, now: book.now }.canonical();
+            }
+        }
+    }
+}
