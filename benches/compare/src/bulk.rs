@@ -27,6 +27,8 @@ pub struct Arguments {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Counterfoil,
+    /// With all the space written ahead before the clock starts, as for the prewritten files.
+    Reserved,
     Raw(Way),
 }
 
@@ -34,6 +36,7 @@ impl Side {
     fn name(self) -> String {
         match self {
             Self::Counterfoil => "counterfoil".to_owned(),
+            Self::Reserved => "counterfoil-reserved".to_owned(),
             Self::Raw(way) => way.name(),
         }
     }
@@ -47,7 +50,7 @@ struct Sample {
 pub fn run(run: &Run, arguments: &Arguments) -> Result<()> {
     let blocks =
         if arguments.block_kib.is_empty() { vec![1024, 64] } else { arguments.block_kib.clone() };
-    let mut sides = vec![Side::Counterfoil];
+    let mut sides = vec![Side::Counterfoil, Side::Reserved];
     sides.extend(Way::ALL.map(Side::Raw));
     sides.retain(|side| run.wants(&side.name()));
     for kib in blocks {
@@ -70,7 +73,7 @@ fn compare(run: &Run, sides: &[Side], block: usize, bytes: u64) -> Result<()> {
     let rate = |samples: &[Measured<Sample>]| {
         median(samples.iter().map(|s| s.value.bytes_per_second / 1e9))
     };
-    let raw = sides.iter().zip(&samples).filter(|(side, _)| **side != Side::Counterfoil);
+    let raw = sides.iter().zip(&samples).filter(|(side, _)| matches!(side, Side::Raw(_)));
     let best = raw.map(|(_, samples)| rate(samples)).fold(f64::NAN, f64::max);
     let mut rows = Vec::new();
     for (side, samples) in sides.iter().zip(&samples) {
@@ -106,8 +109,12 @@ fn sample(dir: &Path, side: Side, block: usize, bytes: u64) -> Result<Option<Sam
     let mut memory = Aligned::new(block);
     fill(memory.bytes_mut(), 7);
     match side {
-        Side::Counterfoil => {
+        Side::Counterfoil | Side::Reserved => {
             let (log, _) = Log::open(FileStorage::open(dir)?, LogOptions::default())?;
+            if side == Side::Reserved {
+                // The header of a batch and a record, and the rest of a block behind each.
+                log.reserve(bytes + count * 8192)?;
+            }
             let sample = timed(count, &mut memory, |block| {
                 let lsn = log.append(record(block.to_vec()))?;
                 log.wait(lsn)?;
