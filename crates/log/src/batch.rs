@@ -25,7 +25,7 @@ use crate::{
     error::DamageReason,
     header::{self, HEADER_BYTES, Place},
     limits::{PENDING_BYTES_MAX, RECORD_BYTES_MAX},
-    record::{EncodedRecord, RECORD_HEADER_BYTES, RecordView, stored_len},
+    record::{BatchMemory, EncodedRecord, RECORD_HEADER_BYTES, RecordView, stored_len},
     segment::Window,
 };
 
@@ -118,13 +118,26 @@ impl PendingBatch {
         self.frame_len
     }
 
-    /// Adds the record that follows, and returns its number.
+    /// Memory in which a large record may be encoded, laid out for the place of this batch.
+    pub(crate) fn memory(&self, buffer: BlockBuffer) -> BatchMemory {
+        BatchMemory { buffer, records_at: self.lead.saturating_add(HEADER_BYTES) }
+    }
+
+    /// Adds the record that follows, and returns its number. Where a batch begins with a record
+    /// that stands in memory of its own kind, that memory becomes its own, in exchange.
     pub(crate) fn push(&mut self, record: &mut EncodedRecord) -> Lsn {
         let lsn = self.first.plus(u64::from(self.count));
-        let (bytes, crc) = record.number(lsn);
-        self.buffer.extend(bytes);
-        self.frame_len = self.frame_len.saturating_add(bytes.len());
+        let len = record.padded_len();
+        let crc = record.number(lsn);
         self.records_crc = crc32c::crc32c_append(self.records_crc, &crc.to_le_bytes());
+        match record.records_at() {
+            Some(at) if self.is_empty() => {
+                std::mem::swap(&mut self.buffer, record.buffer());
+                self.lead = at.saturating_sub(HEADER_BYTES);
+            }
+            _ => self.buffer.extend(record.bytes()),
+        }
+        self.frame_len = self.frame_len.saturating_add(len);
         self.count = self.count.saturating_add(1);
         lsn
     }

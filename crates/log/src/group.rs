@@ -10,16 +10,19 @@ use crate::{
     Lsn,
     ack::Durability,
     batch::PendingBatch,
-    buffer::BlockBuffer,
+    buffer::{BLOCK_BYTES, BlockBuffer},
     error::LogError,
     header::Place,
     index::Index,
-    record::EncodedRecord,
+    record::{EncodedRecord, NewRecord},
     storage::{Storage, StorageLock},
     sync::{Condvar, Mutex, MutexGuard},
     waiting::{Goal, ToWake, Waiting, Woken},
     writer::Writer,
 };
+
+/// Pieces of memory that are kept for batches to come.
+const SPARES: usize = 2;
 
 /// What the handle and its readers share.
 pub(crate) struct Shared {
@@ -51,8 +54,8 @@ pub(crate) struct State {
     durable: Extent,
     /// Absent while a thread writes a batch, and after the log was closed or has failed.
     writer: Option<Writer>,
-    /// A buffer for the batch after next.
-    spare: BlockBuffer,
+    /// Memory for batches to come, at most [`SPARES`] pieces.
+    spares: Vec<BlockBuffer>,
     phase: Phase,
     waiting: Waiting,
     /// Threads that wait for `progress`.
@@ -110,9 +113,19 @@ impl State {
         self.phase == Phase::Closed
     }
 
+    /// Keeps memory for a batch to come, unless there is enough or this is too large. What was used
+    /// before is worth more than what the system gives anew.
+    fn keep(&mut self, buffer: BlockBuffer, pending_bytes_max: usize) {
+        let bounds = BLOCK_BYTES..=pending_bytes_max.saturating_mul(2);
+        if self.spares.len() < SPARES && bounds.contains(&buffer.capacity()) && buffer.is_aligned()
+        {
+            self.spares.push(buffer);
+        }
+    }
+
     /// Takes what is pending, to be written; records are appended to the next batch from now on.
     fn take_pending(&mut self, writer: &Writer) -> PendingBatch {
-        let spare = std::mem::take(&mut self.spare);
+        let spare = self.spares.pop().unwrap_or_default();
         let lead = match self.pending.is_empty() {
             true => writer.lead(),
             false => writer.lead_after(self.pending.frame_len()),
@@ -136,7 +149,7 @@ impl Shared {
             written: extent,
             durable: extent,
             writer: Some(writer),
-            spare: BlockBuffer::default(),
+            spares: Vec::new(),
             phase: Phase::Open,
             waiting: Waiting::default(),
             followers: 0,
@@ -190,13 +203,20 @@ impl Shared {
     }
 
     /// Adds a record to the pending batch. Where there is no room, the caller first helps to write.
-    pub(crate) fn append(&self, mut record: EncodedRecord) -> Result<Lsn, LogError> {
+    pub(crate) fn append(&self, record: &NewRecord) -> Result<Lsn, LogError> {
+        let mut record = EncodedRecord::new(record, || {
+            let mut state = self.state();
+            let spare = state.spares.pop().unwrap_or_default();
+            state.pending.memory(spare)
+        })?;
         loop {
             let mut state = self.state();
             state.check_open()?;
             let bytes = state.pending.frame_len().saturating_add(record.padded_len());
             if state.pending.is_empty() || bytes <= self.pending_bytes_max {
-                return Ok(state.pending.push(&mut record));
+                let lsn = state.pending.push(&mut record);
+                state.keep(std::mem::take(record.buffer()), self.pending_bytes_max);
+                return Ok(lsn);
             }
             self.drive(state, Goal::Room);
         }
@@ -349,9 +369,8 @@ impl Lead<'_> {
         state.written = writer.written();
         state.durable = writer.synced();
         state.writer = Some(writer);
-        let kept = self.shared.pending_bytes_max.saturating_mul(2);
-        if let Some(buffer) = buffer.filter(|buffer| buffer.capacity() <= kept) {
-            state.spare = buffer;
+        if let Some(buffer) = buffer {
+            state.keep(buffer, self.shared.pending_bytes_max);
         }
         let (written, durable) = (state.written.last, state.durable.last);
         let wake = state.waiting.take_reached(written, durable);

@@ -20,6 +20,8 @@ pub const PENDING_BYTES_DEFAULT: usize = 8 << 20;
 pub const KEY_FILE_SLOTS: u64 = 4_096;
 /// Key slots that are made at once, ahead of their use: one sync for so many customers.
 pub const KEY_SLOTS_MADE: u64 = 1_024;
+/// A record of at least so many bytes is encoded in the memory of a batch, not beside it.
+pub(crate) const IN_PLACE_BYTES_MIN: usize = 32 << 10;
 /// Least space that is written ahead of the end of a segment, in bytes.
 pub(crate) const FILL_BYTES_MIN: u64 = 64 << 10;
 /// Most space that is written ahead of the end of a segment, in bytes.

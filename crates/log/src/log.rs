@@ -2,6 +2,7 @@
 //! writing of it is in `group.rs`.
 
 use std::{
+    borrow::Borrow,
     fmt, io,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use crate::{
     error::{IoError, LogError, OpenError, ReadError},
     group::Shared,
     limits::{PENDING_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT},
-    record::{EncodedRecord, NewRecord, Record},
+    record::{NewRecord, Record},
     recover::recover,
     storage::Storage,
     survey::refuse_foreign,
@@ -135,8 +136,8 @@ impl Log {
     /// # Errors
     /// A record that is over a limit or does not fit its kind is refused, and nothing is changed.
     /// [`LogError::Closed`], [`LogError::Poisoned`].
-    pub fn append(&self, record: NewRecord) -> Result<Lsn, LogError> {
-        self.shared.append(EncodedRecord::new(&record)?)
+    pub fn append(&self, record: impl Borrow<NewRecord>) -> Result<Lsn, LogError> {
+        self.shared.append(record.borrow())
     }
 
     /// Returns when record `lsn`, and so every record before it, is on disk. The caller may be the

@@ -361,7 +361,7 @@ pub(crate) mod tests {
     use crate::{
         NewEvent, NewRecord, RecordKind,
         fuzz::check_hostile_proof,
-        record::EncodedRecord,
+        record::{BatchMemory, EncodedRecord},
         tree::{Frontier, GroupCv},
     };
     use proptest::prelude::*;
@@ -391,8 +391,9 @@ pub(crate) mod tests {
             };
             let record =
                 NewRecord { at: 7, kind: RecordKind::Events, meta: vec![], events: vec![event] };
-            let mut encoded = EncodedRecord::new(&record).unwrap();
-            let (bytes, _) = encoded.number(Lsn(n));
+            let mut encoded = EncodedRecord::new(&record, BatchMemory::default).unwrap();
+            encoded.number(Lsn(n));
+            let bytes = encoded.bytes();
             self.bytes.extend_from_slice(bytes);
             self.frontier.update(bytes, &mut |group| self.groups.push(group));
             self.ends.push(self.bytes.len());

@@ -36,9 +36,10 @@ use std::sync::Arc;
 
 use crate::{
     Lsn,
+    buffer::BlockBuffer,
     bytes::{Fields, aligned, is_zero, narrow, put, wide},
     error::{DamageReason, LogError, ShapeError},
-    limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX, STREAM_KEY_BYTES_MAX},
+    limits::{IN_PLACE_BYTES_MIN, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, STREAM_KEY_BYTES_MAX},
 };
 
 /// Bytes of the fixed part of a record.
@@ -156,7 +157,10 @@ pub struct RecordedEvent {
 
 /// A record as bytes that only lacks its number.
 pub(crate) struct EncodedRecord {
-    bytes: Vec<u8>,
+    /// Room, then the record and its padding.
+    buffer: BlockBuffer,
+    /// Where the record begins.
+    at: usize,
     /// Length without padding.
     len: usize,
     /// Checksum of the sections.
@@ -164,10 +168,22 @@ pub(crate) struct EncodedRecord {
 }
 
 impl EncodedRecord {
-    /// Encodes a record; refuses one that is over a limit or does not fit its kind.
-    pub(crate) fn new(record: &NewRecord) -> Result<Self, LogError> {
+    /// Encodes a record; refuses one that is over a limit or does not fit its kind. A record of at
+    /// least [`IN_PLACE_BYTES_MIN`] asks for the memory of a batch, and is encoded where it will
+    /// stand if it becomes the first record of one: then it is not copied again.
+    pub(crate) fn new(
+        record: &NewRecord,
+        memory: impl FnOnce() -> BatchMemory,
+    ) -> Result<Self, LogError> {
         let layout = Layout::of(record)?;
-        let mut bytes = Vec::with_capacity(aligned(layout.len));
+        let (mut buffer, at) = if layout.len < IN_PLACE_BYTES_MIN {
+            (BlockBuffer::unaligned(aligned(layout.len)), 0)
+        } else {
+            let BatchMemory { mut buffer, records_at } = memory();
+            buffer.resize(records_at);
+            (buffer, records_at)
+        };
+        let bytes = buffer.vec(aligned(layout.len));
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&layout.len32.to_le_bytes());
         bytes.extend_from_slice(&Lsn::ZERO.0.to_le_bytes());
@@ -192,33 +208,59 @@ impl EncodedRecord {
             bytes.extend_from_slice(event.stream.as_bytes());
         }
         bytes.extend_from_slice(&record.meta);
-        bytes.resize(aligned(bytes.len()), 0);
+        let head = aligned(buffer.len().saturating_sub(at));
+        buffer.resize(at.saturating_add(head));
+        let bytes = buffer.vec(0);
         for event in &record.events {
             bytes.extend_from_slice(&event.body);
         }
         for event in &record.events {
             bytes.extend_from_slice(&event.personal);
         }
-        debug_assert_eq!(bytes.len(), layout.len, "the layout is the length");
-        let sections_crc = crc32c::crc32c(bytes.get(RECORD_HEADER_BYTES..).unwrap_or_default());
-        bytes.resize(aligned(layout.len), 0);
-        Ok(Self { bytes, len: layout.len, sections_crc })
+        let sections = buffer.bytes().get(at.saturating_add(RECORD_HEADER_BYTES)..);
+        let sections_crc = crc32c::crc32c(sections.unwrap_or_default());
+        debug_assert_eq!(buffer.len(), at.saturating_add(layout.len), "the layout is the length");
+        buffer.resize(at.saturating_add(aligned(layout.len)));
+        Ok(Self { buffer, at, len: layout.len, sections_crc })
     }
 
-    /// Gives the record its number, and returns its bytes with the padding, and its checksum.
-    pub(crate) fn number(&mut self, lsn: Lsn) -> (&[u8], u32) {
-        put(&mut self.bytes, LSN_AT, &lsn.0.to_le_bytes());
-        let header = self.bytes.get(4..RECORD_HEADER_BYTES).unwrap_or_default();
+    /// Gives the record its number, and returns its checksum.
+    pub(crate) fn number(&mut self, lsn: Lsn) -> u32 {
+        let bytes = self.buffer.bytes_mut().get_mut(self.at..).unwrap_or_default();
+        put(bytes, LSN_AT, &lsn.0.to_le_bytes());
+        let header = bytes.get(4..RECORD_HEADER_BYTES).unwrap_or_default();
         let crc = crc32c::crc32c_append(self.sections_crc, header);
-        put(&mut self.bytes, 0, &crc.to_le_bytes());
-        debug_assert_eq!(checksum(self.bytes.get(..self.len).unwrap_or_default()), crc);
-        (&self.bytes, crc)
+        put(bytes, 0, &crc.to_le_bytes());
+        debug_assert_eq!(checksum(bytes.get(..self.len).unwrap_or_default()), crc);
+        crc
+    }
+
+    /// The record with its padding.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buffer.bytes().get(self.at..).unwrap_or_default()
     }
 
     /// Bytes with the padding.
     pub(crate) fn padded_len(&self) -> usize {
-        self.bytes.len()
+        aligned(self.len)
     }
+
+    /// Where the record begins in the memory of a batch; `None` if it does not stand in any.
+    pub(crate) fn records_at(&self) -> Option<usize> {
+        (self.at > 0).then_some(self.at)
+    }
+
+    /// The memory in which the record stands, or stood before it was copied.
+    pub(crate) fn buffer(&mut self) -> &mut BlockBuffer {
+        &mut self.buffer
+    }
+}
+
+/// Memory for a batch, and where in it the first record will stand.
+#[derive(Default)]
+pub(crate) struct BatchMemory {
+    pub(crate) buffer: BlockBuffer,
+    pub(crate) records_at: usize,
 }
 
 fn checksum(record: &[u8]) -> u32 {

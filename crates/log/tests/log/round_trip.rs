@@ -171,3 +171,40 @@ fn a_lookup_reads_one_record_of_many() {
         assert!(matches!(missing, ReadError::NotDurable { lsn, .. } if lsn == Lsn(n)));
     }
 }
+
+#[test]
+fn large_records_stand_wherever_a_batch_begins() {
+    let large = |n: u64, bytes: usize| {
+        let byte = u8::try_from(n).unwrap();
+        let events = vec![super::event("meter", n, &vec![byte; bytes], &[byte; 9])];
+        NewRecord { at: 0, kind: RecordKind::Block, meta: vec![byte; 5], events }
+    };
+    let storage = MemStorage::new();
+    let options = LogOptions { segment_bytes: 500_000, ..LogOptions::default() };
+    let (log, _) = Log::open(storage.clone(), options.clone()).unwrap();
+    let sizes = [40_000, 10, 32_768, 100_000, 5, 64_000, 31_000, 300_000, 40_001, 33_333];
+    let mut n = 0;
+    // One record a batch, then several, a large one first, last, and behind what is pending.
+    for batch in [1, 1, 1, 2, 3, 5] {
+        for size in sizes {
+            n += 1;
+            log.append(large(n, size)).unwrap();
+            if n % batch == 0 {
+                log.commit().unwrap();
+            }
+        }
+    }
+    log.commit().unwrap();
+    let expected = |n: u64| {
+        let index = usize::try_from((n - 1) % 10).unwrap();
+        recorded(n, large(n, sizes[index]))
+    };
+    for record in log.read(Lsn(1)) {
+        let record = record.unwrap();
+        assert!(record == expected(record.lsn.0), "record {}", record.lsn);
+    }
+    drop(log);
+    let (log, report) = Log::open(storage, options).unwrap();
+    assert_eq!((report.last, report.tail_cut), (Lsn(n), None));
+    assert!((1..=n).all(|n| log.read_one(Lsn(n)).unwrap() == expected(n)));
+}
