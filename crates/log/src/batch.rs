@@ -5,16 +5,17 @@
 //!
 //! | byte | bytes | field |
 //! |---:|---:|---|
-//! | 0 | 12 | magic `CFLBATCH`, checksum over the place of the batch and its header |
+//! | 0 | 12 | magic `CFLBATCH`, checksum over the book id, the place of the batch and its header |
 //! | 12 | 4 | length of the records, padding included |
 //! | 16 | 4 | number of records, at least 1 |
 //! | 20 | 4 | CRC-32C over the checksums of the records, in order |
 //! | 24 | 8 | number of the first record |
 //! | 32 | 8 | synced-through mark: the last record known to be synced when the batch was written |
-//! | 40 | 24 | zero |
+//! | 40 | 8 | stream position: bytes of all records before the first one |
+//! | 48 | 16 | zero |
 //!
 //! So every byte is summed once: by the header, or by its record, whose checksum the header holds
-//! in turn. The header is bound to its place; the records are bound to their numbers.
+//! in turn. The header is bound to its book and place; the records are bound to their numbers.
 
 use std::io;
 
@@ -23,7 +24,7 @@ use crate::{
     buffer::{BLOCK_BYTES, BlockBuffer},
     bytes::{ALIGN, aligned, is_zero, narrow, put, wide},
     error::DamageReason,
-    header::{self, HEADER_BYTES, Place},
+    header::{self, HEADER_BYTES, Owner, Place},
     limits::{PENDING_BYTES_MAX, RECORD_BYTES_MAX},
     record::{BatchMemory, EncodedRecord, RECORD_HEADER_BYTES, RecordView, stored_len},
     segment::Window,
@@ -40,22 +41,25 @@ pub(crate) struct BatchHeader {
     pub(crate) first: Lsn,
     /// The synced-through mark.
     pub(crate) synced: Lsn,
+    /// Bytes of the record stream before the first record.
+    pub(crate) stream: u64,
 }
 
 impl BatchHeader {
-    pub(crate) fn encode(&self, place: Place) -> [u8; HEADER_BYTES] {
-        let fields: [&[u8]; 5] = [
+    pub(crate) fn encode(&self, owner: Owner, place: Place) -> [u8; HEADER_BYTES] {
+        let fields: [&[u8]; 6] = [
             &self.records_len.to_le_bytes(),
             &self.count.to_le_bytes(),
             &self.records_crc.to_le_bytes(),
             &self.first.0.to_le_bytes(),
             &self.synced.0.to_le_bytes(),
+            &self.stream.to_le_bytes(),
         ];
-        header::seal(place, MAGIC, &fields)
+        header::seal(owner, place, MAGIC, &fields)
     }
 
-    pub(crate) fn decode(bytes: &[u8], place: Place) -> Result<Self, DamageReason> {
-        let mut fields = header::unseal(place, MAGIC, bytes)?;
+    pub(crate) fn decode(bytes: &[u8], owner: Owner, place: Place) -> Result<Self, DamageReason> {
+        let mut fields = header::unseal(owner, place, MAGIC, bytes)?;
         let cut = DamageReason::HeaderCut;
         let header = Self {
             records_len: fields.u32().ok_or(cut)?,
@@ -63,6 +67,7 @@ impl BatchHeader {
             records_crc: fields.u32().ok_or(cut)?,
             first: Lsn(fields.u64().ok_or(cut)?),
             synced: Lsn(fields.u64().ok_or(cut)?),
+            stream: fields.u64().ok_or(cut)?,
         };
         if !is_zero(fields.0) {
             return Err(DamageReason::HeaderForm("a reserved byte is not zero"));
@@ -85,6 +90,17 @@ impl BatchHeader {
     pub(crate) fn frame_len(&self) -> u64 {
         wide(HEADER_BYTES).saturating_add(u64::from(self.records_len))
     }
+}
+
+/// What a batch learns when it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchStart {
+    pub(crate) owner: Owner,
+    pub(crate) place: Place,
+    /// The synced-through mark.
+    pub(crate) synced: Lsn,
+    /// Bytes of the record stream before the batch.
+    pub(crate) stream: u64,
 }
 
 /// Records that were appended and not yet written, in the form in which they will be: where the
@@ -151,9 +167,17 @@ impl PendingBatch {
         self.first.plus(u64::from(self.count))
     }
 
+    /// The records, as they will stand in the stream.
+    pub(crate) fn records(&self) -> &[u8] {
+        let start = self.lead.saturating_add(HEADER_BYTES);
+        let end = self.lead.saturating_add(self.frame_len);
+        self.buffer.bytes().get(start..end).unwrap_or_default()
+    }
+
     /// Writes the header for this place, and returns the blocks that the batch lies in: `tail` are
     /// the bytes that come before it in its first block, and zeros follow it in its last one.
-    pub(crate) fn seal(&mut self, place: Place, synced: Lsn, tail: &[u8]) -> &[u8] {
+    pub(crate) fn seal(&mut self, from: &BatchStart, tail: &[u8]) -> &[u8] {
+        let BatchStart { owner, place, synced, stream } = *from;
         let header = BatchHeader {
             // The bounds on pending bytes and on a record keep this far below 4 GiB.
             records_len: u32::try_from(self.frame_len.saturating_sub(HEADER_BYTES))
@@ -162,6 +186,7 @@ impl PendingBatch {
             records_crc: self.records_crc,
             first: self.first,
             synced,
+            stream,
         };
         if self.lead != tail.len() {
             self.buffer.shift(self.lead, tail.len());
@@ -170,7 +195,7 @@ impl PendingBatch {
         let end = self.lead.saturating_add(self.frame_len);
         self.buffer.resize(end.checked_next_multiple_of(BLOCK_BYTES).unwrap_or(end));
         put(self.buffer.bytes_mut(), 0, tail);
-        put(self.buffer.bytes_mut(), self.lead, &header.encode(place));
+        put(self.buffer.bytes_mut(), self.lead, &header.encode(owner, place));
         self.buffer.bytes()
     }
 
@@ -199,7 +224,7 @@ pub(crate) enum Frame {
 }
 
 /// Looks at the place that the window reads up to its limit.
-pub(crate) fn frame_at(window: &mut Window, place: Place) -> io::Result<Frame> {
+pub(crate) fn frame_at(window: &mut Window, owner: Owner, place: Place) -> io::Result<Frame> {
     let rest = narrow(window.limit().saturating_sub(place.offset));
     let bytes = window.get(place.offset, rest.min(HEADER_BYTES))?.unwrap_or_default();
     if is_zero(bytes) {
@@ -207,7 +232,7 @@ pub(crate) fn frame_at(window: &mut Window, place: Place) -> io::Result<Frame> {
         let broken = Frame::Broken(DamageReason::HeaderMagic);
         return Ok(if end == place.offset { Frame::End } else { broken });
     }
-    Ok(match BatchHeader::decode(bytes, place) {
+    Ok(match BatchHeader::decode(bytes, owner, place) {
         Ok(header) if place.offset.saturating_add(header.frame_len()) > window.limit() => {
             Frame::Broken(DamageReason::BatchLength)
         }
@@ -219,6 +244,7 @@ pub(crate) fn frame_at(window: &mut Window, place: Place) -> io::Result<Frame> {
 /// The next header after `offset` that is whole and stands at its own place.
 pub(crate) fn next_header(
     window: &mut Window,
+    owner: Owner,
     segment: u32,
     offset: u64,
 ) -> io::Result<Option<(u64, BatchHeader)>> {
@@ -226,7 +252,7 @@ pub(crate) fn next_header(
     let mut at = offset.saturating_add(1).checked_next_multiple_of(step).unwrap_or(u64::MAX);
     while let Some(bytes) = window.get(at, HEADER_BYTES)? {
         if bytes.starts_with(&MAGIC)
-            && let Ok(header) = BatchHeader::decode(bytes, Place { segment, offset: at })
+            && let Ok(header) = BatchHeader::decode(bytes, owner, Place { segment, offset: at })
         {
             return Ok(Some((at, header)));
         }

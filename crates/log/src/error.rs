@@ -53,6 +53,20 @@ pub enum DamageReason {
     /// A header whose checksum is right says what no writer says.
     #[error("the header is malformed: {0}")]
     HeaderForm(&'static str),
+    /// The file is that of another book.
+    #[error("belongs to another book")]
+    OtherBook,
+    /// A batch begins at another place of the record stream than the records before it end.
+    #[error("begins at byte {found} of the record stream, where {expected} is due")]
+    StreamPosition {
+        /// The position found.
+        found: u64,
+        /// The position that is due.
+        expected: u64,
+    },
+    /// A hash that was written down is not that of the records.
+    #[error("the hash tree is not that of the records")]
+    Tree,
     /// A batch is longer than what is left of its file.
     #[error("the batch is longer than the rest of the file")]
     BatchLength,

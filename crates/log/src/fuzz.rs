@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Log, LogOptions, Lsn, MemStorage, NewRecord, Proof, Receipt, RecordKind, SnapshotStamp,
+    Frontier, Log, LogOptions, Lsn, MemStorage, NewRecord, Proof, Receipt, RecordKind,
+    SnapshotStamp,
     batch::{self, BatchHeader},
+    buffer::BLOCK_BYTES,
     bytes::{Fields, is_zero, put, wide},
-    header::{HEADER_BYTES, Place, reseal},
+    header::{BookId, HEADER_BYTES, Owner, Place, reseal},
     limits::SEGMENT_BYTES_MIN,
     manifest::{self, MANIFEST, Manifest},
     record::resum,
@@ -14,6 +16,8 @@ use crate::{
     snapshot, verify,
 };
 
+/// The id of the books that are laid down with valid headers.
+const BOOK: BookId = [0; 16];
 /// Records read from a book that opens: hostile bytes may make it long.
 const RECORDS_READ_MAX: usize = 1_000;
 
@@ -86,9 +90,10 @@ pub fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut input = Fields(bytes);
     let how = input.u8().unwrap_or_default();
     if how & 1 != 0 {
-        let header = SegmentHeader { first: Lsn(1), previous_end: 0 };
-        files.insert(MANIFEST.to_owned(), Manifest::INITIAL.encode().to_vec());
-        files.insert(segment_name(1), header.encode(1).to_vec());
+        let frontier = Frontier::default();
+        let header = SegmentHeader { first: Lsn(1), previous_end: 0, book: BOOK, frontier };
+        files.insert(MANIFEST.to_owned(), Manifest::initial(BOOK).encode().to_vec());
+        files.insert(segment_name(1), header.encode(1));
     }
     while let (Some(name), Some(len)) = (input.u8(), input.len32()) {
         let content = input.take(len.min(input.0.len())).unwrap_or_default();
@@ -108,13 +113,19 @@ pub fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
 
 /// Makes every checksum of a file right that can be found by walking over it.
 fn heal(file: &mut [u8], number: u32) {
-    let place = Place { segment: number, offset: 0 };
-    if let Some(header) = file.get_mut(..HEADER_BYTES) {
-        put(header, 0, if number == 0 { &manifest::MAGIC } else { &segment::MAGIC });
-        reseal(place, header);
+    if number == 0 {
+        if let Some(magic) = file.get_mut(..manifest::MAGIC.len()) {
+            magic.copy_from_slice(&manifest::MAGIC);
+        }
+        manifest::reseal(file);
+        return;
     }
-    let mut at = HEADER_BYTES;
-    while let Some(frame) = file.get_mut(at..).filter(|_| number > 0) {
+    if let Some(block) = file.get_mut(..BLOCK_BYTES) {
+        put(block, 0, &segment::MAGIC);
+        segment::reseal(block, number);
+    }
+    let mut at = BLOCK_BYTES;
+    while let Some(frame) = file.get_mut(at..) {
         let Some(len) = heal_batch(frame, Place { segment: number, offset: wide(at) }) else {
             return;
         };
@@ -124,13 +135,14 @@ fn heal(file: &mut [u8], number: u32) {
 
 /// Heals one batch; returns its length.
 fn heal_batch(frame: &mut [u8], place: Place) -> Option<usize> {
+    let owner = Owner::of(&BOOK);
     let (header, records) = frame.split_at_mut_checked(HEADER_BYTES)?;
     if is_zero(header) {
         return None;
     }
     put(header, 0, &batch::MAGIC);
-    reseal(place, header);
-    let mut found = BatchHeader::decode(header, place).ok()?;
+    reseal(owner, place, header);
+    let mut found = BatchHeader::decode(header, owner, place).ok()?;
     let mut at: usize = 0;
     let mut sum = 0;
     for _ in 0..found.count {
@@ -139,7 +151,7 @@ fn heal_batch(frame: &mut [u8], place: Place) -> Option<usize> {
         at = at.saturating_add(len);
     }
     found.records_crc = sum;
-    put(header, 0, &found.encode(place));
+    put(header, 0, &found.encode(owner, place));
     usize::try_from(found.frame_len()).ok()
 }
 

@@ -7,12 +7,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::{
-    Lsn,
+    LogOptions, Lsn,
     ack::Durability,
     batch::PendingBatch,
     buffer::{BLOCK_BYTES, BlockBuffer},
     error::LogError,
-    header::Place,
+    header::{Owner, Place},
     index::Index,
     record::{EncodedRecord, NewRecord},
     storage::{Storage, StorageLock},
@@ -27,6 +27,7 @@ const SPARES: usize = 2;
 /// What the handle and its readers share.
 pub(crate) struct Shared {
     storage: Arc<dyn Storage>,
+    owner: Owner,
     pending_bytes_max: usize,
     state: Mutex<State>,
     /// Signalled to those who follow when more is durable, the log failed, or was closed.
@@ -141,8 +142,9 @@ impl Shared {
         book: Box<dyn StorageLock>,
         writer: Writer,
         index: Index,
-        pending_bytes_max: usize,
+        options: &LogOptions,
     ) -> Self {
+        let owner = writer.owner();
         let extent = writer.written();
         let state = State {
             pending: PendingBatch::new(extent.last.next(), writer.lead(), BlockBuffer::default()),
@@ -156,7 +158,8 @@ impl Shared {
         };
         Self {
             storage,
-            pending_bytes_max,
+            owner,
+            pending_bytes_max: options.pending_bytes_max,
             state: Mutex::new(state),
             progress: Condvar::new(),
             index: RwLock::new(index),
@@ -173,6 +176,11 @@ impl Shared {
         let state = self.state();
         state.check_not_poisoned()?;
         Ok(state.durable)
+    }
+
+    /// To which book the headers of batches are bound.
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// A batch at or before the one that holds `lsn`.
@@ -349,17 +357,32 @@ struct Lead<'s> {
 impl Lead<'_> {
     fn commit(mut self, mut writer: Writer, mut batch: PendingBatch, sync: bool) {
         let shared = self.shared;
-        let committed = writer.commit(&mut batch, sync);
-        self.done = true;
-        let place = match committed {
+        let place = match writer.commit(&mut batch, sync) {
             Ok(place) => place,
-            Err(error) => return shared.poison(&error.to_string()),
+            Err(error) => {
+                self.done = true;
+                return shared.poison(&error.to_string());
+            }
         };
         if let Some(place) = place {
             let mut index = shared.index.write().unwrap_or_else(PoisonError::into_inner);
             index.add(batch.first(), place);
         }
+        self.tell(&writer);
+        writer.take_in(&batch);
+        self.done = true;
         self.hand_on(writer, Some(batch.into_buffer()));
+    }
+
+    /// Says how far the log has come, and wakes who has what it waited for. The writer is not there
+    /// to be taken yet.
+    fn tell(&self, writer: &Writer) {
+        let mut state = self.shared.state();
+        state.written = writer.written();
+        state.durable = writer.synced();
+        let (written, durable) = (state.written.last, state.durable.last);
+        let done = state.waiting.take_done(written, durable);
+        self.shared.give_back(state, done);
     }
 
     /// Says how far the log has come, gives the writer back, and wakes who has what it waited for,
@@ -368,11 +391,11 @@ impl Lead<'_> {
         let mut state = self.shared.state();
         state.written = writer.written();
         state.durable = writer.synced();
+        let (written, durable) = (state.written.last, state.durable.last);
         state.writer = Some(writer);
         if let Some(buffer) = buffer {
             state.keep(buffer, self.shared.pending_bytes_max);
         }
-        let (written, durable) = (state.written.last, state.durable.last);
         let wake = state.waiting.take_reached(written, durable);
         self.shared.give_back(state, wake);
     }

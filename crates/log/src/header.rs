@@ -3,11 +3,12 @@
 //! | byte | bytes | field |
 //! |---:|---:|---|
 //! | 0 | 8 | magic of the kind |
-//! | 8 | 4 | CRC-32C over segment number (`u32`), offset (`u64`), bytes 0..8 and 12..64 |
+//! | 8 | 4 | CRC-32C over the owner, segment number (`u32`), offset (`u64`), bytes 0..8 and 12..64 |
 //! | 12 | 52 | fields of the kind; what none of them uses is zero |
 //!
 //! Segment number and offset say where the header stands. A header that was copied to, or left
-//! over at, any other place is refused.
+//! over at, any other place is refused. The owner is the book id where the header does not state
+//! it in a field, and nothing where it does: what was copied from another book is refused too.
 
 use crate::{
     bytes::{Fields, put},
@@ -16,8 +17,6 @@ use crate::{
 
 /// Bytes of every header.
 pub(crate) const HEADER_BYTES: usize = 64;
-/// [`HEADER_BYTES`] as an offset: where the first batch of a segment begins.
-pub(crate) const HEADER_END: u64 = 64;
 
 const CHECKSUM_AT: usize = 8;
 const FIELDS_AT: usize = 12;
@@ -33,15 +32,43 @@ impl Place {
     pub(crate) const MANIFEST: Self = Self { segment: 0, offset: 0 };
 }
 
-fn checksum(place: Place, header: &[u8]) -> u32 {
-    let mut crc = crc32c::crc32c(&place.segment.to_le_bytes());
-    crc = crc32c::crc32c_append(crc, &place.offset.to_le_bytes());
-    crc = crc32c::crc32c_append(crc, header.get(..CHECKSUM_AT).unwrap_or_default());
-    crc32c::crc32c_append(crc, header.get(FIELDS_AT..HEADER_BYTES).unwrap_or_default())
+/// What tells the books of a storage apart; chosen by whoever creates the book.
+pub(crate) type BookId = [u8; 16];
+
+/// To which book the checksum of a header binds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+impl Owner {
+    /// Of a header that states the book in a field.
+    pub(crate) const STATED: Self = Self(0);
+
+    /// Of a header that does not.
+    pub(crate) fn of(book: &BookId) -> Self {
+        Self(crc32c::crc32c(book))
+    }
+
+    /// The checksum of what stands at `place`, in pieces.
+    pub(crate) fn checksum(self, place: Place, pieces: &[&[u8]]) -> u32 {
+        let mut crc = crc32c::crc32c_append(self.0, &place.segment.to_le_bytes());
+        crc = crc32c::crc32c_append(crc, &place.offset.to_le_bytes());
+        pieces.iter().fold(crc, |crc, piece| crc32c::crc32c_append(crc, piece))
+    }
+}
+
+fn checksum(owner: Owner, place: Place, header: &[u8]) -> u32 {
+    let magic = header.get(..CHECKSUM_AT).unwrap_or_default();
+    let fields = header.get(FIELDS_AT..HEADER_BYTES).unwrap_or_default();
+    owner.checksum(place, &[magic, fields])
 }
 
 /// A header of `magic` that stands at `place`; `fields` are followed by zeros.
-pub(crate) fn seal(place: Place, magic: [u8; 8], fields: &[&[u8]]) -> [u8; HEADER_BYTES] {
+pub(crate) fn seal(
+    owner: Owner,
+    place: Place,
+    magic: [u8; 8],
+    fields: &[&[u8]],
+) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     put(&mut header, 0, &magic);
     let mut at = FIELDS_AT;
@@ -49,13 +76,14 @@ pub(crate) fn seal(place: Place, magic: [u8; 8], fields: &[&[u8]]) -> [u8; HEADE
         put(&mut header, at, field);
         at = at.saturating_add(field.len());
     }
-    let crc = checksum(place, &header);
+    let crc = checksum(owner, place, &header);
     put(&mut header, CHECKSUM_AT, &crc.to_le_bytes());
     header
 }
 
 /// The fields of the header of `magic` that begins `bytes`, if it was sealed for `place`.
 pub(crate) fn unseal(
+    owner: Owner,
     place: Place,
     magic: [u8; 8],
     bytes: &[u8],
@@ -65,14 +93,14 @@ pub(crate) fn unseal(
     if fields.take(CHECKSUM_AT) != Some(&magic[..]) {
         return Err(DamageReason::HeaderMagic);
     }
-    if fields.u32() != Some(checksum(place, header)) {
+    if fields.u32() != Some(checksum(owner, place, header)) {
         return Err(DamageReason::HeaderChecksum);
     }
     Ok(fields)
 }
 
 /// Makes the checksum of a changed header right again: for hostile bytes that should get past it.
-pub(crate) fn reseal(place: Place, header: &mut [u8]) {
-    let crc = checksum(place, header);
+pub(crate) fn reseal(owner: Owner, place: Place, header: &mut [u8]) {
+    let crc = checksum(owner, place, header);
     put(header, CHECKSUM_AT, &crc.to_le_bytes());
 }

@@ -18,8 +18,8 @@
 //!
 //! | name | content |
 //! |---|---|
-//! | `MANIFEST` | that this is a book, of which format, and how far it surely goes |
-//! | `0000000001.seg` … | segments: a header, then commit batches of records |
+//! | `MANIFEST` | that this is a book, of which format, how far it surely goes, and its head there |
+//! | `0000000001.seg` … | segments: a header block, then commit batches of records |
 //! | `00000000000000000042.snap` … | snapshots, named by a record: disposable, see `snapshot.rs` |
 //! | `LOCK` | empty; locked while the book is open |
 //!
@@ -27,7 +27,7 @@
 //! 64 bytes: eight of magic, a CRC-32C that also covers where the header stands, and fields. A
 //! record has a CRC-32C of its own, which also covers its number; the header of its batch holds a
 //! CRC-32C over those. What no field uses is zero. The byte tables stand at the top of the source
-//! files `header.rs`, `manifest.rs`, `segment.rs`, `batch.rs` and `record.rs`.
+//! files `header.rs`, `manifest.rs`, `segment.rs`, `batch.rs`, `record.rs` and `tree.rs`.
 //!
 //! # Why each step is safe
 //!
@@ -66,6 +66,7 @@ mod ack;
 mod batch;
 mod buffer;
 mod bytes;
+mod chain;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;

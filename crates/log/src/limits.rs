@@ -6,8 +6,8 @@ pub const RECORD_BYTES_MAX: usize = 64 << 20;
 pub const RECORD_EVENTS_MAX: usize = 65_535;
 /// Bytes of a stream key.
 pub const STREAM_KEY_BYTES_MAX: usize = 512;
-/// Smallest segment that may be asked for, in bytes.
-pub const SEGMENT_BYTES_MIN: u64 = 1 << 10;
+/// Smallest segment that may be asked for, in bytes: 8 KiB.
+pub const SEGMENT_BYTES_MIN: u64 = 8 << 10;
 /// Largest segment that may be asked for, in bytes: 16 GiB.
 pub const SEGMENT_BYTES_MAX: u64 = 16 << 30;
 /// Segment size unless another is asked for, in bytes: 64 MiB.

@@ -20,7 +20,8 @@ use crate::{
     survey::refuse_foreign,
 };
 
-/// How a log is kept. None of it is part of the format: a book may be opened with other options.
+/// How a log is kept. But for the book id none of it is part of the format: a book may be opened
+/// with other options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     /// Bytes after which a new segment is begun; between [`SEGMENT_BYTES_MIN`] and
@@ -34,11 +35,18 @@ pub struct LogOptions {
     ///
     /// [`PENDING_BYTES_MAX`]: crate::limits::PENDING_BYTES_MAX
     pub pending_bytes_max: usize,
+    /// What tells the book from others: 16 bytes, best random. A file of one book is then refused
+    /// in another. Used when the book is created, and kept; a book that exists keeps its own.
+    pub book_id: [u8; 16],
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { segment_bytes: SEGMENT_BYTES_DEFAULT, pending_bytes_max: PENDING_BYTES_DEFAULT }
+        Self {
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            pending_bytes_max: PENDING_BYTES_DEFAULT,
+            book_id: [0; 16],
+        }
     }
 }
 
@@ -54,6 +62,8 @@ pub struct OpenReport {
     pub last: Lsn,
     /// Number of segments.
     pub segments: u32,
+    /// The id that the book was created with.
+    pub book_id: [u8; 16],
     /// The torn tail that was cut off, if there was one. No record in it was acknowledged.
     pub tail_cut: Option<TailCut>,
 }
@@ -120,13 +130,7 @@ impl Log {
             _ => IoError::at("lock", "the book")(error).into(),
         })?;
         let recovered = recover(Arc::clone(&storage), &options)?;
-        let shared = Shared::new(
-            storage,
-            book,
-            recovered.writer,
-            recovered.index,
-            options.pending_bytes_max,
-        );
+        let shared = Shared::new(storage, book, recovered.writer, recovered.index, &options);
         Ok((Self { shared: Arc::new(shared) }, recovered.report))
     }
 

@@ -7,10 +7,10 @@ use crate::{
     batch::{BatchCursor, Frame, frame_at},
     error::{Damage, DamageReason, IoError, ReadError},
     group::{Extent, Shared},
-    header::{HEADER_END, Place},
+    header::Place,
     limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
     record::Record,
-    segment::{Window, segment_name},
+    segment::{BATCHES_AT, Window, segment_name},
     storage::Access,
 };
 
@@ -77,7 +77,7 @@ impl Records {
 
     /// Starts at the nearest known place at or before the next record.
     fn locate(&self, durable: Extent) -> Result<Position, ReadError> {
-        let first = Place { segment: 1, offset: HEADER_END };
+        let first = Place { segment: 1, offset: BATCHES_AT };
         let place = self.shared.locate(self.next).unwrap_or(first);
         let window = self.window(place.segment, durable)?;
         Ok(Position { place, window, batch: None })
@@ -109,12 +109,14 @@ impl Records {
             if position.place.offset >= position.window.limit() {
                 let segment = position.place.segment.saturating_add(1);
                 let window = self.window(segment, durable)?;
-                let place = Place { segment, offset: HEADER_END };
+                let place = Place { segment, offset: BATCHES_AT };
                 *position = Position { place, window, batch: None };
             }
         }
         let place = position.place;
-        let reason = match frame_at(&mut position.window, place).map_err(failed(place))? {
+        let reason = match frame_at(&mut position.window, self.shared.owner(), place)
+            .map_err(failed(place))?
+        {
             Frame::Batch(header) if header.first <= self.next => {
                 position.place.offset = place.offset.saturating_add(header.frame_len());
                 let holds_next = header.last() >= self.next;

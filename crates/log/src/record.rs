@@ -325,6 +325,8 @@ pub(crate) fn stored_len(header: &[u8]) -> Option<usize> {
 /// A whole record, in the bytes that it was read from.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordView<'a> {
+    /// All of it, padding included: what it is in the record stream.
+    pub(crate) bytes: &'a [u8],
     pub(crate) crc: u32,
     lsn: Lsn,
     at: i64,
@@ -359,12 +361,15 @@ impl<'a> RecordView<'a> {
         if found != expected {
             return Err(DamageReason::RecordLsn { found, expected });
         }
-        let view = Self::sections(fields, crc, found, len).ok_or(cut)?;
+        let all = bytes.get(..padded).ok_or(DamageReason::RecordLength)?;
+        let view = Self::sections(all, fields, crc, len).ok_or(cut)?;
         view.check()?;
         Ok((view, padded))
     }
 
-    fn sections(mut fields: Fields<'a>, crc: u32, lsn: Lsn, len: usize) -> Option<Self> {
+    /// Reads what follows the number of the record, which was read last.
+    fn sections(bytes: &'a [u8], mut fields: Fields<'a>, crc: u32, len: usize) -> Option<Self> {
+        let lsn = Lsn(Fields(bytes.get(LSN_AT..)?).u64()?);
         let at = fields.i64()?;
         let kind = RecordKind::from_code(fields.u8()?)?;
         (fields.u8()? == 0).then_some(())?;
@@ -383,7 +388,7 @@ impl<'a> RecordView<'a> {
         is_zero(gap).then_some(())?;
         let bodies = fields.take(bodies_len)?;
         let personal = fields.0;
-        Some(Self { crc, lsn, at, kind, entries, table, keys, meta, bodies, personal })
+        Some(Self { bytes, crc, lsn, at, kind, entries, table, keys, meta, bodies, personal })
     }
 
     /// What the checksum does not vouch for: that the writer kept the rules.

@@ -7,17 +7,17 @@
 use std::sync::Arc;
 
 use crate::{
-    LogOptions, Lsn, OpenReport,
+    Frontier, LogOptions, Lsn, OpenReport,
     bytes::{narrow, wide},
+    chain::Chain,
     error::{IoError, OpenError},
-    header::Place,
     index::Index,
     limits::{PENDING_BYTES_MAX, READ_AHEAD_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN},
     manifest::{BookState, Manifest},
     segment::{SegmentHeader, segment_name, segment_number},
     storage::{Access, Storage, StorageFile},
     survey::{Depth, Found, Survey, survey},
-    writer::{Writer, create_segment, remove_prepared},
+    writer::{Resume, Writer, create_segment, remove_prepared},
 };
 
 /// A book ready to be written.
@@ -81,13 +81,17 @@ fn create(
         storage.remove(name).map_err(IoError::at("remove", name))?;
     }
     let last = Lsn::ZERO;
-    let Place { segment, .. } = Manifest::INITIAL.synced;
-    let header = SegmentHeader { first: last.next(), previous_end: 0 };
-    create_segment(&*storage, segment, &header)?;
-    Manifest::INITIAL.replace(&*storage)?;
-    let end = Manifest::INITIAL.synced;
-    let writer = Writer::resume(storage, end, last, options.segment_bytes)?;
-    let report = OpenReport { created: true, clean: true, last, segments: segment, tail_cut: None };
+    let manifest = Manifest::initial(options.book_id);
+    let Manifest { synced: end, book, .. } = manifest;
+    let frontier = Frontier::default();
+    let header = SegmentHeader { first: last.next(), previous_end: 0, book, frontier };
+    create_segment(&*storage, end.segment, &header)?;
+    manifest.replace(&*storage)?;
+    let resume = Resume { end, last, book, chain: Chain::default() };
+    let writer = Writer::resume(storage, resume, options.segment_bytes)?;
+    let segments = end.segment;
+    let report =
+        OpenReport { created: true, clean: true, last, segments, book_id: book, tail_cut: None };
     Ok(Recovered { writer, index: Index::default(), report })
 }
 
@@ -96,7 +100,7 @@ fn reopen(
     survey: Survey,
     options: &LogOptions,
 ) -> Result<Recovered, OpenError> {
-    let Survey { manifest, segments, index, end, last, tail, unfinished, .. } = survey;
+    let Survey { manifest, segments, index, mut chain, end, last, tail, unfinished, .. } = survey;
     remove_prepared(&*storage)?;
     if let Some(number) = unfinished {
         let name = segment_name(number);
@@ -115,10 +119,16 @@ fn reopen(
         }
         file.sync_data().map_err(IoError::at("sync", &name))?;
     }
-    Manifest { state: BookState::Open, synced: end, last }.replace(&*storage)?;
-    let writer = Writer::resume(storage, end, last, options.segment_bytes)?;
+    let book = manifest.book;
+    let frontier = chain.settle();
+    let (stream, head) = (frontier.stream_len(), frontier.root());
+    Manifest { state: BookState::Open, synced: end, last, stream, book, head }
+        .replace(&*storage)?;
+    let resume = Resume { end, last, book, chain };
+    let writer = Writer::resume(storage, resume, options.segment_bytes)?;
     let clean = manifest.state == BookState::Closed;
-    let report = OpenReport { created: false, clean, last, segments, tail_cut: tail };
+    let report =
+        OpenReport { created: false, clean, last, segments, book_id: book, tail_cut: tail };
     Ok(Recovered { writer, index, report })
 }
 

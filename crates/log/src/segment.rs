@@ -1,30 +1,47 @@
 //! Segment files: their names, their header, and reading them through a window.
 //!
-//! Segments are numbered from 1 without gaps. A segment is a header (see
-//! [`header`](crate::header)) and batches, one directly after the other, each at a multiple of 16
-//! bytes. The last segment may have zeros after its last batch, space written ahead; every other
-//! one ends with its last batch.
+//! Segments are numbered from 1 without gaps. A segment is a header block of 4096 bytes and
+//! batches, one directly after the other, each at a multiple of 16 bytes. The last segment may
+//! have zeros after its last batch, space written ahead; every other one ends with its last batch.
+//!
+//! The header block is a header (see [`header`](crate::header)) and the state of the hash tree
+//! over all records before the segment, so that one segment is enough to go on:
 //!
 //! | byte | bytes | field |
 //! |---:|---:|---|
-//! | 0 | 12 | magic `CFLSEGM1`, checksum |
-//! | 12 | 4 | format version, 1 |
+//! | 0 | 12 | magic `CFLSEGM1`, checksum of the first 64 bytes |
+//! | 12 | 4 | format version, 2 |
 //! | 16 | 8 | number of the first record |
-//! | 24 | 8 | length of the segment before, 0 if there is none |
-//! | 32 | 32 | zero |
+//! | 24 | 8 | length of the segment before; 0 if there is none |
+//! | 32 | 8 | stream position: bytes of all records before the first one |
+//! | 40 | 16 | book id |
+//! | 56 | 4 | length of the state of the hash tree |
+//! | 60 | 4 | CRC-32C over bytes 64..4096 |
+//! | 64 | | state of the hash tree (see [`tree`](crate::tree)) |
+//! | | | zeros up to byte 4096 |
 
 use std::{io, sync::Arc};
 
 use crate::{
-    Lsn,
-    bytes::{is_zero, narrow, wide},
+    Frontier, Lsn,
+    buffer::BLOCK_BYTES,
+    bytes::{Fields, is_zero, narrow, put, wide},
     error::DamageReason,
-    header::{self, HEADER_BYTES, Place},
+    header::{self, BookId, HEADER_BYTES, Owner, Place},
     manifest::FORMAT_VERSION,
     storage::StorageFile,
 };
 
 pub(crate) const MAGIC: [u8; 8] = *b"CFLSEGM1";
+/// [`BLOCK_BYTES`] as an offset: where the first batch begins.
+pub(crate) const BATCHES_AT: u64 = 4096;
+/// Where in the header the checksum of the rest of the block stands.
+const BLOCK_CHECKSUM_AT: usize = 60;
+
+const _: () = assert!(
+    HEADER_BYTES + Frontier::ENCODED_BYTES_MAX <= BLOCK_BYTES,
+    "the longest state of the hash tree fits the header block"
+);
 
 const SUFFIX: &str = ".seg";
 const DIGITS: usize = 10;
@@ -41,34 +58,100 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     (number > 0 && segment_name(number) == name).then_some(number)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the header block of a segment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) first: Lsn,
     /// Length in bytes of the segment before.
     pub(crate) previous_end: u64,
+    pub(crate) book: BookId,
+    /// The state of the hash tree over all records before the first.
+    pub(crate) frontier: Frontier,
 }
 
-impl SegmentHeader {
-    pub(crate) fn encode(&self, number: u32) -> [u8; HEADER_BYTES] {
-        let fields: [&[u8]; 3] = [
-            &FORMAT_VERSION.to_le_bytes(),
-            &self.first.0.to_le_bytes(),
-            &self.previous_end.to_le_bytes(),
-        ];
-        header::seal(Place { segment: number, offset: 0 }, MAGIC, &fields)
-    }
+/// The first 64 bytes of a header block: enough to know where a segment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentStart {
+    pub(crate) first: Lsn,
+    pub(crate) previous_end: u64,
+    /// Bytes of the record stream before the first record.
+    pub(crate) stream: u64,
+    pub(crate) book: BookId,
+    state_len: usize,
+    block_crc: u32,
+}
 
+impl SegmentStart {
     pub(crate) fn decode(bytes: &[u8], number: u32) -> Result<Self, DamageReason> {
-        let mut fields = header::unseal(Place { segment: number, offset: 0 }, MAGIC, bytes)?;
+        let place = Place { segment: number, offset: 0 };
+        let mut fields = header::unseal(Owner::STATED, place, MAGIC, bytes)?;
         if fields.u32() != Some(FORMAT_VERSION) {
             return Err(DamageReason::HeaderForm("unknown format version"));
         }
-        let first = Lsn(fields.u64().ok_or(DamageReason::HeaderCut)?);
-        let previous_end = fields.u64().ok_or(DamageReason::HeaderCut)?;
-        if !is_zero(fields.0) {
+        let cut = DamageReason::HeaderCut;
+        Ok(Self {
+            first: Lsn(fields.u64().ok_or(cut)?),
+            previous_end: fields.u64().ok_or(cut)?,
+            stream: fields.u64().ok_or(cut)?,
+            book: fields.array().ok_or(cut)?,
+            state_len: fields.len32().ok_or(cut)?,
+            block_crc: fields.u32().ok_or(cut)?,
+        })
+    }
+}
+
+impl SegmentHeader {
+    pub(crate) fn encode(&self, number: u32) -> Vec<u8> {
+        let state = self.frontier.encode();
+        let mut block = vec![0; BLOCK_BYTES];
+        put(&mut block, HEADER_BYTES, &state);
+        let block_crc = crc32c::crc32c(block.get(HEADER_BYTES..).unwrap_or_default());
+        // Bounded by the size of the block.
+        let state_len = u32::try_from(state.len()).unwrap_or(u32::MAX);
+        let fields: [&[u8]; 7] = [
+            &FORMAT_VERSION.to_le_bytes(),
+            &self.first.0.to_le_bytes(),
+            &self.previous_end.to_le_bytes(),
+            &self.frontier.stream_len().to_le_bytes(),
+            &self.book,
+            &state_len.to_le_bytes(),
+            &block_crc.to_le_bytes(),
+        ];
+        let place = Place { segment: number, offset: 0 };
+        put(&mut block, 0, &header::seal(Owner::STATED, place, MAGIC, &fields));
+        block
+    }
+
+    /// Reads a header block.
+    pub(crate) fn decode(bytes: &[u8], number: u32) -> Result<Self, DamageReason> {
+        let start = SegmentStart::decode(bytes, number)?;
+        let rest = bytes.get(HEADER_BYTES..BLOCK_BYTES).ok_or(DamageReason::HeaderCut)?;
+        if start.block_crc != crc32c::crc32c(rest) {
+            return Err(DamageReason::HeaderChecksum);
+        }
+        let state = DamageReason::HeaderForm("the state of the hash tree is none");
+        let mut rest = Fields(rest);
+        let encoded = rest.take(start.state_len).ok_or(state)?;
+        let frontier = Frontier::decode(encoded).ok_or(state)?;
+        if frontier.stream_len() != start.stream {
+            return Err(state);
+        }
+        if !is_zero(rest.0) {
             return Err(DamageReason::HeaderForm("a reserved byte is not zero"));
         }
-        Ok(Self { first, previous_end })
+        let SegmentStart { first, previous_end, book, .. } = start;
+        Ok(Self { first, previous_end, book, frontier })
+    }
+}
+
+/// Makes the checksums of a changed header block right again: for hostile bytes.
+pub(crate) fn reseal(block: &mut [u8], number: u32) {
+    let rest = block.get(HEADER_BYTES..BLOCK_BYTES).map(crc32c::crc32c);
+    if let Some(header) = block.get_mut(..HEADER_BYTES) {
+        if let Some(crc) = rest {
+            put(header, BLOCK_CHECKSUM_AT, &crc.to_le_bytes());
+        }
+        header::reseal(Owner::STATED, Place { segment: number, offset: 0 }, header);
     }
 }
 
@@ -169,6 +252,30 @@ mod tests {
             "",
         ] {
             assert_eq!(segment_number(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_header_block_is_read_as_it_was_written_and_bound_to_its_number() {
+        for len in [0, 5, 1024, 1025, 70_000] {
+            let mut frontier = Frontier::default();
+            frontier.update(&vec![3; len], &mut |_| ());
+            let header = SegmentHeader { first: Lsn(8), previous_end: 77, book: [5; 16], frontier };
+            let block = header.encode(4);
+            assert_eq!(block.len(), BLOCK_BYTES);
+            assert_eq!(SegmentHeader::decode(&block, 4), Ok(header.clone()));
+            assert_eq!(SegmentHeader::decode(&block, 5), Err(DamageReason::HeaderChecksum));
+            for bit in (0..block.len() * 8).step_by(3) {
+                let mut block = block.clone();
+                block[bit / 8] ^= 1 << (bit % 8);
+                assert!(SegmentHeader::decode(&block, 4).is_err(), "bit {bit} of {len}");
+            }
+            let mut longer = block.clone();
+            put(&mut longer, 56, &u32::MAX.to_le_bytes());
+            reseal(&mut longer, 4);
+            let refused = SegmentHeader::decode(&longer, 4);
+            let state = "the state of the hash tree is none";
+            assert_eq!(refused, Err(DamageReason::HeaderForm(state)));
         }
     }
 

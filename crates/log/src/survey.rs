@@ -6,12 +6,15 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     Lsn, TailCut,
     batch::{BatchCursor, BatchHeader, Frame, frame_at, next_header},
+    buffer::BLOCK_BYTES,
+    bytes::narrow,
+    chain::Chain,
     error::{Damage, DamageReason, IoError, OpenError},
-    header::{HEADER_BYTES, HEADER_END, Place},
+    header::{BookId, Owner, Place},
     index::Index,
     limits::{DAMAGE_LISTED_MAX, READ_AHEAD_BYTES},
     manifest::{BookState, MANIFEST, MANIFEST_NEW, Manifest},
-    segment::{SegmentHeader, Window, segment_name, segment_number},
+    segment::{BATCHES_AT, SegmentHeader, Window, segment_name, segment_number},
     storage::{Access, Storage},
 };
 
@@ -25,6 +28,8 @@ pub(crate) struct Survey {
     /// Bytes of all segments up to where their batches end.
     pub(crate) bytes: u64,
     pub(crate) index: Index,
+    /// The hash tree at the end.
+    pub(crate) chain: Chain,
     /// Where the next batch goes.
     pub(crate) end: Place,
     /// The last record.
@@ -66,7 +71,7 @@ pub(crate) fn survey(storage: &dyn Storage, depth: Depth) -> Result<Found, OpenE
         match Manifest::read(storage) {
             Err(OpenError::Damaged(found)) => {
                 damage.push(found);
-                Manifest::INITIAL
+                Manifest::initial(BookId::default())
             }
             other => other?,
         }
@@ -75,7 +80,7 @@ pub(crate) fn survey(storage: &dyn Storage, depth: Depth) -> Result<Found, OpenE
             return Ok(Found::New(names));
         }
         damage.push(Damage { file: MANIFEST.to_owned(), offset: 0, reason: DamageReason::Missing });
-        Manifest::INITIAL
+        Manifest::initial(BookId::default())
     };
     let mut walk = Walk::new(storage, depth, manifest, numbers.last().copied().unwrap_or(0));
     walk.survey.damage = damage;
@@ -120,8 +125,8 @@ fn left_by_creation(
             let file = storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
             let len = file.len().map_err(IoError::at("read", &name))?;
             let mut window = Window::new(Arc::from(file), len, READ_AHEAD_BYTES);
-            let end = window.content_end(HEADER_END).map_err(IoError::at("read", &name))?;
-            Ok(end == HEADER_END)
+            let end = window.content_end(BATCHES_AT).map_err(IoError::at("read", &name))?;
+            Ok(end == BATCHES_AT)
         }
         _ => Ok(false),
     }
@@ -149,6 +154,11 @@ struct Walk<'s> {
     due: Option<Lsn>,
     /// Whether the place that the manifest names was passed.
     synced_passed: bool,
+    owner: Owner,
+    /// Whether the hash tree is that of the book: not behind damage, until a segment begins.
+    tree_known: bool,
+    /// The records of the batch that is being read.
+    records: Vec<u8>,
 }
 
 impl<'s> Walk<'s> {
@@ -161,6 +171,7 @@ impl<'s> Walk<'s> {
             events: 0,
             bytes: 0,
             index: Index::default(),
+            chain: Chain::default(),
             end: Place { segment: 0, offset: 0 },
             last: Lsn::ZERO,
             unsynced_from: 0,
@@ -169,7 +180,19 @@ impl<'s> Walk<'s> {
             damage: Vec::new(),
         };
         let due = Some(Lsn::ZERO.next());
-        Self { storage, depth, survey, last_segment, due, synced_passed: false }
+        let owner = Owner::of(&survey.manifest.book);
+        let records = Vec::new();
+        Self {
+            storage,
+            depth,
+            survey,
+            last_segment,
+            due,
+            synced_passed: false,
+            owner,
+            tree_known: true,
+            records,
+        }
     }
 
     fn book(&mut self, numbers: &BTreeSet<u32>) -> Result<(), Halt> {
@@ -208,27 +231,38 @@ impl<'s> Walk<'s> {
     /// Whether the segment has a header, or must be read as if it had.
     fn segment_header(&mut self, number: u32, window: &mut Window) -> Result<bool, Halt> {
         let name = segment_name(number);
-        let bytes =
-            window.get(0, HEADER_BYTES).map_err(IoError::at("read", &name))?.unwrap_or_default();
+        let bytes = window
+            .get(0, BLOCK_BYTES.min(narrow(window.limit())))
+            .map_err(IoError::at("read", &name))?
+            .unwrap_or_default();
         match SegmentHeader::decode(bytes, number) {
             Ok(header) => {
                 let due = self.due.replace(header.first);
-                if let Some(expected) = due.filter(|due| *due != header.first) {
+                let known = std::mem::replace(&mut self.tree_known, true) && due.is_some();
+                let chain =
+                    std::mem::replace(&mut self.survey.chain, Chain::new(header.frontier.clone()))
+                        .settle()
+                        .clone();
+                if header.book != self.survey.manifest.book {
+                    self.damaged(number, 0, DamageReason::OtherBook)?;
+                } else if let Some(expected) = due.filter(|due| *due != header.first) {
                     let reason = DamageReason::FirstLsn { found: header.first, expected };
                     self.damaged(number, 0, reason)?;
                 } else if due.is_some() && header.previous_end != self.survey.end.offset {
                     let reason = DamageReason::HeaderForm("the segment before has another length");
                     self.damaged(number, 0, reason)?;
+                } else if known && header.frontier != chain {
+                    self.damaged(number, 0, DamageReason::Tree)?;
                 }
                 Ok(true)
             }
             Err(reason) => {
-                let content = window.content_end(HEADER_END).map_err(IoError::at("read", &name))?;
+                let content = window.content_end(BATCHES_AT).map_err(IoError::at("read", &name))?;
                 if reason.may_be_torn()
                     && self.survey.manifest.state == BookState::Open
                     && number == self.last_segment
                     && number > self.survey.manifest.synced.segment
-                    && content == HEADER_END
+                    && content == BATCHES_AT
                 {
                     self.survey.unfinished = Some(number);
                     return Ok(false);
@@ -243,10 +277,10 @@ impl<'s> Walk<'s> {
     /// Walks over the batches of a segment; returns where they end.
     fn batches(&mut self, number: u32, window: &mut Window) -> Result<u64, Halt> {
         let failed = |error| IoError::at("read", &segment_name(number))(error);
-        let mut place = Place { segment: number, offset: HEADER_END };
+        let mut place = Place { segment: number, offset: BATCHES_AT };
         loop {
             self.pass(place)?;
-            let broken = match frame_at(window, place).map_err(failed)? {
+            let broken = match frame_at(window, self.owner, place).map_err(failed)? {
                 Frame::End => return Ok(place.offset),
                 Frame::Broken(reason) => (place.offset, reason),
                 Frame::Batch(header) => match self.batch(place, header, window)? {
@@ -257,7 +291,7 @@ impl<'s> Walk<'s> {
                     Err(broken) => broken,
                 },
             };
-            let later = next_header(window, number, place.offset).map_err(failed)?;
+            let later = next_header(window, self.owner, number, place.offset).map_err(failed)?;
             if later.is_none() && self.tail_may_be_torn(place, broken.1) {
                 let end = window.content_end(place.offset).map_err(failed)?;
                 let bytes = end.saturating_sub(place.offset);
@@ -298,6 +332,12 @@ impl<'s> Walk<'s> {
             let reason = DamageReason::FirstLsn { found: header.first, expected };
             return Ok(Err((place.offset, reason)));
         }
+        let expected = self.survey.chain.stream_len();
+        if self.tree_known && header.stream != expected {
+            let reason = DamageReason::StreamPosition { found: header.stream, expected };
+            return Ok(Err((place.offset, reason)));
+        }
+        self.records.clear();
         let name = segment_name(place.segment);
         let mut cursor = BatchCursor::new(header, place.offset);
         let mut events: u64 = 0;
@@ -306,6 +346,7 @@ impl<'s> Walk<'s> {
             match cursor.advance(window).map_err(IoError::at("read", &name))? {
                 Ok(Some(view)) => {
                     events = events.saturating_add(crate::bytes::wide(view.entries));
+                    self.records.extend_from_slice(view.bytes);
                 }
                 Ok(None) => break,
                 Err(reason) => return Ok(Err((at, reason))),
@@ -320,25 +361,34 @@ impl<'s> Walk<'s> {
             survey.unsynced_from = place.offset;
         }
         survey.last = header.last();
+        survey.chain.take(&self.records);
         self.due = Some(header.last().next());
         Ok(Ok(()))
     }
 
     /// Compares what was read so far with the manifest, where that names this place.
     fn pass(&mut self, place: Place) -> Result<(), Halt> {
-        let Manifest { synced, last, .. } = self.survey.manifest;
+        let Manifest { synced, last, stream, head, .. } = self.survey.manifest;
         if place == synced {
             self.synced_passed = true;
-            if self.due.is_some_and(|due| due != last.next()) {
-                let reason = DamageReason::EndsEarly { synced: last };
-                self.damaged(place.segment, place.offset, reason)?;
-            }
+            let Some(due) = self.due else { return Ok(()) };
+            let frontier = self.survey.chain.settle();
+            let reason = if due != last.next() {
+                DamageReason::EndsEarly { synced: last }
+            } else if self.tree_known
+                && (frontier.stream_len() != stream || frontier.root() != head)
+            {
+                DamageReason::Tree
+            } else {
+                return Ok(());
+            };
+            self.damaged(place.segment, place.offset, reason)?;
         }
         Ok(())
     }
 
     fn segment_end(&mut self, number: u32, end: u64, len: u64) -> Result<(), Halt> {
-        let Manifest { state, synced, last } = self.survey.manifest;
+        let Manifest { state, synced, last, .. } = self.survey.manifest;
         let whole = self.due.is_some();
         if number == synced.segment && !self.synced_passed && whole {
             self.damaged(number, end, DamageReason::EndsEarly { synced: last })?;
@@ -356,6 +406,7 @@ impl<'s> Walk<'s> {
 
     fn damaged(&mut self, segment: u32, offset: u64, reason: DamageReason) -> Result<(), Halt> {
         self.survey.damage.push(Damage { file: segment_name(segment), offset, reason });
+        self.tree_known = false;
         let enough = match self.depth {
             Depth::First => 1,
             Depth::All => DAMAGE_LISTED_MAX,

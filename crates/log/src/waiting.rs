@@ -108,22 +108,27 @@ impl Waiting {
         ToWake { list: list.map(|(_, waiter)| (Woken::LookAgain, waiter)).collect() }
     }
 
+    /// Takes off the list whoever has what it waits for, now that records have come so far.
+    pub(crate) fn take_done(&mut self, written: Lsn, synced: Lsn) -> ToWake {
+        let reached = |(goal, _): &mut (Goal, Arc<Waiter>)| match *goal {
+            Goal::Record(lsn, Durability::Buffered) => lsn <= written,
+            Goal::Record(lsn, Durability::Synced) => lsn <= synced,
+            Goal::Room | Goal::Any => false,
+        };
+        let done = self.list.extract_if(.., reached);
+        ToWake { list: done.map(|(_, waiter)| (Woken::Reached, waiter)).collect() }
+    }
+
     /// Takes off the list whoever has what it waits for, now that records have come so far, and
     /// one more, the first to be woken, whose turn it is to write.
     ///
     /// The writer must be there to be taken. So at any time when it lies there and somebody waits,
     /// one who was woken is on the way to it; should another be quicker, that one comes here again.
     pub(crate) fn take_reached(&mut self, written: Lsn, synced: Lsn) -> ToWake {
-        let reached = |(goal, _): &mut (Goal, Arc<Waiter>)| match *goal {
-            Goal::Record(lsn, Durability::Buffered) => lsn <= written,
-            Goal::Record(lsn, Durability::Synced) => lsn <= synced,
-            Goal::Room | Goal::Any => false,
-        };
-        let done: Vec<_> = self.list.extract_if(.., reached).collect();
+        let done = self.take_done(written, synced);
         let next = if self.list.is_empty() { None } else { Some(self.list.remove(0)) };
         let next = next.into_iter().map(|(_, waiter)| (Woken::LookAgain, waiter));
-        let done = done.into_iter().map(|(_, waiter)| (Woken::Reached, waiter));
-        ToWake { list: next.chain(done).collect() }
+        ToWake { list: next.chain(done.list).collect() }
     }
 
     /// Takes all off the list: the log has failed or was closed.

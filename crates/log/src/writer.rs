@@ -4,15 +4,16 @@ use std::{collections::VecDeque, io, sync::Arc};
 
 use crate::{
     Lsn,
-    batch::PendingBatch,
+    batch::{BatchStart, PendingBatch},
     buffer::BlockBuffer,
     bytes::{narrow, wide},
+    chain::Chain,
     error::IoError,
     group::Extent,
-    header::{HEADER_END, Place},
+    header::{BookId, Owner, Place},
     limits::{FILL_BYTES_MAX, FILL_BYTES_MIN, FILL_SHARE},
     manifest::{BookState, Manifest},
-    segment::{SegmentHeader, segment_name, segment_number},
+    segment::{BATCHES_AT, SegmentHeader, segment_name, segment_number},
     storage::{Access, Storage, StorageFile},
 };
 
@@ -45,23 +46,37 @@ pub(crate) struct Writer {
     /// The last record written.
     written: Lsn,
     synced: Extent,
+    book: BookId,
+    /// The hash tree over the records up to `end`, those of the last batch excepted until they are
+    /// taken in.
+    chain: Chain,
+}
+
+/// Where a writer goes on.
+pub(crate) struct Resume {
+    /// Where the next batch goes.
+    pub(crate) end: Place,
+    /// The last record before it.
+    pub(crate) last: Lsn,
+    pub(crate) book: BookId,
+    /// The hash tree over all records before it.
+    pub(crate) chain: Chain,
 }
 
 impl Writer {
-    /// Goes on at `end` after record `synced`; both are known to be on disk.
+    /// Goes on at a place; all before it is known to be on disk.
     pub(crate) fn resume(
         storage: Arc<dyn Storage>,
-        end: Place,
-        synced: Lsn,
+        from: Resume,
         segment_bytes: u64,
     ) -> Result<Self, IoError> {
+        let Resume { end, last, book, chain } = from;
         let name = segment_name(end.segment);
         let file = storage.open(&name, Access::Write).map_err(IoError::at("open", &name))?;
         let file_len = file.len().map_err(IoError::at("read", &name))?;
-        let synced = Extent { last: synced, end };
+        let synced = Extent { last, end };
         let blocks = storage.open_blocks(&name).map_err(IoError::at("open", &name))?;
         let tail = read_tail(&*file, end.offset).map_err(IoError::at("read", &name))?;
-        let written = synced.last;
         Ok(Self {
             prepared: VecDeque::new(),
             storage,
@@ -72,14 +87,16 @@ impl Writer {
             end,
             file_len,
             segment_bytes,
-            written,
+            written: last,
             synced,
+            book,
+            chain,
         })
     }
 
     /// Where in its block the batch begins that follows one of `frame_len` bytes.
     pub(crate) fn lead_after(&self, frame_len: usize) -> usize {
-        let start = if self.is_full(frame_len) { HEADER_END } else { self.end.offset };
+        let start = if self.is_full(frame_len) { BATCHES_AT } else { self.end.offset };
         in_block(start.saturating_add(wide(frame_len)))
     }
 
@@ -88,10 +105,15 @@ impl Writer {
         self.tail.len()
     }
 
+    /// To which book the headers of batches are bound.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::of(&self.book)
+    }
+
     /// Whether a batch of `frame_len` bytes begins a segment.
     fn is_full(&self, frame_len: usize) -> bool {
         let end = self.end.offset.saturating_add(wide(frame_len));
-        end > self.segment_bytes && self.end.offset > HEADER_END
+        end > self.segment_bytes && self.end.offset > BATCHES_AT
     }
 
     /// How far the log was written.
@@ -129,7 +151,8 @@ impl Writer {
             self.rotate(batch.first())?;
         }
         let place = self.end;
-        let blocks = batch.seal(place, self.synced.last, &self.tail);
+        let (owner, synced, stream) = (self.owner(), self.synced.last, self.chain.stream_len());
+        let blocks = batch.seal(&BatchStart { owner, place, synced, stream }, &self.tail);
         let start = place.offset.saturating_sub(wide(self.tail.len()));
         let end = start.saturating_add(wide(blocks.len()));
         self.blocks.write_all_at(blocks, start).map_err(IoError::at("write", &self.name))?;
@@ -139,6 +162,12 @@ impl Writer {
         self.end.offset = place.offset.saturating_add(wide(batch.frame_len()));
         self.written = batch.next().previous();
         Ok(place)
+    }
+
+    /// Takes the records of the batch that was just committed into the hash tree. Nobody needs it
+    /// before the next batch, so it is done once those who waited were told.
+    pub(crate) fn take_in(&mut self, batch: &PendingBatch) {
+        self.chain.take(batch.records());
     }
 
     /// Writes zeros behind `end` where a batch of `len` bytes came to the end of the file. Later
@@ -207,18 +236,20 @@ impl Writer {
         self.trim()?;
         let previous_end = self.end.offset;
         let number = self.end.segment.saturating_add(1);
-        let header = SegmentHeader { first, previous_end };
+        let frontier = self.chain.settle().clone();
+        self.chain.begin_segment();
+        let header = SegmentHeader { first, previous_end, book: self.book, frontier };
         let prepared = self.prepared.pop_front();
         let (file, name) = match prepared {
             Some(_) => name_segment(&*self.storage, number, &header)?,
             None => create_segment(&*self.storage, number, &header)?,
         };
         self.blocks = self.storage.open_blocks(&name).map_err(IoError::at("open", &name))?;
-        self.tail = read_tail(&*file, HEADER_END).map_err(IoError::at("read", &name))?;
+        self.tail.clear();
         self.file = file;
         self.name = name;
-        self.end = Place { segment: number, offset: HEADER_END };
-        self.file_len = prepared.unwrap_or(HEADER_END);
+        self.end = Place { segment: number, offset: BATCHES_AT };
+        self.file_len = prepared.unwrap_or(BATCHES_AT);
         Ok(())
     }
 
@@ -241,7 +272,15 @@ impl Writer {
             let name = prepared_name(self.end.segment.saturating_add(ahead));
             self.storage.remove(&name).map_err(IoError::at("remove", &name))?;
         }
-        let manifest = Manifest { state: BookState::Closed, synced: self.end, last: self.written };
+        let frontier = self.chain.settle();
+        let manifest = Manifest {
+            state: BookState::Closed,
+            synced: self.end,
+            last: self.written,
+            stream: frontier.stream_len(),
+            book: self.book,
+            head: frontier.root(),
+        };
         manifest.replace(&*self.storage)
     }
 }

@@ -6,7 +6,7 @@ use counterfoil_log::{
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use super::{Files, MANIFEST, closed_book, open_book, try_open};
+use super::{BATCHES_AT, Files, HEADER, MANIFEST, closed_book, open_book, try_open};
 
 /// The input that lays down these files; `how` as the function says.
 fn packed(how: u8, files: &Files) -> Vec<u8> {
@@ -106,7 +106,7 @@ fn the_input_of_a_sound_book_is_that_book() {
 #[test]
 fn healing_reaches_what_lies_behind_the_checksums() {
     // The number of entries of the first record, which its checksum covers.
-    let at = 64 + 64 + 26;
+    let at = BATCHES_AT + HEADER + 26;
     let mut book = closed_book(8);
     book.get_mut(super::FIRST_SEGMENT).unwrap()[at] = 200;
     for (how, expected) in [
@@ -125,7 +125,8 @@ fn healing_reaches_what_lies_behind_the_checksums() {
 
 #[test]
 fn lengths_that_promise_more_than_there_is_allocate_nothing() {
-    for at in [64 + 12, 64 + 16, 64 + 64 + 4, 64 + 64 + 28] {
+    let (batch, record) = (BATCHES_AT, BATCHES_AT + HEADER);
+    for at in [56, batch + 12, batch + 16, record + 4, record + 28] {
         for value in [u32::MAX, 1 << 31, 1 << 20] {
             let mut book = closed_book(8);
             let segment = book.get_mut(super::FIRST_SEGMENT).unwrap();

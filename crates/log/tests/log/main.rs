@@ -25,6 +25,10 @@ type Files = BTreeMap<String, Vec<u8>>;
 const FIRST_SEGMENT: &str = "0000000001.seg";
 const SECOND_SEGMENT: &str = "0000000002.seg";
 const MANIFEST: &str = "MANIFEST";
+/// Where the batches of a segment begin.
+const BATCHES_AT: usize = 4096;
+/// Bytes of the header of a batch.
+const HEADER: usize = 64;
 
 fn event(stream: &str, version: u64, body: &[u8], personal: &[u8]) -> NewEvent {
     NewEvent {
@@ -37,9 +41,10 @@ fn event(stream: &str, version: u64, body: &[u8], personal: &[u8]) -> NewEvent {
     }
 }
 
-/// A record that says which one it is; its size varies with the number.
+/// A record that says which one it is; its size varies with the number. A small segment holds
+/// four of them.
 fn numbered(n: u64) -> NewRecord {
-    let body = vec![u8::try_from(n % 251).unwrap() + 1; usize::try_from(n * 7 % 90).unwrap()];
+    let body = vec![u8::try_from(n % 251).unwrap() + 1; usize::try_from(600 + n * 7 % 90).unwrap()];
     let events =
         vec![event("customer/1", n, &body, b"Ada"), event("book", n, &n.to_le_bytes(), b"")];
     NewRecord {
@@ -65,7 +70,7 @@ fn recorded(lsn: u64, record: NewRecord) -> Record {
 }
 
 fn small_segments() -> LogOptions {
-    LogOptions { segment_bytes: 1024, ..LogOptions::default() }
+    LogOptions { segment_bytes: 8 << 10, ..LogOptions::default() }
 }
 
 fn open(storage: impl Storage) -> (Log, OpenReport) {

@@ -70,8 +70,8 @@ fn records_are_refused_over_their_limits_and_taken_at_them() {
 fn options_are_refused_out_of_their_bounds() {
     let good = LogOptions::default();
     for (options, refused) in [
-        (LogOptions { segment_bytes: 1023, ..good.clone() }, Some("segment_bytes")),
-        (LogOptions { segment_bytes: 1024, ..good.clone() }, None),
+        (LogOptions { segment_bytes: 8191, ..good.clone() }, Some("segment_bytes")),
+        (LogOptions { segment_bytes: 8192, ..good.clone() }, None),
         (LogOptions { segment_bytes: (16 << 30) + 1, ..good.clone() }, Some("segment_bytes")),
         (LogOptions { pending_bytes_max: 0, ..good.clone() }, Some("pending_bytes_max")),
         (LogOptions { pending_bytes_max: 1, ..good.clone() }, None),

@@ -2,15 +2,15 @@
 
 use counterfoil_log::{Log, LogOptions, Lsn, MemStorage, TailCut, verify};
 
-use super::{FIRST_SEGMENT, Files, SECOND_SEGMENT, append, assert_holds, open};
+use super::{BATCHES_AT, FIRST_SEGMENT, Files, SECOND_SEGMENT, append, assert_holds, open};
 
 /// A book of one segment that was not closed, and where each of its batches ends.
 fn book() -> (Files, Vec<(usize, u64)>) {
     let storage = MemStorage::new();
     let (log, _) = Log::open(storage.clone(), LogOptions::default()).unwrap();
-    let mut ends = vec![(64, 0)];
+    let mut ends = vec![(BATCHES_AT, 0)];
     let mut last = 0;
-    while ends[ends.len() - 1].0 < 16 << 10 {
+    while ends[ends.len() - 1].0 < 20 << 10 {
         append(&log, last + 1, last + 4, 4);
         last += 4;
         let end = verify(&storage).unwrap().bytes;
@@ -55,7 +55,7 @@ fn check(files: &Files, ends: &[(usize, u64)], len: usize, segment: Vec<u8>) {
 #[test]
 fn every_prefix_reopens_to_exactly_the_whole_batches() {
     let (files, ends) = book();
-    for len in 64..=ends[ends.len() - 1].0 {
+    for len in BATCHES_AT..=ends[ends.len() - 1].0 {
         check(&files, &ends, len, files[FIRST_SEGMENT][..len].to_vec());
     }
 }
@@ -63,7 +63,7 @@ fn every_prefix_reopens_to_exactly_the_whole_batches() {
 #[test]
 fn every_zeroed_tail_reopens_to_exactly_the_whole_batches() {
     let (files, ends) = book();
-    for zeroed in (64..=ends[ends.len() - 1].0).rev().step_by(7) {
+    for zeroed in (BATCHES_AT..=ends[ends.len() - 1].0).rev().step_by(7) {
         let mut segment = files[FIRST_SEGMENT].clone();
         // What was zero before is still there.
         let kept = segment[zeroed..].iter().take_while(|byte| **byte == 0).count();
@@ -107,13 +107,13 @@ fn an_interrupted_start_of_a_segment_is_taken_back() {
         let (log, report) = open(storage.clone());
         append(&log, 13, 40, 2);
         assert!(log.last() == Lsn(40) && report.last == Lsn(12));
-        storage.files()[&next][..64].to_vec()
+        storage.files()[&next][..BATCHES_AT].to_vec()
     };
     let trimmed = {
         let end = last_segment.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         last_segment[..end.next_multiple_of(16)].to_vec()
     };
-    for len in 0..64 {
+    for len in (0..128).chain((128..BATCHES_AT).step_by(97)) {
         for padding in [0, 100] {
             let mut files = files.clone();
             files.insert(last_name.to_owned(), trimmed.clone());
@@ -150,9 +150,12 @@ fn an_interrupted_creation_begins_again() {
     let segment = &files[FIRST_SEGMENT][..];
     let manifest = &files[super::MANIFEST][..];
     let mut cases: Vec<Vec<(&str, &[u8])>> = vec![vec![], vec![("MANIFEST.new", b"")]];
-    for len in 0..=64 {
+    for len in (0..=128).chain((128..=BATCHES_AT).step_by(62)) {
         cases.push(vec![(FIRST_SEGMENT, &segment[..len])]);
-        cases.push(vec![(FIRST_SEGMENT, segment), ("MANIFEST.new", &manifest[..len])]);
+        cases.push(vec![
+            (FIRST_SEGMENT, segment),
+            ("MANIFEST.new", &manifest[..len.min(manifest.len())]),
+        ]);
     }
     for case in cases {
         let named = case.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()));

@@ -123,7 +123,7 @@ fn r07_no_full_disk_and_no_short_write_loses_what_was_acknowledged() {
 
 #[test]
 fn r07_a_disk_that_fills_up_at_any_byte_loses_nothing_that_was_acknowledged() {
-    let (seed, step) = (5, sized(SEGMENT_BYTES_MIN / 8, 97, 13));
+    let (seed, step) = (5, sized(SEGMENT_BYTES_MIN / 32, 97, 13));
     let workload = Workload::new(seed, 25);
     let mut random = SimRandom::new(seed);
     let (mut sizes, mut refused) = (0, 0);
