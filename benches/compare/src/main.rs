@@ -24,6 +24,11 @@ use clap::{Parser, Subcommand};
 
 use machine::Usage;
 
+/// Memory that was used is used again. That of the system is given back after each large block, and
+/// fresh pages would cost more than all else that is measured here.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Whatever can go wrong ends the run: a figure from half a run would mean nothing.
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
