@@ -1,5 +1,5 @@
 //! What is personal in objects and events: recorded apart from everything else, so that it can be
-//! erased without it (rule 1.10).
+//! erased without it (rule 2.4).
 //!
 //! The fields that hold it are left out of an object's serialized form. `personal` takes a copy of
 //! them, `set_personal` puts one in their place: an empty one erases.

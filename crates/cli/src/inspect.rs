@@ -88,6 +88,10 @@ struct Entry {
     stream: String,
     kind: &'static str,
     body: Value,
+    /// What is personal, which stands apart from the body.
+    personal: Value,
+    /// Whether what was personal in it was erased.
+    erased: bool,
 }
 
 impl Entry {
@@ -103,13 +107,22 @@ impl Entry {
     }
 
     fn to_json(&self, record: &BookRecord) -> Value {
-        json!({
+        let mut entry = json!({
             "lsn": record.lsn.0,
             "at": record.at.unix(),
             "stream": self.stream,
             "type": self.kind,
             "event": self.body,
-        })
+        });
+        if let Value::Object(fields) = &mut entry {
+            if !self.personal.is_null() {
+                fields.insert("personal".to_owned(), self.personal.clone());
+            }
+            if self.erased {
+                fields.insert("erased".to_owned(), Value::Bool(true));
+            }
+        }
+        entry
     }
 }
 
@@ -118,7 +131,13 @@ fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
     for event in &record.events {
         let value = serde_json::to_value(event).map_err(io::Error::from)?;
         let (stream, kind) = (event.stream(), event.event_type().name);
-        entries.push(Entry { stream, kind, body: body(value) });
+        let data = event.personal();
+        let personal = match data.is_empty() {
+            true => Value::Null,
+            false => serde_json::to_value(&data).map_err(io::Error::from)?,
+        };
+        let erased = event.customer().is_some_and(|customer| record.erased.contains(customer));
+        entries.push(Entry { stream, kind, body: body(value), personal, erased });
     }
     if let Some(block) = &record.usage {
         let cancelled: Vec<&str> = block.cancelled().collect();
@@ -127,7 +146,8 @@ fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
         if !cancelled.is_empty() {
             body = json!({ "meter": block.meter(), "cancelled": cancelled });
         }
-        entries.push(Entry { stream: "meters".to_owned(), kind, body });
+        let stream = "meters".to_owned();
+        entries.push(Entry { stream, kind, body, personal: Value::Null, erased: false });
     }
     Ok(entries)
 }

@@ -6,8 +6,8 @@ use crate::problem::{Problem, tell_tail_cut};
 use crate::progress::{Progress, waiting};
 use crate::table::{Columns, amount, amount_header, counted, days, only_currency};
 use counterfoil::{
-    BookError, Currency, Engine, Error, InvoiceId, InvoiceStatus, MemStorage, Money, Options,
-    Period,
+    BookError, Currency, Engine, Entropy, Error, InvoiceId, InvoiceStatus, MemStorage, Money,
+    Options, Period,
 };
 use counterfoil_scenario::report::InvoiceReport;
 use counterfoil_scenario::{Document, Failure, Outcome, Report, UsageSummary, run as run_scenario};
@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: &Run, out: &mut dyn Write) -> Result<Ending, Proble
 fn open(book: Option<&Path>, options: Options) -> Result<Engine, BookError> {
     match book {
         Some(dir) => Engine::open(dir, options),
-        None => Engine::on(MemStorage::new(), options),
+        // Nothing of it is kept, so nothing in it is secret.
+        None => Engine::on(MemStorage::new(), options.entropy(Entropy::FIXED)),
     }
 }
 

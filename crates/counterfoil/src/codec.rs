@@ -1,12 +1,16 @@
 //! Between events and the records of the log.
 
 use crate::error::BookError;
+use crate::keys::{KeyError, Keys, Place, Sealed};
 use counterfoil_billing::PersonalData;
-use counterfoil_core::Timestamp;
-use counterfoil_log::{NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
+use counterfoil_billing::customer::CustomerId;
+use counterfoil_core::{Refusal, Timestamp};
+use counterfoil_log::{Lsn, NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
 use counterfoil_meter::Block;
-use counterfoil_model::{Event, RecordMeta, State};
-use std::collections::BTreeMap;
+use counterfoil_model::{Event, KeyUse, RecordMeta, State, Target};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 /// The type number of a block of meter events.
@@ -20,16 +24,46 @@ pub(crate) struct Decoded {
     pub(crate) at: Timestamp,
     pub(crate) meta: RecordMeta,
     pub(crate) events: Vec<Event>,
+    /// The customers whose personal data the events had and have no longer.
+    pub(crate) erased: BTreeSet<CustomerId>,
     pub(crate) block: Option<Block>,
 }
 
-/// The record of a decision on `before`.
+/// Why a record could not be written or read.
+#[derive(Debug)]
+pub(crate) enum CodecError {
+    Form(String),
+    Key(KeyError),
+}
+
+impl CodecError {
+    /// The same as what is wrong with a record of a book.
+    pub(crate) fn at(self, lsn: Lsn) -> BookError {
+        match self {
+            Self::Form(reason) => BookError::Record { lsn, reason },
+            Self::Key(error) => BookError::Key { lsn, source: error },
+        }
+    }
+}
+
+impl From<KeyError> for CodecError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+fn form(error: impl fmt::Display) -> CodecError {
+    CodecError::Form(error.to_string())
+}
+
+/// The record of a decision that made `after` out of `before`.
 pub(crate) fn encode_events(
-    before: &State,
+    (before, after): (&State, &State),
     at: Timestamp,
     events: &[Event],
     meta: &RecordMeta,
-) -> Result<NewRecord, String> {
+    keys: &Keys,
+) -> Result<NewRecord, CodecError> {
     let mut versions: BTreeMap<String, u64> = BTreeMap::new();
     let mut entries = Vec::with_capacity(events.len());
     for event in events {
@@ -39,36 +73,59 @@ pub(crate) fn encode_events(
         *version = version.saturating_add(1);
         let stream_version = *version;
         let event_type = event.event_type();
-        let personal = match event {
-            Event::Billing(event) => event.personal(),
-            Event::Book(_) => PersonalData::default(),
-        };
-        entries.push(NewEvent {
+        let mut entry = NewEvent {
             stream: Arc::from(event.stream().as_str()),
             stream_version,
             type_id: event_type.id,
             schema: event_type.schema,
             body: encode(event)?,
-            personal: if personal.is_empty() { Vec::new() } else { encode(&personal)? },
-        });
+            personal: Vec::new(),
+        };
+        if let Some(slot) = event.customer().and_then(|id| live_slot(after, id)) {
+            let personal = event.personal();
+            if !personal.is_empty() {
+                let place = Place {
+                    what: Sealed::Event,
+                    stream: &entry.stream,
+                    version: stream_version,
+                    type_id: event_type.id,
+                    schema: event_type.schema,
+                };
+                let sealed = keys.seal(slot, place, &encode(&personal)?)?;
+                entry.personal = sealed.unwrap_or_default();
+            }
+        }
+        entries.push(entry);
     }
-    let meta = encode_meta(meta)?;
+    let meta = encode_meta(after, meta, keys)?;
     Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events: entries })
 }
 
+/// The key slot of a customer that was not erased.
+fn live_slot(state: &State, id: &CustomerId) -> Option<u64> {
+    let customer = state.customer(id).ok()?;
+    customer.erased.is_none().then_some(customer.key_slot)
+}
+
+/// Whether what is personal of a customer can be sealed.
+pub(crate) fn can_seal(state: &State, customer: Option<&CustomerId>) -> bool {
+    customer.is_some_and(|id| live_slot(state, id).is_some())
+}
+
 /// The record of a refusal that is remembered: it stands outside the streams (point 55).
-pub(crate) fn encode_note(at: Timestamp, meta: &RecordMeta) -> Result<NewRecord, String> {
-    let meta = encode_meta(meta)?;
+pub(crate) fn encode_note(
+    state: &State,
+    at: Timestamp,
+    meta: &RecordMeta,
+    keys: &Keys,
+) -> Result<NewRecord, CodecError> {
+    let meta = encode_meta(state, meta, keys)?;
     Ok(NewRecord { at: at.unix(), kind: RecordKind::Note, meta, events: Vec::new() })
 }
 
 /// The record of a block of meter events.
-pub(crate) fn encode_block(
-    at: Timestamp,
-    block: &Block,
-    meta: &RecordMeta,
-) -> Result<NewRecord, String> {
-    let body = block.encode().map_err(|error| error.to_string())?;
+pub(crate) fn encode_block(at: Timestamp, block: &Block) -> Result<NewRecord, CodecError> {
+    let body = block.encode().map_err(form)?;
     let entry = NewEvent {
         stream: Arc::from("meters"),
         stream_version: 0,
@@ -77,56 +134,163 @@ pub(crate) fn encode_block(
         body,
         personal: Vec::new(),
     };
-    let meta = encode_meta(meta)?;
-    Ok(NewRecord { at: at.unix(), kind: RecordKind::Block, meta, events: vec![entry] })
+    Ok(NewRecord { at: at.unix(), kind: RecordKind::Block, meta: Vec::new(), events: vec![entry] })
 }
 
-/// Reads a record back.
-pub(crate) fn decode(record: &Record) -> Result<Decoded, BookError> {
-    let fail = |reason: String| BookError::Record { lsn: record.lsn, reason };
-    let at = Timestamp::from_unix(record.at).map_err(|error| fail(error.to_string()))?;
-    let meta = match record.meta.as_slice() {
-        [] => RecordMeta::default(),
-        bytes => rmp_serde::from_slice(bytes).map_err(|error| fail(error.to_string()))?,
-    };
-    let mut decoded = Decoded { at, meta, events: Vec::new(), block: None };
+/// Reads a record back. What was sealed with a key that is destroyed is empty.
+pub(crate) fn decode(record: &Record, keys: &Keys) -> Result<Decoded, BookError> {
+    decode_record(record, keys).map_err(|error| error.at(record.lsn))
+}
+
+fn decode_record(record: &Record, keys: &Keys) -> Result<Decoded, CodecError> {
+    let at = Timestamp::from_unix(record.at).map_err(form)?;
+    let meta = decode_meta(&record.meta, keys)?;
+    let (events, erased) = (Vec::with_capacity(record.events.len()), BTreeSet::new());
+    let mut decoded = Decoded { at, meta, events, erased, block: None };
     for entry in &record.events {
         if record.kind == RecordKind::Block && entry.type_id == BLOCK_TYPE {
-            let block = Block::decode(&entry.body).map_err(|error| fail(error.to_string()))?;
-            decoded.block = Some(block);
+            decoded.block = Some(Block::decode(&entry.body).map_err(form)?);
             continue;
         }
-        decoded.events.push(decode_event(entry).map_err(fail)?);
+        let mut event = decode_event(entry)?;
+        if !entry.personal.is_empty() {
+            match open(entry, keys)? {
+                Some(personal) => event.set_personal(personal),
+                None => decoded.erased.extend(event.customer().cloned()),
+            }
+        }
+        decoded.events.push(event);
     }
     Ok(decoded)
 }
 
-fn decode_event(entry: &RecordedEvent) -> Result<Event, String> {
-    let mut event: Event = rmp_serde::from_slice(&entry.body).map_err(|error| error.to_string())?;
+fn decode_event(entry: &RecordedEvent) -> Result<Event, CodecError> {
+    let event: Event = rmp_serde::from_slice(&entry.body).map_err(form)?;
     let event_type = event.event_type();
     if (event_type.id, event_type.schema) != (entry.type_id, entry.schema) {
-        return Err(format!(
+        return Err(form(format!(
             "type {} version {} holds a {}",
             entry.type_id, entry.schema, event_type.name
-        ));
-    }
-    if !entry.personal.is_empty()
-        && let Event::Billing(event) = &mut event
-    {
-        let personal: PersonalData =
-            rmp_serde::from_slice(&entry.personal).map_err(|error| error.to_string())?;
-        event.set_personal(personal);
+        )));
     }
     Ok(event)
 }
 
-fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, String> {
-    rmp_serde::to_vec_named(value).map_err(|error| error.to_string())
+/// What is personal in an entry; none where it was erased.
+fn open(entry: &RecordedEvent, keys: &Keys) -> Result<Option<PersonalData>, CodecError> {
+    let place = Place {
+        what: Sealed::Event,
+        stream: &entry.stream,
+        version: entry.stream_version,
+        type_id: entry.type_id,
+        schema: entry.schema,
+    };
+    let opened = keys.open(place, &entry.personal)?;
+    opened.map(|bytes| rmp_serde::from_slice(&bytes).map_err(form)).transpose()
 }
 
-fn encode_meta(meta: &RecordMeta) -> Result<Vec<u8>, String> {
-    if *meta == RecordMeta::default() {
-        return Ok(Vec::new());
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    rmp_serde::to_vec_named(value).map_err(form)
+}
+
+/// What a record says beside its events, in the form that it has in the log. The fingerprint of a
+/// command about a customer is sealed, for it tells what the command said to whoever guesses it.
+#[derive(Serialize, Deserialize)]
+struct MetaForm {
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Bytes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<SealedForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Target>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    customer: Option<CustomerId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedForm {
+    /// The version of the customer's stream after the record.
+    version: u64,
+    bytes: Bytes,
+}
+
+fn encode_meta(after: &State, meta: &RecordMeta, keys: &Keys) -> Result<Vec<u8>, CodecError> {
+    let Some(KeyUse { key, fingerprint }) = &meta.key else { return Ok(Vec::new()) };
+    let mut form = MetaForm {
+        key: key.clone(),
+        fingerprint: fingerprint.map(|fingerprint| Bytes(fingerprint.to_vec())),
+        sealed: None,
+        target: meta.target.clone(),
+        customer: meta.customer.clone(),
+        refusal: meta.refusal.clone(),
+    };
+    if let (Some(id), Some(fingerprint)) = (&meta.customer, fingerprint)
+        && let Some(slot) = live_slot(after, id)
+    {
+        let stream = stream_of(id);
+        let version = after.stream_version(&stream);
+        let sealed = keys.seal(slot, remembered(&stream, version), fingerprint)?;
+        form.fingerprint = None;
+        form.sealed = sealed.map(|bytes| SealedForm { version, bytes: Bytes(bytes) });
     }
-    encode(meta)
+    encode(&form)
+}
+
+fn decode_meta(bytes: &[u8], keys: &Keys) -> Result<RecordMeta, CodecError> {
+    if bytes.is_empty() {
+        return Ok(RecordMeta::default());
+    }
+    let mut stored: MetaForm = rmp_serde::from_slice(bytes).map_err(form)?;
+    if let (Some(id), Some(sealed)) = (&stored.customer, &stored.sealed) {
+        let stream = stream_of(id);
+        let opened = keys.open(remembered(&stream, sealed.version), &sealed.bytes.0)?;
+        stored.fingerprint = opened.map(Bytes);
+    }
+    let fingerprint = match stored.fingerprint {
+        Some(Bytes(bytes)) => {
+            let fixed = bytes.try_into().map_err(|_| form("a fingerprint has 32 bytes"))?;
+            Some(fixed)
+        }
+        None => None,
+    };
+    let MetaForm { key, target, customer, refusal, .. } = stored;
+    Ok(RecordMeta { key: Some(KeyUse { key, fingerprint }), target, customer, refusal })
+}
+
+fn stream_of(customer: &CustomerId) -> String {
+    format!("customer:{customer}")
+}
+
+fn remembered(stream: &str, version: u64) -> Place<'_> {
+    Place { what: Sealed::Remembered, stream, version, type_id: 0, schema: 0 }
+}
+
+/// Bytes as one value, not as a list of numbers.
+struct Bytes(Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
 }

@@ -1,14 +1,17 @@
 //! The engine: one open book.
 
 use crate::codec;
+use crate::entropy::Entropy;
 use crate::error::{BookError, Error};
+use crate::keys::Keys;
 use crate::payment::{PaymentSource, Progress};
 use crate::sequencer::{Decided, Sequencer};
 use crate::view;
 use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::{
-    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, Storage, TailCut,
+    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, SnapshotError, Storage,
+    TailCut,
 };
 use counterfoil_meter::DedupePolicy;
 use counterfoil_model::{
@@ -17,7 +20,7 @@ use counterfoil_model::{
 };
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How a book is opened.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +32,8 @@ pub struct Options {
     pub dedupe: DedupePolicy,
     /// How the log writes.
     pub log: LogOptions,
+    /// Where the secrets come from that personal data is sealed with.
+    pub entropy: Entropy,
 }
 
 impl Options {
@@ -43,6 +48,13 @@ impl Options {
     #[must_use]
     pub fn dedupe(mut self, policy: DedupePolicy) -> Self {
         self.dedupe = policy;
+        self
+    }
+
+    /// The same with another source of secrets.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Entropy) -> Self {
+        self.entropy = entropy;
         self
     }
 
@@ -69,6 +81,9 @@ struct Inner {
     log: Log,
     sequencer: Mutex<Sequencer>,
     opened: OpenReport,
+    keys: Arc<Keys>,
+    /// The keys of customers that were erased, to be destroyed once that is on disk.
+    erasures: Mutex<Vec<(Lsn, u64)>>,
 }
 
 /// A command with what belongs to its execution.
@@ -120,6 +135,7 @@ impl Ticket {
     /// [`Error::Log`] where the disk failed: the command may or may not be there after reopening.
     pub fn wait(self) -> Result<Output, Error> {
         self.engine.inner.log.wait(self.decided.lsn)?;
+        self.engine.finish_erasures()?;
         Ok(self.decided.output)
     }
 
@@ -168,14 +184,15 @@ impl Engine {
         Self::on(FileStorage::open_existing(dir.as_ref())?, options)
     }
 
-    /// A book in memory, with settings as they are where nobody says otherwise. See [`Engine::on`]
-    /// for others.
+    /// A book in memory, with settings as they are where nobody says otherwise, and
+    /// [`Entropy::FIXED`]. See [`Engine::on`] for others.
     ///
     /// # Panics
     /// Never: opening an empty book in memory cannot fail.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self::on(MemStorage::new(), Options::default()).expect("an empty book opens")
+        Self::on(MemStorage::new(), Options::default().entropy(Entropy::FIXED))
+            .expect("an empty book opens")
     }
 
     /// A book on any storage: how a book in memory gets options, and a test its faults.
@@ -185,16 +202,21 @@ impl Engine {
     pub fn on(storage: impl Storage + 'static, options: Options) -> Result<Self, BookError> {
         options.settings.check()?;
         let (log, opened) = Log::open(storage, options.log.clone())?;
-        let mut sequencer = view::empty(&options);
+        let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
+        let mut sequencer = view::empty(&options, Arc::clone(&keys));
         for record in log.read(Lsn::ZERO.next()) {
             let record = record.map_err(|error| BookError::Record {
                 lsn: sequencer.last.next(),
                 reason: error.to_string(),
             })?;
-            sequencer.replay(record.lsn, &codec::decode(&record)?)?;
+            sequencer.replay(record.lsn, &codec::decode(&record, &keys)?)?;
         }
-        let sequencer = Mutex::new(sequencer);
-        Ok(Self { inner: Arc::new(Inner { log, sequencer, opened }) })
+        // A crash may have come between the record of an erasure and the end of its key.
+        for slot in sequencer.state.erased_slots() {
+            keys.destroy(slot).map_err(BookError::Erasure)?;
+        }
+        let (sequencer, erasures) = (Mutex::new(sequencer), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { log, sequencer, opened, keys, erasures }) })
     }
 
     /// The half-written commands that were cut off when the book was opened; none of them was ever
@@ -238,7 +260,14 @@ impl Engine {
             request.expected_version.as_ref().map(|(stream, version)| (stream.as_str(), *version)),
         );
         match decided {
-            Ok(decided) => Ok(Ticket { engine: self.clone(), decided }),
+            Ok(decided) => {
+                if let (Command::EraseCustomer(_), Output::Customer(customer)) =
+                    (&request.command, &decided.output)
+                {
+                    self.erasures().push((decided.lsn, customer.key_slot));
+                }
+                Ok(Ticket { engine: self.clone(), decided })
+            }
             Err(Error::Refused(refusal)) => {
                 // A refusal says something about the state, so that state must be on disk.
                 self.flush()?;
@@ -285,7 +314,39 @@ impl Engine {
     /// # Errors
     /// [`Error::Log`] where the disk failed.
     pub fn flush(&self) -> Result<Lsn, Error> {
-        Ok(self.inner.log.commit()?)
+        let lsn = self.inner.log.commit()?;
+        self.finish_erasures()?;
+        Ok(lsn)
+    }
+
+    /// Destroys the keys of customers whose erasure is on disk, and what was kept of them beside
+    /// the log. What a crash prevents here is done when the book is opened.
+    fn finish_erasures(&self) -> Result<(), Error> {
+        let mut erasures = self.erasures();
+        if erasures.is_empty() {
+            return Ok(());
+        }
+        let durable = self.inner.log.durable();
+        for (_, slot) in erasures.iter().filter(|(lsn, _)| *lsn <= durable) {
+            self.inner.keys.destroy(*slot)?;
+        }
+        // A snapshot from before holds what was erased.
+        for snapshot in self.inner.log.snapshots().map_err(snapshot_error)? {
+            if erasures.iter().any(|(lsn, _)| *lsn <= durable && snapshot < *lsn) {
+                self.inner.log.remove_snapshot(snapshot).map_err(snapshot_error)?;
+            }
+        }
+        erasures.retain(|(lsn, _)| *lsn > durable);
+        Ok(())
+    }
+
+    fn erasures(&self) -> MutexGuard<'_, Vec<(Lsn, u64)>> {
+        // What a panic leaves on the list is done again, which changes nothing.
+        self.inner.erasures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.inner.keys
     }
 
     /// The time of the book; none for a new one that nobody told the time yet. Time that passed
@@ -485,11 +546,18 @@ pub(crate) fn outcome_command(id: PaymentAttemptId, outcome: Outcome) -> Command
     }
 }
 
+fn snapshot_error(error: SnapshotError) -> Error {
+    match error {
+        SnapshotError::Log(error) => Error::Log(error),
+        error => Error::Read(error.to_string()),
+    }
+}
+
 fn key_use(request: &Request) -> Result<Option<KeyUse>, Refusal> {
     let Some(key) = &request.idempotency_key else { return Ok(None) };
     if key.is_empty() || key.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {
         let limit = limits::IDEMPOTENCY_KEY_BYTES_MAX;
         return Err(Refusal::invalid("idempotency_key", format!("a key has 1 to {limit} bytes")));
     }
-    Ok(Some(KeyUse { key: key.clone(), fingerprint: request.command.fingerprint() }))
+    Ok(Some(KeyUse { key: key.clone(), fingerprint: Some(request.command.fingerprint()) }))
 }

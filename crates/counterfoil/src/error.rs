@@ -1,7 +1,10 @@
 //! What can go wrong.
 
+use crate::codec::CodecError;
+use crate::keys::KeyError;
 use counterfoil_core::{Code, Refusal};
-use counterfoil_log::{LogError, Lsn, OpenError, ReadError};
+use counterfoil_log::{LogError, Lsn, OpenError, ReadError, VaultError};
+use std::sync::Arc;
 
 /// What can go wrong with a command, a query or a book.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -16,6 +19,9 @@ pub enum Error {
     /// The book could not be read.
     #[error("the book cannot be read: {0}")]
     Read(String),
+    /// What is personal could not be sealed or opened.
+    #[error(transparent)]
+    Key(Arc<KeyError>),
     /// Nobody told the book what time it is.
     #[error("the book has no time yet: advance it first")]
     NoTime,
@@ -34,6 +40,24 @@ impl Error {
         match self {
             Self::Refused(refusal) => Some(refusal.code()),
             _ => None,
+        }
+    }
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Vault(VaultError::Log(error)) => Self::Log(error),
+            error => Self::Key(Arc::new(error)),
+        }
+    }
+}
+
+impl From<CodecError> for Error {
+    fn from(error: CodecError) -> Self {
+        match error {
+            CodecError::Form(reason) => Self::Read(reason),
+            CodecError::Key(error) => error.into(),
         }
     }
 }
@@ -59,6 +83,17 @@ pub enum BookError {
         /// Why.
         reason: String,
     },
+    /// What is personal in a record cannot be opened.
+    #[error("record {lsn}: {source}")]
+    Key {
+        /// Which record.
+        lsn: Lsn,
+        /// Why.
+        source: KeyError,
+    },
+    /// The key of a customer that was erased cannot be destroyed.
+    #[error("a key that was erased cannot be destroyed: {0}")]
+    Erasure(KeyError),
     /// The settings or a policy are out of their limits, or a position is not there.
     #[error(transparent)]
     Settings(#[from] Refusal),

@@ -3,10 +3,13 @@
 use crate::codec;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::keys::Keys;
+use counterfoil_billing::customer::CustomerId;
 use counterfoil_core::Timestamp;
 use counterfoil_log::{Lsn, ReadError, Record, Records};
 use counterfoil_meter::Block;
 use counterfoil_model::Event;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What one record of the book holds: all that one command, or one item of due work, did.
@@ -18,17 +21,20 @@ pub struct BookRecord {
     pub at: Timestamp,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// The customers whose personal data the events had, and have no longer: it was erased.
+    pub erased: BTreeSet<CustomerId>,
     /// The usage that was taken in.
     pub usage: Option<Block>,
 }
 
 impl BookRecord {
     /// A record of the log, read.
-    pub(crate) fn decoded(record: Result<Record, ReadError>) -> Result<Self, Error> {
+    pub(crate) fn decoded(record: Result<Record, ReadError>, keys: &Keys) -> Result<Self, Error> {
         let record = record?;
-        let decoded = codec::decode(&record).map_err(|error| Error::Read(error.to_string()))?;
-        let codec::Decoded { at, events, block, .. } = decoded;
-        Ok(Self { lsn: record.lsn, at, events, usage: block })
+        let decoded =
+            codec::decode(&record, keys).map_err(|error| Error::Read(error.to_string()))?;
+        let codec::Decoded { at, events, erased, block, .. } = decoded;
+        Ok(Self { lsn: record.lsn, at, events, erased, usage: block })
     }
 }
 
@@ -67,6 +73,6 @@ impl Iterator for Events {
     type Item = Result<BookRecord, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.records.next().map(BookRecord::decoded)
+        Some(BookRecord::decoded(self.records.next()?, self.engine.keys()))
     }
 }

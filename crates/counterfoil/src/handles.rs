@@ -11,7 +11,7 @@ use counterfoil_billing::catalog::{
 };
 use counterfoil_billing::customer::{
     BalanceTransaction, CreateBalanceTransaction, CreateCustomer, Customer, CustomerId,
-    DeleteCustomer, UpdateCustomer,
+    DeleteCustomer, EraseCustomer, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{
     Attempt, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem, FinalizeInvoice,
@@ -177,6 +177,10 @@ commands! {
         update(UpdateCustomer) -> Customer: Customer;
         /// Deletes a customer, which cancels its subscriptions.
         delete(DeleteCustomer) -> Customer: Customer;
+        /// Erases what is personal of a customer and of all it owns: from the state, and from the
+        /// log by destroying the key that it is sealed with. Amounts, numbers and proofs stay. It
+        /// is refused while a subscription, a draft or an open invoice is left (rule 2.4).
+        erase(EraseCustomer) -> Customer: Customer;
     }
     BalanceTransactions {
         /// Changes a balance by hand.

@@ -77,10 +77,12 @@ struct Readme;
 
 mod codec;
 mod engine;
+mod entropy;
 mod error;
 mod events;
 mod explain;
 mod handles;
+mod keys;
 mod metering;
 mod payment;
 mod query;
@@ -133,6 +135,7 @@ pub use counterfoil_model::{
     SucceedPaymentAttempt, UnbilledReason,
 };
 pub use engine::{DryRun, Engine, Options, Request, Ticket};
+pub use entropy::Entropy;
 pub use error::{BookError, Error};
 pub use events::{BookRecord, Events};
 pub use explain::Explanation;
@@ -140,6 +143,7 @@ pub use handles::{
     BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters, PaymentAttempts,
     Prices, Products, Subscriptions,
 };
+pub use keys::KeyError;
 pub use metering::{
     AdjustmentKind, CancelMeterEvent, CreateMeterEvent, CreateMeterEventAdjustment, EventInstant,
     Ingested, RefusedUsage,

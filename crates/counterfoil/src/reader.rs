@@ -1,11 +1,14 @@
 //! Looking into a book without changing it.
 
 use crate::engine::Options;
+use crate::entropy::Entropy;
 use crate::error::{BookError, Error};
 use crate::events::BookRecord;
+use crate::keys::Keys;
 use crate::view::{self, AsOf, View};
 use counterfoil_log::{FileStorage, Log, LogOptions, Lsn, Storage, TailCut};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A book that is looked into and not written to.
 ///
@@ -29,6 +32,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct BookReader {
     log: Log,
+    keys: Arc<Keys>,
     tail_cut: Option<TailCut>,
 }
 
@@ -47,7 +51,8 @@ impl BookReader {
     /// As [`BookReader::open`].
     pub fn on(storage: impl Storage) -> Result<Self, BookError> {
         let (log, opened) = Log::open(storage, LogOptions::default())?;
-        Ok(Self { log, tail_cut: opened.tail_cut })
+        let keys = Arc::new(Keys::of(&log, Entropy::default()));
+        Ok(Self { log, keys, tail_cut: opened.tail_cut })
     }
 
     /// The half-written commands at the end of the book, which nobody was told of.
@@ -64,13 +69,13 @@ impl BookReader {
 
     /// The records from a position on.
     pub fn events(&self, from: Lsn) -> impl Iterator<Item = Result<BookRecord, Error>> {
-        self.log.read(from).map(BookRecord::decoded)
+        self.log.read(from).map(|record| BookRecord::decoded(record, &self.keys))
     }
 
     /// The records from a position back to the first.
     pub fn events_back(&self, from: Lsn) -> impl Iterator<Item = Result<BookRecord, Error>> {
         let numbers = (1..=from.min(self.last()).0).rev();
-        numbers.map(|lsn| BookRecord::decoded(self.log.read_one(Lsn(lsn))))
+        numbers.map(|lsn| BookRecord::decoded(self.log.read_one(Lsn(lsn)), &self.keys))
     }
 
     /// The book as it was after a record or at a time; see [`Engine::as_of`](crate::Engine::as_of).
@@ -80,7 +85,8 @@ impl BookReader {
     pub fn as_of(&self, moment: impl Into<AsOf>) -> Result<View, BookError> {
         let moment = moment.into();
         view::check(moment, self.last())?;
-        View::replay(view::empty(&Options::default()), self.log.read(Lsn::ZERO.next()), moment)
+        let book = view::empty(&Options::default(), Arc::clone(&self.keys));
+        View::replay(book, self.log.read(Lsn::ZERO.next()), moment)
     }
 }
 

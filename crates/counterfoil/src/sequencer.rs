@@ -2,6 +2,7 @@
 
 use crate::codec::{self, Decoded};
 use crate::error::{BookError, Error};
+use crate::keys::Keys;
 use crate::metering::{self, Ingested, Readings};
 use counterfoil_billing::meter::MeterEvent;
 use counterfoil_core::{Refusal, Timestamp};
@@ -11,6 +12,7 @@ use counterfoil_model::{
     Command, Context, Decision, DueKey, Event, KeyUse, Output, RecordMeta, Settings, State,
     create_book, execute, work,
 };
+use std::sync::Arc;
 
 /// The state of a book and where it stands.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(crate) struct Sequencer {
     /// How many meter events were taken.
     pub(crate) usage_events: u64,
     settings: Settings,
+    keys: Arc<Keys>,
 }
 
 /// What a command came to, and the record that must be durable before anybody may know.
@@ -39,7 +42,7 @@ pub(crate) struct Decided {
 }
 
 impl Sequencer {
-    pub(crate) fn new(settings: Settings, meters: Aggregator) -> Self {
+    pub(crate) fn new(settings: Settings, meters: Aggregator, keys: Arc<Keys>) -> Self {
         Self {
             state: State::default(),
             meters,
@@ -49,12 +52,19 @@ impl Sequencer {
             last: Lsn::ZERO,
             usage_events: 0,
             settings,
+            keys,
         }
     }
 
     /// The same book before its first record.
     pub(crate) fn emptied(&self) -> Self {
-        Self::new(self.settings.clone(), Aggregator::new(self.meters.policy()))
+        let meters = Aggregator::new(self.meters.policy());
+        Self::new(self.settings.clone(), meters, Arc::clone(&self.keys))
+    }
+
+    /// The keys that what is personal is sealed with.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Applies a record that is in the log already.
@@ -137,7 +147,11 @@ impl Sequencer {
         let before = self.due_before(command, at);
         let state = before.last().map_or(&self.state, |decision| &decision.state);
         let readings = Readings(&self.meters);
-        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
+        let mut key_slot = self.state.key_slots();
+        if let Command::CreateCustomer(_) = command {
+            key_slot = self.keys.free_from(key_slot)?;
+        }
+        let context = Context { at, usage: &readings, key_slot };
         match execute(state, &context, command) {
             Ok(decision) => {
                 for due in before {
@@ -152,8 +166,11 @@ impl Sequencer {
                 Ok(Decided { output, lsn })
             }
             Err(refusal) => {
-                if key.is_some() && !is_malformed(&refusal) {
-                    let refusal = Some(refusal.clone());
+                if let Some(mut key) = key.filter(|_| !is_malformed(&refusal)) {
+                    if command.may_be_personal() && !codec::can_seal(&self.state, about.as_ref()) {
+                        key.fingerprint = None;
+                    }
+                    let (key, refusal) = (Some(key), Some(refusal.clone()));
                     let meta = RecordMeta { key, target: None, customer: about, refusal };
                     self.note(log, at, meta)?;
                 }
@@ -189,11 +206,8 @@ impl Sequencer {
         let before = self.due_before(command, at);
         let state = before.last().map_or(&self.state, |decision| &decision.state);
         let readings = Readings(&self.meters);
-        Ok(execute(
-            state,
-            &Context { at, usage: &readings, key_slot: self.state.key_slots() },
-            command,
-        )?)
+        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
+        Ok(execute(state, &context, command)?)
     }
 
     /// The work that is due first, if it is due by an instant.
@@ -278,7 +292,7 @@ impl Sequencer {
 
     fn append_block(&mut self, log: &Log, block: &Block) -> Result<Lsn, Error> {
         let at = self.now()?;
-        let record = codec::encode_block(at, block, &RecordMeta::default()).map_err(Error::Read)?;
+        let record = codec::encode_block(at, block)?;
         let lsn = log.append(record)?;
         self.usage_events = self.usage_events.saturating_add(count(block));
         self.meters.apply(Position(lsn.0), block);
@@ -288,7 +302,7 @@ impl Sequencer {
     }
 
     fn note(&mut self, log: &Log, at: Timestamp, meta: RecordMeta) -> Result<(), Error> {
-        let record = codec::encode_note(at, &meta).map_err(Error::Read)?;
+        let record = codec::encode_note(&self.state, at, &meta, &self.keys)?;
         self.last = log.append(record)?;
         self.state.apply_meta(at, &meta);
         self.written = Some(at);
@@ -313,7 +327,8 @@ impl Sequencer {
         meta: RecordMeta,
     ) -> Result<Lsn, Error> {
         let events = &decision.events;
-        let record = codec::encode_events(&self.state, at, events, &meta).map_err(Error::Read)?;
+        let states = (&self.state, &decision.state);
+        let record = codec::encode_events(states, at, events, &meta, &self.keys)?;
         // What the aggregator refuses must not be written: nothing after the append can fail.
         for meter in events.iter().filter_map(meter_event) {
             metering::follow(&mut self.meters, meter)?;

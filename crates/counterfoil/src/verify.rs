@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::engine::Options;
 use crate::error::BookError;
+use crate::keys::Keys;
 use crate::metering::read_at;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
@@ -10,6 +11,7 @@ use counterfoil_log::{FileStorage, Log, Lsn};
 use counterfoil_meter::{Aggregator, Position};
 use counterfoil_model::{Event, invariants};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a verification saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,13 +51,14 @@ const FINDINGS_MAX: usize = 100;
 pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, BookError> {
     let (log, _) = Log::open(FileStorage::open_existing(dir.as_ref())?, options.log.clone())?;
     let meters = Aggregator::new(options.dedupe);
-    let mut book = Sequencer::new(options.settings.clone(), meters);
+    let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
+    let mut book = Sequencer::new(options.settings.clone(), meters, Arc::clone(&keys));
     let mut verified = Verified::default();
     for record in log.read(Lsn::ZERO.next()) {
         let lsn = book.last.next();
         let record =
             record.map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
-        let decoded = codec::decode(&record)?;
+        let decoded = codec::decode(&record, &keys)?;
         check_versions(&book, &record, &mut verified);
         check_usage(&book, lsn, &decoded.events, &mut verified);
         book.replay(lsn, &decoded)?;
@@ -66,6 +69,18 @@ pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, Book
         && let Err(violation) = invariants::check_all(&book.state, now)
     {
         verified.note(book.last, violation.to_string());
+    }
+    for slot in book.state.erased_slots() {
+        match keys.is_destroyed(slot) {
+            Ok(true) => {}
+            Ok(false) => verified.note(
+                book.last,
+                format!(
+                    "the key in slot {slot} was erased, and is still there: open the book once"
+                ),
+            ),
+            Err(error) => verified.note(book.last, error.to_string()),
+        }
     }
     verified.events = book.state.event_count();
     verified.usage_events = book.usage_events;

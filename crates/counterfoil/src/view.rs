@@ -4,6 +4,7 @@ use crate::codec;
 use crate::engine::{Engine, Options};
 use crate::error::{BookError, Error};
 use crate::explain::Explanation;
+use crate::keys::Keys;
 use crate::metering::Readings;
 use crate::query::{self, UnbilledUsage};
 use crate::sequencer::Sequencer;
@@ -14,6 +15,7 @@ use counterfoil_journal::TrialBalance;
 use counterfoil_log::{Lsn, ReadError, Record};
 use counterfoil_meter::Aggregator;
 use counterfoil_model::{InvoiceView, State, invariants};
+use std::sync::Arc;
 
 /// Which moment of a book is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,7 +85,8 @@ impl View {
                 }
                 break;
             }
-            book.replay(record.lsn, &codec::decode(&record)?)?;
+            let decoded = codec::decode(&record, book.keys())?;
+            book.replay(record.lsn, &decoded)?;
         }
         Ok(Self { book })
     }
@@ -205,6 +208,6 @@ pub(crate) fn check(moment: AsOf, last: Lsn) -> Result<(), Refusal> {
 }
 
 /// A book before its first record.
-pub(crate) fn empty(options: &Options) -> Sequencer {
-    Sequencer::new(options.settings.clone(), Aggregator::new(options.dedupe))
+pub(crate) fn empty(options: &Options, keys: Arc<Keys>) -> Sequencer {
+    Sequencer::new(options.settings.clone(), Aggregator::new(options.dedupe), keys)
 }

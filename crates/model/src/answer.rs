@@ -122,6 +122,8 @@ pub struct RecordMeta {
 pub struct KeyUse {
     /// The key.
     pub key: String,
-    /// A fingerprint of the command that it came with.
-    pub fingerprint: [u8; 32],
+    /// A fingerprint of the command that it came with. None where it is not kept: it would tell
+    /// what is personal in the command to whoever guesses it. Then every command is given the
+    /// answer.
+    pub fingerprint: Option<[u8; 32]>,
 }

@@ -172,6 +172,23 @@ impl Command {
         }
     }
 
+    /// Whether the command can say something personal: free text or metadata of a customer or of
+    /// what one owns.
+    #[must_use]
+    pub fn may_be_personal(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateCustomer(_)
+                | Self::UpdateCustomer(_)
+                | Self::CreateBalanceTransaction(_)
+                | Self::CreateSubscription(_)
+                | Self::UpdateSubscription(_)
+                | Self::CreateInvoiceItem(_)
+                | Self::UpdateInvoiceItem(_)
+                | Self::CreateInvoice(_)
+        )
+    }
+
     /// A fingerprint of the command, for idempotency keys.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {

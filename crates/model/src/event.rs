@@ -1,8 +1,9 @@
 //! What happened.
 
 use crate::Settings;
+use counterfoil_billing::PersonalData;
 use counterfoil_billing::catalog::{PriceEvent, ProductEvent};
-use counterfoil_billing::customer::CustomerEvent;
+use counterfoil_billing::customer::{CustomerEvent, CustomerId};
 use counterfoil_billing::invoice::InvoiceEvent;
 use counterfoil_billing::meter::MeterEvent;
 use counterfoil_billing::subscription::SubscriptionEvent;
@@ -82,6 +83,33 @@ impl Event {
                 SubscriptionEvent::Ended { .. } => first(304, "subscription.ended"),
             },
             Self::Billing(Billing::Invoice(event)) => invoice_type(event),
+        }
+    }
+}
+
+impl Event {
+    /// Whose; none for the book and the catalog.
+    #[must_use]
+    pub fn customer(&self) -> Option<&CustomerId> {
+        match self {
+            Self::Book(_) => None,
+            Self::Billing(event) => event.customer(),
+        }
+    }
+
+    /// The personal data that the event carries beside its body.
+    #[must_use]
+    pub fn personal(&self) -> PersonalData {
+        match self {
+            Self::Book(_) => PersonalData::default(),
+            Self::Billing(event) => event.personal(),
+        }
+    }
+
+    /// Gives the event its personal data back, after both were read.
+    pub fn set_personal(&mut self, data: PersonalData) {
+        if let Self::Billing(event) = self {
+            event.set_personal(data);
         }
     }
 }

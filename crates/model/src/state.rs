@@ -426,7 +426,7 @@ impl State {
         if now.seconds_since(remembered.at) > limits::IDEMPOTENCY_KEY_SECONDS {
             return None;
         }
-        if remembered.fingerprint.is_none_or(|fingerprint| fingerprint == key.fingerprint) {
+        if remembered.fingerprint.is_none() || remembered.fingerprint == key.fingerprint {
             return Some(remembered.answer.clone());
         }
         Some(Err(Refusal::IdempotencyError { key: key.key.clone() }))
@@ -505,7 +505,7 @@ impl State {
         };
         self.forget_keys(at);
         let name: Arc<str> = key.key.as_str().into();
-        let (fingerprint, customer) = (Some(key.fingerprint), meta.customer.clone());
+        let (fingerprint, customer) = (key.fingerprint, meta.customer.clone());
         let remembered = Remembered { fingerprint, at, customer, answer };
         if let Some(older) = self.keys.get(&name).map(|older| older.at) {
             self.key_times.remove_mut(&(older, Arc::clone(&name)));

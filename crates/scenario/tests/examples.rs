@@ -4,7 +4,7 @@
 #[expect(dead_code, reason = "a program has a main of its own")]
 mod generate;
 
-use counterfoil::{Engine, MemStorage, Options};
+use counterfoil::{Engine, Entropy, MemStorage, Options};
 use counterfoil_scenario::{Document, run, settings_of};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,8 @@ fn the_usage_files_are_what_their_generator_makes() {
 fn every_example_does_what_it_says() {
     for (name, invoices) in [("saas", 19), ("api", 3), ("llm", 4)] {
         let document = Document::read(&examples().join(name).join("scenario.yaml")).unwrap();
-        let options = Options::default().settings(settings_of(&document).unwrap());
+        let options =
+            Options::default().settings(settings_of(&document).unwrap()).entropy(Entropy::FIXED);
         let engine = Engine::on(MemStorage::new(), options).unwrap();
         let outcome = run(&document, &engine, &mut ()).unwrap();
         if let Some(failure) = outcome.failure {

@@ -2,7 +2,7 @@
 //! memory and on disk, and what must not matter is varied: opening the book again, running it
 //! again, and the size of the steps in which time advances.
 
-use counterfoil::{BookRecord, Engine, Lsn, MemStorage, Options};
+use counterfoil::{BookRecord, Engine, Entropy, Lsn, MemStorage, Options};
 use counterfoil_scenario::{Body, Document, Outcome, Report, Step, run, settings_of};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ fn for_each_golden(check: impl Fn(&Golden) -> Result<(), String>) {
 }
 
 fn options(document: &Document) -> Options {
-    Options::default().settings(settings_of(document).unwrap())
+    Options::default().settings(settings_of(document).unwrap()).entropy(Entropy::FIXED)
 }
 
 fn in_memory(document: &Document) -> Engine {

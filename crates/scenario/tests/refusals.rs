@@ -1,6 +1,6 @@
 //! Bad input: each kind is refused by its code, changes nothing, and names what is at fault.
 
-use counterfoil::{Engine, MemStorage, Options};
+use counterfoil::{Engine, Entropy, MemStorage, Options};
 use counterfoil_scenario::{Document, Failure, Format, run, settings_of};
 use std::path::Path;
 
@@ -54,7 +54,8 @@ fn with_step(step: &str) -> Document {
 }
 
 fn book(document: &Document) -> Engine {
-    let options = Options::default().settings(settings_of(document).unwrap());
+    let options =
+        Options::default().settings(settings_of(document).unwrap()).entropy(Entropy::FIXED);
     Engine::on(MemStorage::new(), options).unwrap()
 }
 

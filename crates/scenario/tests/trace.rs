@@ -1,6 +1,6 @@
 //! A month of an LLM's usage is billed the same, however it is cut into files.
 
-use counterfoil::{Engine, MemStorage, Options};
+use counterfoil::{Engine, Entropy, MemStorage, Options};
 use counterfoil_scenario::{Document, Format, Report, run, settings_of};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -73,7 +73,8 @@ impl Trace {
         }
         let text = self.scenario(&files);
         let document = Document::parse(&text, Format::Json, dir.path()).unwrap();
-        let options = Options::default().settings(settings_of(&document).unwrap());
+        let options =
+            Options::default().settings(settings_of(&document).unwrap()).entropy(Entropy::FIXED);
         let engine = Engine::on(MemStorage::new(), options).unwrap();
         let outcome = run(&document, &engine, &mut ()).unwrap();
         assert!(outcome.failure.is_none(), "{:?}", outcome.failure);

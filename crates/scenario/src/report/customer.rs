@@ -41,6 +41,9 @@ pub struct CustomerReport {
     pub created: Timestamp,
     /// Whether it was deleted.
     pub deleted: bool,
+    /// When its personal data was erased, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Timestamp>,
     /// Why nothing happens to it by itself any more, if so.
     pub parked: Option<String>,
     /// Metadata.
@@ -94,6 +97,7 @@ impl CustomerReport {
             payment_method: customer.payment_method.clone(),
             created: customer.created,
             deleted: customer.deleted,
+            erased: customer.erased,
             parked: customer.parked.clone(),
             metadata: personal.metadata.clone(),
         })

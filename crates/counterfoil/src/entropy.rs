@@ -1,0 +1,45 @@
+//! Where the secrets of a book come from.
+
+use counterfoil_log::{SECRET_BYTES, Secret};
+
+/// Where the secrets of a book come from: the one thing in it that nobody may be able to guess.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Entropy {
+    /// The randomness of the operating system.
+    #[default]
+    System,
+    /// All of it derived from a seed: equal runs write equal bytes. Who knows the seed can open what
+    /// was sealed, even after it was erased.
+    Seed([u8; 32]),
+}
+
+impl Entropy {
+    /// The seed of books that keep no secret: scenarios, simulations, tests.
+    pub const FIXED: Self = Self::Seed(*b"a seed that everybody may know..");
+
+    /// The secret of a key slot.
+    pub(crate) fn secret(&self, slot: u64) -> Result<Secret, String> {
+        let mut bytes = [0; SECRET_BYTES];
+        match self {
+            Self::System => getrandom::fill(&mut bytes).map_err(|error| error.to_string())?,
+            Self::Seed(seed) => {
+                let derived = blake3::Hasher::new_keyed(seed)
+                    .update(b"key slot")
+                    .update(&slot.to_le_bytes())
+                    .finalize();
+                bytes.copy_from_slice(derived.as_bytes());
+            }
+        }
+        Ok(Secret::from(bytes))
+    }
+}
+
+impl std::fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::System => "System",
+            Self::Seed(_) => "Seed",
+        })
+    }
+}
