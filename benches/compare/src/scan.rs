@@ -43,11 +43,11 @@ pub fn run(run: &Run, arguments: &Arguments) -> Result<()> {
 
 fn write(dir: &Path, records: u64, body: usize) -> Result<()> {
     let (log, _) = Log::open(FileStorage::open(dir)?, LogOptions::default())?;
-    let mut bytes = vec![0; body];
-    fill(&mut bytes, 11);
+    let mut next = record(vec![0; body]);
+    fill(&mut next.events[0].body, 11);
     for number in 0..records {
-        bytes[..8].copy_from_slice(&number.to_le_bytes());
-        log.append(record(bytes.clone()))?;
+        next.events[0].body[..8].copy_from_slice(&number.to_le_bytes());
+        log.append(&next)?;
     }
     log.close()?;
     Ok(())
