@@ -25,8 +25,17 @@ const PURE: &[Pure] = &[
 ];
 
 /// What every pure crate may use. Dev-dependencies are free.
-const LIBRARIES: &[&str] =
-    &["blake3", "chrono", "ethnum", "rkyv", "rpds", "rust_decimal", "serde", "thiserror"];
+const LIBRARIES: &[&str] = &[
+    "blake3",
+    "chrono",
+    "ethnum",
+    "rkyv",
+    "rpds",
+    "rust_decimal",
+    "serde",
+    "smol_str",
+    "thiserror",
+];
 
 /// The features through which `chrono` reads the clock of the machine.
 const CHRONO_CLOCK: &[&str] = &["clock", "now"];
