@@ -10,6 +10,7 @@ use crate::subscription::Subscription;
 use counterfoil_core::Metadata;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A caller's own words on an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -150,7 +151,7 @@ impl Invoice {
         (self.description, self.metadata) = (texts.description, texts.metadata);
         data.give_parts(self.charges.iter_mut(), |charge, texts| {
             if let Charge::Line(line) = charge {
-                line.description = texts.description;
+                Arc::make_mut(line).description = texts.description;
             }
         });
         for transaction in &mut self.balance_transactions {
@@ -170,6 +171,8 @@ impl Finalized {
 
     /// Puts something else in its place.
     pub fn set_personal(&mut self, data: PersonalData) {
-        data.give_parts(self.lines.iter_mut(), |line, texts| line.description = texts.description);
+        data.give_parts(self.lines.iter_mut(), |line, texts| {
+            Arc::make_mut(line).description = texts.description;
+        });
     }
 }

@@ -2,10 +2,13 @@
 
 use crate::error::BookError;
 use crate::keys::{KeyError, Keys, Place, Sealed};
+use crate::payload;
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_core::{Refusal, Timestamp};
-use counterfoil_log::{Lsn, NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
+use counterfoil_log::{
+    EventRef, Lsn, NewEvent, NewRecord, Record, RecordKind, RecordRef, RecordedEvent,
+};
 use counterfoil_meter::Block;
 use counterfoil_model::{Event, KeyUse, RecordMeta, State, Target};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -78,7 +81,7 @@ pub(crate) fn encode_events(
             stream_version,
             type_id: event_type.id,
             schema: event_type.schema,
-            body: encode(event)?,
+            body: payload::encode(event).map_err(form)?,
             personal: Vec::new(),
         };
         if let Some(slot) = event.customer().and_then(|id| live_slot(after, id)) {
@@ -139,20 +142,35 @@ pub(crate) fn encode_block(at: Timestamp, block: &Block) -> Result<NewRecord, Co
 
 /// Reads a record back. What was sealed with a key that is destroyed is empty.
 pub(crate) fn decode(record: &Record, keys: &Keys) -> Result<Decoded, BookError> {
-    decode_record(record, keys).map_err(|error| error.at(record.lsn))
+    let entries = record.events.iter().map(RecordedEvent::as_ref);
+    let read = decode_parts(record.at, record.kind, &record.meta, entries, keys);
+    read.map_err(|error| error.at(record.lsn))
 }
 
-fn decode_record(record: &Record, keys: &Keys) -> Result<Decoded, CodecError> {
-    let at = Timestamp::from_unix(record.at).map_err(form)?;
-    let meta = decode_meta(&record.meta, keys)?;
-    let (events, erased) = (Vec::with_capacity(record.events.len()), BTreeSet::new());
+/// Reads a record back from the buffer that it was read into, as [`decode`].
+pub(crate) fn decode_ref(record: RecordRef<'_>, keys: &Keys) -> Result<Decoded, BookError> {
+    let read = decode_parts(record.at(), record.kind(), record.meta(), record.events(), keys);
+    read.map_err(|error| error.at(record.lsn()))
+}
+
+fn decode_parts<'a>(
+    at: i64,
+    kind: RecordKind,
+    meta: &[u8],
+    entries: impl Iterator<Item = EventRef<'a>>,
+    keys: &Keys,
+) -> Result<Decoded, CodecError> {
+    let at = Timestamp::from_unix(at).map_err(form)?;
+    let meta = decode_meta(meta, keys)?;
+    let (events, erased) =
+        (Vec::with_capacity(entries.size_hint().1.unwrap_or(1)), BTreeSet::new());
     let mut decoded = Decoded { at, meta, events, erased, block: None };
-    for entry in &record.events {
-        if record.kind == RecordKind::Block && entry.type_id == BLOCK_TYPE {
-            decoded.block = Some(Block::decode(&entry.body).map_err(form)?);
+    for entry in entries {
+        if kind == RecordKind::Block && entry.type_id == BLOCK_TYPE {
+            decoded.block = Some(Block::decode(entry.body).map_err(form)?);
             continue;
         }
-        let mut event = decode_event(entry)?;
+        let mut event = payload::decode(entry.type_id, entry.schema, entry.body).map_err(form)?;
         if !entry.personal.is_empty() {
             match open(entry, keys)? {
                 Some(personal) => event.set_personal(personal),
@@ -164,28 +182,16 @@ fn decode_record(record: &Record, keys: &Keys) -> Result<Decoded, CodecError> {
     Ok(decoded)
 }
 
-fn decode_event(entry: &RecordedEvent) -> Result<Event, CodecError> {
-    let event: Event = rmp_serde::from_slice(&entry.body).map_err(form)?;
-    let event_type = event.event_type();
-    if (event_type.id, event_type.schema) != (entry.type_id, entry.schema) {
-        return Err(form(format!(
-            "type {} version {} holds a {}",
-            entry.type_id, entry.schema, event_type.name
-        )));
-    }
-    Ok(event)
-}
-
 /// What is personal in an entry; none where it was erased.
-fn open(entry: &RecordedEvent, keys: &Keys) -> Result<Option<PersonalData>, CodecError> {
+fn open(entry: EventRef<'_>, keys: &Keys) -> Result<Option<PersonalData>, CodecError> {
     let place = Place {
         what: Sealed::Event,
-        stream: &entry.stream,
+        stream: entry.stream,
         version: entry.stream_version,
         type_id: entry.type_id,
         schema: entry.schema,
     };
-    let opened = keys.open(place, &entry.personal)?;
+    let opened = keys.open(place, entry.personal)?;
     opened.map(|bytes| rmp_serde::from_slice(&bytes).map_err(form)).transpose()
 }
 

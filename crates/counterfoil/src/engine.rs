@@ -204,12 +204,13 @@ impl Engine {
         let (log, opened) = Log::open(storage, options.log.clone())?;
         let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
         let mut sequencer = view::empty(&options, Arc::clone(&keys));
-        for record in log.read(Lsn::ZERO.next()) {
+        let mut records = log.read(Lsn::ZERO.next());
+        while let Some(record) = records.next_ref() {
             let record = record.map_err(|error| BookError::Record {
                 lsn: sequencer.last.next(),
                 reason: error.to_string(),
             })?;
-            sequencer.replay(record.lsn, &codec::decode(&record, &keys)?)?;
+            sequencer.replay(record.lsn(), &codec::decode_ref(record, &keys)?)?;
         }
         // A crash may have come between the record of an erasure and the end of its key.
         for slot in sequencer.state.erased_slots() {

@@ -2,11 +2,11 @@
 
 use crate::codec;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{BookError, Error};
 use crate::keys::Keys;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_core::Timestamp;
-use counterfoil_log::{Lsn, ReadError, Record, Records};
+use counterfoil_log::{Lsn, ReadError, Record, RecordRef, Records};
 use counterfoil_meter::Block;
 use counterfoil_model::Event;
 use std::collections::BTreeSet;
@@ -31,10 +31,17 @@ impl BookRecord {
     /// A record of the log, read.
     pub(crate) fn decoded(record: Result<Record, ReadError>, keys: &Keys) -> Result<Self, Error> {
         let record = record?;
-        let decoded =
-            codec::decode(&record, keys).map_err(|error| Error::Read(error.to_string()))?;
+        Self::of(record.lsn, codec::decode(&record, keys))
+    }
+
+    fn decode(record: RecordRef<'_>, keys: &Keys) -> Result<Self, Error> {
+        Self::of(record.lsn(), codec::decode_ref(record, keys))
+    }
+
+    fn of(lsn: Lsn, decoded: Result<codec::Decoded, BookError>) -> Result<Self, Error> {
+        let decoded = decoded.map_err(|error| Error::Read(error.to_string()))?;
         let codec::Decoded { at, events, erased, block, .. } = decoded;
-        Ok(Self { lsn: record.lsn, at, events, erased, usage: block })
+        Ok(Self { lsn, at, events, erased, usage: block })
     }
 }
 
@@ -73,6 +80,7 @@ impl Iterator for Events {
     type Item = Result<BookRecord, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(BookRecord::decoded(self.records.next()?, self.engine.keys()))
+        let record = self.records.next_ref()?.map_err(Error::from);
+        Some(record.and_then(|record| BookRecord::decode(record, self.engine.keys())))
     }
 }

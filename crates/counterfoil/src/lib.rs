@@ -84,6 +84,7 @@ mod explain;
 mod handles;
 mod keys;
 mod metering;
+mod payload;
 mod payment;
 mod query;
 mod reader;

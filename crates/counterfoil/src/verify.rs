@@ -7,7 +7,7 @@ use crate::keys::Keys;
 use crate::metering::read_at;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
-use counterfoil_log::{FileStorage, Log, Lsn};
+use counterfoil_log::{FileStorage, Log, Lsn, RecordRef};
 use counterfoil_meter::{Aggregator, Position};
 use counterfoil_model::{Event, invariants};
 use std::path::Path;
@@ -54,12 +54,13 @@ pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, Book
     let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
     let mut book = Sequencer::new(options.settings.clone(), meters, Arc::clone(&keys));
     let mut verified = Verified::default();
-    for record in log.read(Lsn::ZERO.next()) {
+    let mut records = log.read(Lsn::ZERO.next());
+    while let Some(record) = records.next_ref() {
         let lsn = book.last.next();
         let record =
             record.map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
-        let decoded = codec::decode(&record, &keys)?;
-        check_versions(&book, &record, &mut verified);
+        let decoded = codec::decode_ref(record, &keys)?;
+        check_versions(&book, record, &mut verified);
         check_usage(&book, lsn, &decoded.events, &mut verified);
         book.replay(lsn, &decoded)?;
         verified.records = verified.records.saturating_add(1);
@@ -96,16 +97,15 @@ impl Verified {
     }
 }
 
-fn check_versions(book: &Sequencer, record: &counterfoil_log::Record, verified: &mut Verified) {
+fn check_versions(book: &Sequencer, record: RecordRef<'_>, verified: &mut Verified) {
     let mut seen = std::collections::BTreeMap::new();
-    for entry in record.events.iter().filter(|entry| entry.stream_version > 0) {
-        let version = seen
-            .entry(entry.stream.clone())
-            .or_insert_with(|| book.state.stream_version(&entry.stream));
+    for entry in record.events().filter(|entry| entry.stream_version > 0) {
+        let version =
+            seen.entry(entry.stream).or_insert_with(|| book.state.stream_version(entry.stream));
         *version = version.saturating_add(1);
         if *version != entry.stream_version {
-            let (stream, found) = (&entry.stream, entry.stream_version);
-            verified.note(record.lsn, format!("{stream}: version {found}, expected {version}"));
+            let (stream, found) = (entry.stream, entry.stream_version);
+            verified.note(record.lsn(), format!("{stream}: version {found}, expected {version}"));
         }
     }
 }

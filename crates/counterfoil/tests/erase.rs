@@ -203,7 +203,7 @@ fn amounts_numbers_and_the_journal_stay() {
     let bill = |book: &Engine| {
         let invoices = book.invoices().list(&customer_id("cus_1")).unwrap();
         let amounts = |i: &counterfoil::Invoice| (i.subtotal, i.total, i.amount_due, i.amount_paid);
-        let lines = |lines: &[counterfoil::Line]| -> Vec<_> {
+        let lines = |lines: &[std::sync::Arc<counterfoil::Line>]| -> Vec<_> {
             lines.iter().map(|l| (l.id.clone(), l.amount, l.name.clone(), l.period)).collect()
         };
         let invoices: Vec<_> = invoices

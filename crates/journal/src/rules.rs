@@ -6,7 +6,7 @@ use crate::Account::{
 use crate::entry::{Entry, Posting, PostingError, sum};
 use counterfoil_billing::Event;
 use counterfoil_billing::customer::{BalanceTransaction, CustomerEvent};
-use counterfoil_billing::invoice::{Deferral, Finalized, InvoiceEvent, LatePayment, Line, Voided};
+use counterfoil_billing::invoice::{Deferral, Finalized, InvoiceEvent, LatePayment, Voided};
 use serde::{Deserialize, Serialize};
 
 /// Which rules an event is posted under. A book records its version when it is created, so that a
@@ -79,7 +79,7 @@ fn finalized(event: &Finalized) -> Result<Entry, PostingError> {
         debit(CustomerBalance, change),
         credit(DeferredRevenue, event.total.into()),
     ];
-    let deferrals = event.lines.iter().map(Line::deferral).collect();
+    let deferrals = event.lines.iter().map(|line| line.deferral()).collect();
     Entry::new(event.at, event.currency, postings, deferrals)
 }
 

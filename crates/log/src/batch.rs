@@ -290,6 +290,11 @@ impl BatchCursor {
         self.offset
     }
 
+    /// Whether all records of the batch were passed.
+    pub(crate) fn is_done(&self) -> bool {
+        self.next > self.header.last()
+    }
+
     /// Passes over a record without checking it.
     pub(crate) fn skip(&mut self, window: &mut Window) -> io::Result<Result<(), DamageReason>> {
         let len = self.padded_len(window)?;
@@ -305,7 +310,7 @@ impl BatchCursor {
         &mut self,
         window: &'w mut Window,
     ) -> io::Result<Result<Option<RecordView<'w>>, DamageReason>> {
-        if self.next > self.header.last() {
+        if self.is_done() {
             return Ok(Ok(None));
         }
         let len = match self.padded_len(window)? {

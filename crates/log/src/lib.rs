@@ -102,7 +102,7 @@ pub use lsn::Lsn;
 pub use proof::{Proof, ProofError};
 pub use read::Records;
 pub use receipt::{Receipt, ReceiptError};
-pub use record::{NewEvent, NewRecord, Record, RecordKind, RecordedEvent};
+pub use record::{EventRef, NewEvent, NewRecord, Record, RecordKind, RecordRef, RecordedEvent};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotInfo, SnapshotStamp, SnapshotWriter};
 pub use storage::{Access, FileStorage, MemStorage, Storage, StorageFile, StorageLock};
 pub use tree::{Frontier, GROUP_BYTES, GroupCv};

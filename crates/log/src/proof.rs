@@ -29,7 +29,7 @@ use crate::{
     bytes::{ALIGN, Fields, narrow, wide},
     error::DamageReason,
     limits::RECORD_BYTES_MAX,
-    record::{RECORD_HEADER_BYTES, RecordView, resum},
+    record::{RECORD_HEADER_BYTES, RecordRef, RecordView, resum},
     tree::{CHUNK_BYTES, GROUP_BYTES, STREAM_BYTES_MAX, subtree_cv},
 };
 
@@ -111,7 +111,7 @@ impl Proof {
         if len != record.len() || !cover.may_hold(*lsn, receipt.lsn) {
             return Err(place);
         }
-        Ok(view.to_record())
+        Ok(RecordRef(view).to_record())
     }
 
     /// The number of the record that it is about. What it says is not proven before
@@ -455,7 +455,10 @@ pub(crate) mod tests {
                 assert_eq!(record.lsn, Lsn(wide(n)));
                 assert_eq!(&*record.events[0].stream, format!("customer/{n}"));
                 let stored = &stream.bytes[stream.place(n)];
-                assert_eq!(RecordView::parse(stored, record.lsn).unwrap().0.to_record(), record);
+                assert_eq!(
+                    RecordRef(RecordView::parse(stored, record.lsn).unwrap().0).to_record(),
+                    record
+                );
             }
         }
     }

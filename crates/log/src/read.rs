@@ -9,7 +9,7 @@ use crate::{
     group::{Extent, Shared},
     header::Place,
     limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
-    record::Record,
+    record::{Record, RecordRef},
     segment::{BATCHES_AT, Window, segment_name},
     storage::Access,
 };
@@ -52,26 +52,39 @@ impl Records {
         }
         let mut records = Self::new(shared, lsn);
         records.read_ahead = LOOKUP_BYTES;
-        records.read_next()?.ok_or(not_durable)
+        let record = records.read_next()?.map(RecordRef::to_record);
+        record.ok_or(not_durable)
     }
 
-    fn read_next(&mut self) -> Result<Option<Record>, ReadError> {
+    /// The next record in the buffer that it was read into, which saves copying it: as the iterator
+    /// otherwise.
+    pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>, ReadError>> {
+        if self.failed {
+            return None;
+        }
+        match self.read_next() {
+            Ok(found) => found.map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn read_next(&mut self) -> Result<Option<RecordRef<'_>>, ReadError> {
+        self.failed = true;
         let durable = self.shared.durable()?;
         if self.next > durable.last {
+            self.failed = false;
             return Ok(None);
         }
         let mut position = match self.position.take() {
             Some(position) => position,
             None => self.locate(durable)?,
         };
-        let record = loop {
-            if let Some(record) = position.record(self.next)? {
-                break record;
-            }
+        while !position.reaches(self.next)? {
             self.enter_batch(&mut position, durable)?;
-        };
+        }
+        let record = self.position.insert(position).record()?;
+        self.failed = false;
         self.next = self.next.next();
-        self.position = Some(position);
         Ok(Some(record))
     }
 
@@ -134,26 +147,40 @@ impl Records {
 }
 
 impl Position {
-    /// Record `lsn`, if the batch that is being read holds it.
-    fn record(&mut self, lsn: Lsn) -> Result<Option<Record>, ReadError> {
+    /// Goes to record `lsn`, if the batch that is being read holds it.
+    fn reaches(&mut self, lsn: Lsn) -> Result<bool, ReadError> {
         let Self { place, window, batch } = self;
-        let Some(cursor) = batch else { return Ok(None) };
-        let failed = |error: io::Error| IoError::at("read", &segment_name(place.segment))(error);
+        let Some(cursor) = batch else { return Ok(false) };
         while cursor.next_lsn() < lsn {
             let at = cursor.offset();
-            let skipped = cursor.skip(window).map_err(failed)?;
+            let skipped = cursor.skip(window).map_err(failed(place.segment))?;
             skipped.map_err(|reason| damaged(place.segment, at, reason))?;
         }
+        if cursor.is_done() {
+            *batch = None;
+        }
+        Ok(batch.is_some())
+    }
+
+    /// The record that [`Position::reaches`] went to.
+    fn record(&mut self) -> Result<RecordRef<'_>, ReadError> {
+        let Self { place, window, batch } = self;
+        let missing = DamageReason::RecordLength;
+        let Some(cursor) = batch else {
+            return Err(damaged(place.segment, place.offset, missing));
+        };
         let at = cursor.offset();
-        match cursor.advance(window).map_err(failed)? {
-            Ok(Some(view)) => Ok(Some(view.to_record())),
-            Ok(None) => {
-                *batch = None;
-                Ok(None)
-            }
+        let view = cursor.advance(window).map_err(failed(place.segment))?;
+        match view {
+            Ok(Some(view)) => Ok(RecordRef(view)),
+            Ok(None) => Err(damaged(place.segment, at, missing)),
             Err(reason) => Err(damaged(place.segment, at, reason)),
         }
     }
+}
+
+fn failed(segment: u32) -> impl Fn(io::Error) -> IoError {
+    move |error| IoError::at("read", &segment_name(segment))(error)
 }
 
 fn damaged(segment: u32, offset: u64, reason: DamageReason) -> ReadError {
@@ -170,11 +197,6 @@ impl Iterator for Records {
     type Item = Result<Record, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let record = self.read_next();
-        self.failed = record.is_err();
-        record.transpose()
+        Some(self.next_ref()?.map(RecordRef::to_record))
     }
 }

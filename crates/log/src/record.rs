@@ -32,7 +32,7 @@
 //!
 //! The checksum takes the header last, so that a record is summed before its number is known.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     Lsn,
@@ -153,6 +153,111 @@ pub struct RecordedEvent {
     pub body: Vec<u8>,
     /// What is personal.
     pub personal: Vec<u8>,
+}
+
+/// A record of the log in the buffer that it was read into: a [`Record`] that is not copied.
+#[derive(Clone, Copy)]
+pub struct RecordRef<'a>(pub(crate) RecordView<'a>);
+
+/// An entry of a record in the buffer that it was read into: a [`RecordedEvent`] that is not copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRef<'a> {
+    /// The stream; empty where none was named.
+    pub stream: &'a str,
+    /// The version of the stream after this event.
+    pub stream_version: u64,
+    /// The type of the event.
+    pub type_id: u16,
+    /// The version of the schema of `body` and `personal`.
+    pub schema: u16,
+    /// The encoded event, without what is personal.
+    pub body: &'a [u8],
+    /// What is personal.
+    pub personal: &'a [u8],
+}
+
+impl RecordedEvent {
+    /// The entry as one that is not copied.
+    #[must_use]
+    pub fn as_ref(&self) -> EventRef<'_> {
+        EventRef {
+            stream: &self.stream,
+            stream_version: self.stream_version,
+            type_id: self.type_id,
+            schema: self.schema,
+            body: &self.body,
+            personal: &self.personal,
+        }
+    }
+}
+
+impl<'a> RecordRef<'a> {
+    /// Its number.
+    #[must_use]
+    pub fn lsn(self) -> Lsn {
+        self.0.lsn
+    }
+
+    /// As given in [`NewRecord::at`].
+    #[must_use]
+    pub fn at(self) -> i64 {
+        self.0.at
+    }
+
+    /// As given in [`NewRecord::kind`].
+    #[must_use]
+    pub fn kind(self) -> RecordKind {
+        self.0.kind
+    }
+
+    /// As given in [`NewRecord::meta`].
+    #[must_use]
+    pub fn meta(self) -> &'a [u8] {
+        self.0.meta
+    }
+
+    /// As given in [`NewRecord::events`], in that order.
+    pub fn events(self) -> impl Iterator<Item = EventRef<'a>> {
+        let RecordView { table, keys, bodies, personal, .. } = self.0;
+        let (mut keys, mut bodies) = (Fields(keys), Fields(bodies));
+        let mut personal = Fields(personal);
+        // The lengths were checked against the sections when the record was taken apart.
+        rows(table).map(move |row| EventRef {
+            stream: std::str::from_utf8(keys.take(row.key_len).unwrap_or_default())
+                .unwrap_or_default(),
+            stream_version: row.stream_version,
+            type_id: row.type_id,
+            schema: row.schema,
+            body: bodies.take(row.body_len).unwrap_or_default(),
+            personal: personal.take(row.personal_len).unwrap_or_default(),
+        })
+    }
+
+    /// Copies the record out of the buffer.
+    #[must_use]
+    pub fn to_record(self) -> Record {
+        let events = self.events().map(|event| RecordedEvent {
+            stream: event.stream.into(),
+            stream_version: event.stream_version,
+            type_id: event.type_id,
+            schema: event.schema,
+            body: event.body.to_vec(),
+            personal: event.personal.to_vec(),
+        });
+        Record {
+            lsn: self.lsn(),
+            at: self.at(),
+            kind: self.kind(),
+            meta: self.meta().to_vec(),
+            events: events.collect(),
+        }
+    }
+}
+
+impl fmt::Debug for RecordRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_record().fmt(f)
+    }
 }
 
 /// A record as bytes that only lacks its number.
@@ -414,26 +519,6 @@ impl<'a> RecordView<'a> {
         self.kind
             .check(rows(self.table).map(|row| row.key_len))
             .map_err(|_| DamageReason::RecordForm("its entries do not fit its kind"))
-    }
-
-    /// Copies the record out of the bytes.
-    pub(crate) fn to_record(self) -> Record {
-        let mut keys = Fields(self.keys);
-        let mut bodies = Fields(self.bodies);
-        let mut personal = Fields(self.personal);
-        let mut events = Vec::with_capacity(self.entries);
-        for row in rows(self.table) {
-            let key = keys.take(row.key_len).unwrap_or_default();
-            events.push(RecordedEvent {
-                stream: std::str::from_utf8(key).unwrap_or_default().into(),
-                stream_version: row.stream_version,
-                type_id: row.type_id,
-                schema: row.schema,
-                body: bodies.take(row.body_len).unwrap_or_default().to_vec(),
-                personal: personal.take(row.personal_len).unwrap_or_default().to_vec(),
-            });
-        }
-        Record { lsn: self.lsn, at: self.at, kind: self.kind, meta: self.meta.to_vec(), events }
     }
 }
 

@@ -41,50 +41,93 @@ pub struct EventType {
     pub name: &'static str,
     /// The version of its form.
     pub schema: u16,
+    /// The variants around the payload, from the outside in: what the number stands for in the log.
+    pub variants: &'static [&'static str],
 }
 
-const fn first(id: u16, name: &'static str) -> EventType {
-    EventType { id, name, schema: 1 }
-}
-
-const fn second(id: u16, name: &'static str) -> EventType {
-    EventType { id, name, schema: 2 }
-}
-
-impl Event {
-    /// The type of the event.
-    #[must_use]
-    pub fn event_type(&self) -> EventType {
-        use counterfoil_billing::Event as Billing;
-        match self {
-            Self::Book(_) => first(1, "book.created"),
-            Self::Billing(Billing::Product(event)) => match event {
-                ProductEvent::Created(_) => first(100, "product.created"),
-                ProductEvent::Updated(_) => first(101, "product.updated"),
-            },
-            Self::Billing(Billing::Price(event)) => match event {
-                PriceEvent::Created(_) => first(110, "price.created"),
-                PriceEvent::Updated(_) => first(111, "price.updated"),
-            },
-            Self::Billing(Billing::Meter(event)) => match event {
-                MeterEvent::Created(_) => first(120, "meter.created"),
-                MeterEvent::Updated(_) => first(121, "meter.updated"),
-                MeterEvent::Deactivated(_) => first(122, "meter.deactivated"),
-                MeterEvent::Reactivated(_) => first(123, "meter.reactivated"),
-            },
-            Self::Billing(Billing::Customer(event)) => customer_type(event),
-            Self::Billing(Billing::Subscription(event)) => match event {
-                SubscriptionEvent::Created(_) => first(300, "subscription.created"),
-                SubscriptionEvent::Updated { .. } => first(301, "subscription.updated"),
-                SubscriptionEvent::Renewed { .. } => first(302, "subscription.renewed"),
-                SubscriptionEvent::StatusChanged { .. } => {
-                    first(303, "subscription.status_changed")
+/// Lists the types of events once: number, version, name, variant, for [`Event::event_type`] and
+/// [`EventType::of`].
+macro_rules! event_types {
+    (
+        $book_id:literal $book_schema:literal $book_name:literal $book_variant:ident;
+        $($id:literal $schema:literal $name:literal $group:ident $event:ident $variant:ident;)*
+    ) => {
+        impl Event {
+            /// The type of the event.
+            #[must_use]
+            pub fn event_type(&self) -> EventType {
+                use counterfoil_billing::Event as Billing;
+                match self {
+                    Self::Book(BookEvent::$book_variant { .. }) => EventType {
+                        id: $book_id,
+                        name: $book_name,
+                        schema: $book_schema,
+                        variants: &["Book", stringify!($book_variant)],
+                    },
+                    $(Self::Billing(Billing::$group($event::$variant { .. })) => EventType {
+                        id: $id,
+                        name: $name,
+                        schema: $schema,
+                        variants: &["Billing", stringify!($group), stringify!($variant)],
+                    },)*
                 }
-                SubscriptionEvent::Ended { .. } => first(304, "subscription.ended"),
-            },
-            Self::Billing(Billing::Invoice(event)) => invoice_type(event),
+            }
         }
-    }
+
+        impl EventType {
+            /// The type with a number, if there is one.
+            #[must_use]
+            pub fn of(id: u16) -> Option<Self> {
+                let (schema, name, variants): (_, _, &[&str]) = match id {
+                    $book_id => ($book_schema, $book_name, &["Book", stringify!($book_variant)]),
+                    $($id => {
+                        ($schema, $name, &["Billing", stringify!($group), stringify!($variant)])
+                    })*
+                    _ => return None,
+                };
+                Some(Self { id, name, schema, variants })
+            }
+        }
+    };
+}
+
+event_types! {
+    1 1 "book.created" Created;
+    100 1 "product.created" Product ProductEvent Created;
+    101 1 "product.updated" Product ProductEvent Updated;
+    110 1 "price.created" Price PriceEvent Created;
+    111 1 "price.updated" Price PriceEvent Updated;
+    120 1 "meter.created" Meter MeterEvent Created;
+    121 1 "meter.updated" Meter MeterEvent Updated;
+    122 1 "meter.deactivated" Meter MeterEvent Deactivated;
+    123 1 "meter.reactivated" Meter MeterEvent Reactivated;
+    200 1 "customer.created" Customer CustomerEvent Created;
+    201 1 "customer.updated" Customer CustomerEvent Updated;
+    202 1 "customer.deleted" Customer CustomerEvent Deleted;
+    203 1 "customer.balance_transacted" Customer CustomerEvent BalanceTransacted;
+    204 1 "customer.delinquency_changed" Customer CustomerEvent DelinquencyChanged;
+    205 1 "customer.parked" Customer CustomerEvent Parked;
+    206 1 "customer.erased" Customer CustomerEvent Erased;
+    300 1 "subscription.created" Subscription SubscriptionEvent Created;
+    301 1 "subscription.updated" Subscription SubscriptionEvent Updated;
+    302 1 "subscription.renewed" Subscription SubscriptionEvent Renewed;
+    303 1 "subscription.status_changed" Subscription SubscriptionEvent StatusChanged;
+    304 1 "subscription.ended" Subscription SubscriptionEvent Ended;
+    400 2 "invoiceitem.created" Invoice InvoiceEvent ItemCreated;
+    401 2 "invoiceitem.updated" Invoice InvoiceEvent ItemUpdated;
+    402 1 "invoiceitem.deleted" Invoice InvoiceEvent ItemDeleted;
+    410 1 "invoice.created" Invoice InvoiceEvent Created;
+    411 1 "invoice.deleted" Invoice InvoiceEvent Deleted;
+    412 1 "invoice.finalized" Invoice InvoiceEvent Finalized;
+    413 1 "invoice.auto_advance_set" Invoice InvoiceEvent AutoAdvanceSet;
+    414 1 "invoice.sent" Invoice InvoiceEvent Sent;
+    415 1 "invoice.payment_attempted" Invoice InvoiceEvent PaymentAttempted;
+    416 1 "invoice.paid" Invoice InvoiceEvent Paid;
+    417 1 "invoice.payment_failed" Invoice InvoiceEvent PaymentFailed;
+    418 1 "invoice.payment_came_late" Invoice InvoiceEvent PaymentCameLate;
+    419 1 "invoice.overdue" Invoice InvoiceEvent Overdue;
+    420 1 "invoice.marked_uncollectible" Invoice InvoiceEvent MarkedUncollectible;
+    421 1 "invoice.voided" Invoice InvoiceEvent Voided;
 }
 
 impl Event {
@@ -111,38 +154,6 @@ impl Event {
         if let Self::Billing(event) = self {
             event.set_personal(data);
         }
-    }
-}
-
-fn customer_type(event: &CustomerEvent) -> EventType {
-    match event {
-        CustomerEvent::Created(_) => first(200, "customer.created"),
-        CustomerEvent::Updated { .. } => first(201, "customer.updated"),
-        CustomerEvent::Deleted { .. } => first(202, "customer.deleted"),
-        CustomerEvent::BalanceTransacted(_) => first(203, "customer.balance_transacted"),
-        CustomerEvent::DelinquencyChanged { .. } => first(204, "customer.delinquency_changed"),
-        CustomerEvent::Parked { .. } => first(205, "customer.parked"),
-        CustomerEvent::Erased { .. } => first(206, "customer.erased"),
-    }
-}
-
-fn invoice_type(event: &InvoiceEvent) -> EventType {
-    match event {
-        InvoiceEvent::ItemCreated(_) => second(400, "invoiceitem.created"),
-        InvoiceEvent::ItemUpdated(_) => second(401, "invoiceitem.updated"),
-        InvoiceEvent::ItemDeleted { .. } => first(402, "invoiceitem.deleted"),
-        InvoiceEvent::Created(_) => first(410, "invoice.created"),
-        InvoiceEvent::Deleted { .. } => first(411, "invoice.deleted"),
-        InvoiceEvent::Finalized(_) => first(412, "invoice.finalized"),
-        InvoiceEvent::AutoAdvanceSet { .. } => first(413, "invoice.auto_advance_set"),
-        InvoiceEvent::Sent { .. } => first(414, "invoice.sent"),
-        InvoiceEvent::PaymentAttempted { .. } => first(415, "invoice.payment_attempted"),
-        InvoiceEvent::Paid { .. } => first(416, "invoice.paid"),
-        InvoiceEvent::PaymentFailed { .. } => first(417, "invoice.payment_failed"),
-        InvoiceEvent::PaymentCameLate(_) => first(418, "invoice.payment_came_late"),
-        InvoiceEvent::Overdue { .. } => first(419, "invoice.overdue"),
-        InvoiceEvent::MarkedUncollectible { .. } => first(420, "invoice.marked_uncollectible"),
-        InvoiceEvent::Voided(_) => first(421, "invoice.voided"),
     }
 }
 

@@ -30,6 +30,7 @@ mod command;
 mod decide;
 mod due;
 mod event;
+mod evolve;
 mod hash;
 pub mod invariants;
 mod personal;

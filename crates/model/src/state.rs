@@ -3,6 +3,7 @@
 use crate::answer::{Answer, KeyUse, Output, RecordMeta, Target};
 use crate::base::{DueQueue, Layered, Shards, Text, Unreadable};
 use crate::due::{self, DueKey};
+use crate::evolve::Evolution;
 use crate::{BookEvent, Event, Settings};
 use counterfoil_billing::catalog::{
     MeterId, Price, PriceEvent, PriceId, Product, ProductEvent, ProductId,
@@ -12,9 +13,7 @@ use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
 };
 use counterfoil_billing::meter::{Meter, MeterEvent};
-use counterfoil_billing::subscription::{
-    Prices, Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItemId,
-};
+use counterfoil_billing::subscription::{Prices, Subscription, SubscriptionId, SubscriptionItemId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_journal::Journal;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
@@ -532,23 +531,27 @@ impl State {
             Billing::Price(event) => self.apply_price(event),
             Billing::Meter(event) => self.apply_meter(event),
             Billing::Customer(event) => self.apply_customer(event),
-            Billing::Subscription(event) => self.apply_subscription(event),
-            Billing::Invoice(event) => self.apply_invoice(event),
+            Billing::Invoice(event) => self.apply_to_item(event),
+            Billing::Subscription(_) => {}
         }
-        if let Some(customer) = event.customer() {
-            let transactions = event.balance_transactions();
-            let mut place = self.transacted;
-            self.with_shard(customer, |shard| {
-                shard.version = shard.version.saturating_add(1);
-                for transaction in transactions {
-                    place = place.saturating_add(1);
-                    transaction.evolve(Arc::make_mut(&mut shard.customer));
-                    shard.transactions.push_back_mut((place, transaction.clone()));
-                }
-            });
-            self.transacted = place;
-        } else {
+        let Some(customer) = event.customer() else {
             self.catalog_version = self.catalog_version.saturating_add(1);
+            return;
+        };
+        let Some(shard) = self.shards.get_mut(customer) else { return };
+        let shard = Arc::make_mut(shard);
+        let (owners, due) = (&mut self.owners, &mut self.due);
+        let mut evolution = Evolution { shard, owners, due, created: &mut self.created };
+        match event {
+            Billing::Subscription(event) => evolution.subscription(event),
+            Billing::Invoice(event) => evolution.invoice(event),
+            _ => {}
+        }
+        evolution.shard.version = evolution.shard.version.saturating_add(1);
+        for transaction in event.balance_transactions() {
+            self.transacted = self.transacted.saturating_add(1);
+            transaction.evolve(Arc::make_mut(&mut evolution.shard.customer));
+            evolution.shard.transactions.push_back_mut((self.transacted, transaction.clone()));
         }
     }
 
@@ -631,49 +634,8 @@ impl State {
         }
     }
 
-    fn apply_subscription(&mut self, event: &SubscriptionEvent) {
-        let (customer, id) = (event.customer(), event.subscription());
-        let before = self.subscription(id).ok().cloned();
-        let mut after = match (&before, event) {
-            (_, SubscriptionEvent::Created(subscription)) => {
-                self.count_created();
-                self.fix_currency(subscription);
-                subscription.clone()
-            }
-            (Some(before), _) => before.clone(),
-            (None, _) => return,
-        };
-        event.evolve(&mut after);
-        for item in &after.items {
-            self.owners.subscription_items.insert_mut(item.id.clone(), id.clone());
-        }
-        self.owners.subscriptions.insert_mut(id.clone(), customer.clone());
-        self.put_subscription(customer, before.as_ref(), after);
-    }
-
-    /// A customer's first subscription fixes its currency (rule 2.1).
-    fn fix_currency(&mut self, first: &Subscription) {
-        self.with_shard(&first.customer, |shard| {
-            if shard.subscriptions.is_empty() {
-                Arc::make_mut(&mut shard.customer).currency = first.currency;
-            }
-        });
-    }
-
-    fn put_subscription(
-        &mut self,
-        customer: &CustomerId,
-        before: Option<&Subscription>,
-        after: Subscription,
-    ) {
-        let keys = (before.and_then(due::of_subscription), due::of_subscription(&after));
-        self.with_shard(customer, |shard| {
-            shard.subscriptions.insert_mut(after.id.clone(), Arc::new(after));
-        });
-        self.reschedule([keys.0], [keys.1], customer);
-    }
-
-    fn apply_invoice(&mut self, event: &InvoiceEvent) {
+    /// What an event does to items that wait for an invoice.
+    fn apply_to_item(&mut self, event: &InvoiceEvent) {
         match event {
             InvoiceEvent::ItemCreated(item) => {
                 self.count_created();
@@ -681,9 +643,7 @@ impl State {
             }
             InvoiceEvent::ItemUpdated(item) => self.put_item(item),
             InvoiceEvent::ItemDeleted { customer, id, .. } => self.remove_item(customer, id),
-            InvoiceEvent::Created(invoice) => self.apply_invoice_created(invoice),
-            InvoiceEvent::Deleted { customer, id, .. } => self.apply_invoice_deleted(customer, id),
-            _ => self.apply_invoice_change(event),
+            _ => {}
         }
     }
 
@@ -720,106 +680,9 @@ impl State {
         });
     }
 
-    fn apply_invoice_created(&mut self, invoice: &Invoice) {
-        self.count_created();
-        self.owners.invoices.insert_mut(invoice.id.clone(), invoice.customer.clone());
-        self.with_shard(&invoice.customer, |shard| {
-            for charge in &invoice.charges {
-                if let Charge::Item(id) = charge
-                    && let Some(item) = shard.items.get_mut(id)
-                {
-                    Arc::make_mut(item).invoice = Some(invoice.id.clone());
-                }
-            }
-            shard.invoices.insert_mut(invoice.id.clone(), Arc::new(invoice.clone()));
-        });
-        self.reschedule([None], due::of_invoice(invoice), &invoice.customer);
-        let Some(id) = &invoice.subscription else { return };
-        let Ok(before) = self.subscription(id).cloned() else { return };
-        let mut after = before.clone();
-        after.first_invoice.get_or_insert_with(|| invoice.id.clone());
-        after.latest_invoice = Some(invoice.id.clone());
-        self.put_subscription(&invoice.customer, Some(&before), after);
-    }
-
-    fn apply_invoice_deleted(&mut self, customer: &CustomerId, id: &InvoiceId) {
-        let Ok(before) = self.invoice(id).cloned() else { return };
-        self.reschedule(due::of_invoice(&before), [None], customer);
-        self.owners.invoices.remove_mut(id);
-        self.with_shard(customer, |shard| {
-            for charge in &before.charges {
-                if let Charge::Item(item) = charge
-                    && let Some(item) = shard.items.get_mut(item)
-                {
-                    Arc::make_mut(item).invoice = None;
-                }
-            }
-            shard.invoices.remove_mut(id);
-        });
-    }
-
-    fn apply_invoice_change(&mut self, event: &InvoiceEvent) {
-        let Some(before) = event.invoice().and_then(|id| self.invoice(id).ok()).cloned() else {
-            return;
-        };
-        let customer = before.customer.clone();
-        if let InvoiceEvent::Finalized(_) = event {
-            for charge in &before.charges {
-                if let Charge::Item(item) = charge
-                    && let Some(home) = self.owners.invoice_items.get(item)
-                {
-                    let home = ItemHome { billed: Some(before.id.clone()), ..home.into_owned() };
-                    self.owners.invoice_items.insert_mut(item.clone(), home);
-                }
-            }
-        }
-        let mut after = before.clone();
-        event.evolve(&mut after);
-        match (&before.open_attempt, &after.open_attempt) {
-            (None, Some(attempt)) => {
-                self.owners.attempts.insert_mut(attempt.id.clone(), after.id.clone());
-            }
-            (Some(attempt), None) => {
-                self.owners.attempts.remove_mut(&attempt.id);
-            }
-            _ => {}
-        }
-        self.reschedule(due::of_invoice(&before), due::of_invoice(&after), &customer);
-        self.with_shard(&customer, |shard| {
-            if let InvoiceEvent::Finalized(_) = event {
-                let customer = Arc::make_mut(&mut shard.customer);
-                customer.next_invoice_sequence = customer.next_invoice_sequence.saturating_add(1);
-                for charge in &before.charges {
-                    if let Charge::Item(item) = charge {
-                        shard.items.remove_mut(item);
-                    }
-                }
-            }
-            shard.invoices.insert_mut(after.id.clone(), Arc::new(after));
-        });
-    }
-
     pub(crate) fn with_shard(&mut self, customer: &CustomerId, change: impl FnOnce(&mut Shard)) {
         if let Some(shard) = self.shards.get_mut(customer) {
             change(Arc::make_mut(shard));
-        }
-    }
-
-    fn reschedule(
-        &mut self,
-        before: impl IntoIterator<Item = Option<DueKey>>,
-        after: impl IntoIterator<Item = Option<DueKey>>,
-        customer: &CustomerId,
-    ) {
-        for key in before.into_iter().flatten() {
-            self.due.remove_mut(&key);
-        }
-        let parked = self.shards.get(customer).is_none_or(|shard| shard.customer.parked.is_some());
-        if parked {
-            return;
-        }
-        for key in after.into_iter().flatten() {
-            self.due.insert_mut(key);
         }
     }
 }

@@ -8,6 +8,7 @@ use counterfoil_billing::invoice::{
 };
 use counterfoil_billing::subscription::usage_lines;
 use counterfoil_core::{Id, Refusal, kind};
+use std::sync::Arc;
 
 /// An invoice as it reads: a draft with the lines and totals that finalizing it now would give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct InvoiceView {
     /// The invoice. For a draft, its amounts are those of its lines as they stand.
     pub invoice: Invoice,
     /// Its lines, in order.
-    pub lines: Vec<Line>,
+    pub lines: Vec<Arc<Line>>,
 }
 
 /// Why no invoice takes some usage.
@@ -54,17 +55,20 @@ impl State {
         invoice: &Invoice,
         usage: &dyn UsageSource,
         ids: &mut dyn Numbered,
-    ) -> Result<Vec<Line>, Refusal> {
+    ) -> Result<Vec<Arc<Line>>, Refusal> {
         let mut lines = Vec::with_capacity(invoice.charges.len());
         for charge in &invoice.charges {
             match charge {
                 Charge::Line(line) => lines.push(line.clone()),
-                Charge::Item(id) => lines.push(item_line(self.invoice_item(id)?, ids)),
+                Charge::Item(id) => {
+                    lines.push(Arc::new(item_line(self.invoice_item(id)?, ids)));
+                }
                 Charge::Usage(charge) => {
                     let product = self.named_price(&charge.price)?;
                     let customer = &invoice.customer;
                     let reading = usage.usage(&charge.meter, customer, charge.period)?;
-                    lines.extend(usage_lines(charge, product, invoice.currency, &reading, ids)?);
+                    let usage = usage_lines(charge, product, invoice.currency, &reading, ids)?;
+                    lines.extend(usage.into_iter().map(Arc::new));
                 }
             }
         }

@@ -352,9 +352,8 @@ fn referent(engine: &Engine, reference: &Reference) -> Result<String, Error> {
         invoice.ok_or_else(|| Refusal::unknown("invoice", format!("{n} of {subscription}")))?;
     let Reference::Line { price, .. } = reference else { return Ok(invoice.id.to_string()) };
     let lines = engine.invoices().retrieve(&invoice.id)?.lines;
-    let on_price =
-        |line: &counterfoil::Line| line.price.as_ref().is_some_and(|id| id.as_str() == price);
-    let line = lines.into_iter().find(on_price);
+    let of_price = |id: &counterfoil::PriceId| id.as_str() == price;
+    let line = lines.into_iter().find(|line| line.price.as_ref().is_some_and(of_price));
     let none = || Refusal::unknown("line_item", format!("on {price} of {}", invoice.id));
     Ok(line.ok_or_else(none)?.id.to_string())
 }

@@ -12,6 +12,7 @@ use crate::text;
 use counterfoil_core::{
     ArithmeticError, Currency, Id, Metadata, Period, Refusal, Timestamp, kind, limits,
 };
+use std::sync::Arc;
 
 /// Makes a draft by hand. Its charges are what the caller swept for it.
 ///
@@ -152,7 +153,7 @@ pub trait Numbered {
 /// is out of range.
 pub fn decide_finalize(
     invoice: &Invoice,
-    lines: Vec<Line>,
+    lines: Vec<Arc<Line>>,
     customer: &Customer,
     auto_advance: bool,
     ids: &mut dyn Numbered,
@@ -256,7 +257,7 @@ pub fn decide_void(
         id: invoice.id.clone(),
         at,
         currency: invoice.currency,
-        released: invoice.lines().map(Line::deferral).collect(),
+        released: invoice.lines().map(|line| line.deferral()).collect(),
         amount_remaining: invoice.amount_remaining(),
         was_uncollectible: invoice.status == InvoiceStatus::Uncollectible,
         balance_transactions: ledger.posted,

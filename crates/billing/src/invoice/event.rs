@@ -8,6 +8,7 @@ use crate::PersonalData;
 use crate::customer::{BalanceTransaction, CustomerId};
 use counterfoil_core::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What happened to an invoice or to an item that waits for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub enum InvoiceEvent {
         at: Timestamp,
     },
     /// A draft was made; the items among its charges wait no longer.
-    Created(Box<Invoice>),
+    Created(Arc<Invoice>),
     /// A draft was dropped; its items wait again.
     Deleted {
         /// Whose.
@@ -143,7 +144,7 @@ pub struct Finalized {
     /// The currency.
     pub currency: Currency,
     /// Its lines.
-    pub lines: Vec<Line>,
+    pub lines: Vec<Arc<Line>>,
     /// Σ of the lines.
     pub subtotal: i64,
     /// What it comes to.
@@ -259,7 +260,7 @@ impl InvoiceEvent {
     pub fn set_personal(&mut self, data: PersonalData) {
         match self {
             Self::ItemCreated(item) | Self::ItemUpdated(item) => item.set_personal(data),
-            Self::Created(invoice) => invoice.set_personal(data),
+            Self::Created(invoice) => Arc::make_mut(invoice).set_personal(data),
             Self::Finalized(finalized) => finalized.set_personal(data),
             _ => {}
         }

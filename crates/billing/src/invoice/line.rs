@@ -5,13 +5,13 @@ use crate::catalog::{Basis, MeterId, PriceId};
 use crate::subscription::SubscriptionItemId;
 use counterfoil_core::{Decimal12, Period};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What a draft charges for, in the order of its lines (rule 8.5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "nearly every charge is a line")]
 pub enum Charge {
     /// A line whose amount is fixed.
-    Line(Line),
+    Line(Arc<Line>),
     /// An invoice item, as it stands when the invoice is read or finalized.
     Item(InvoiceItemId),
     /// The usage of a metered item in a period, as it stands when the invoice is read or finalized.
@@ -109,6 +109,12 @@ pub struct Deferral {
     pub amount: i64,
     /// The period it is earned over; one without length is earned at once.
     pub period: Period,
+}
+
+impl From<Line> for Charge {
+    fn from(line: Line) -> Self {
+        Self::Line(Arc::new(line))
+    }
 }
 
 impl Line {

@@ -6,6 +6,7 @@ use crate::subscription::SubscriptionId;
 use counterfoil_core::{ArithmeticError, Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// An invoice (rule 8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,7 +140,7 @@ impl Invoice {
     }
 
     /// The fixed lines, in order. A draft may charge for more than these.
-    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+    pub fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
         self.charges.iter().filter_map(|charge| match charge {
             Charge::Line(line) => Some(line),
             Charge::Item(_) | Charge::Usage(_) => None,
@@ -157,7 +158,7 @@ impl Invoice {
 ///
 /// # Errors
 /// [`ArithmeticError::Overflow`] beyond `i64`.
-pub(super) fn subtotal(lines: &[Line]) -> Result<i64, ArithmeticError> {
+pub(super) fn subtotal(lines: &[Arc<Line>]) -> Result<i64, ArithmeticError> {
     let sum = lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
     i64::try_from(sum).map_err(|_| ArithmeticError::Overflow)
 }

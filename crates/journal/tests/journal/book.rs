@@ -82,7 +82,8 @@ impl Book {
         let number = self.invoices.len() as u64 + 1;
         let customer = self.customer.id.clone();
         let mut invoice = Invoice::draft(Id::derived(number), number, customer, currency, at);
-        let lines = lines.iter().map(|&(amount, period)| self.line(amount, period)).collect();
+        let line = |&(amount, period): &(i64, Period)| self.line(amount, period).into();
+        let lines = lines.iter().map(line).collect();
         let (customer, ids) = (&self.customer, &mut self.ids);
         let event = invoice::decide_finalize(&invoice, lines, customer, true, ids, at).unwrap();
         let event = InvoiceEvent::Finalized(event);

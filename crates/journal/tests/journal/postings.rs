@@ -9,6 +9,7 @@ use counterfoil_journal::{
     invariant_every_entry_balances, invariant_receivables_equal,
     invariant_schedules_equal_deferred_revenue, invariant_trial_balance_balances, post,
 };
+use std::sync::Arc;
 
 const USD: Currency = Currency::USD;
 
@@ -304,7 +305,7 @@ fn an_event_that_contradicts_itself_is_refused_and_changes_nothing() {
         (
             broken(1, |event| {
                 let InvoiceEvent::Finalized(event) = event else { panic!("{event:?}") };
-                event.lines[0].amount -= 1;
+                Arc::make_mut(&mut event.lines[0]).amount -= 1;
             }),
             "the entry at 2024-02-01T00:00:00Z defers 2900 usd, but schedules 2899",
         ),

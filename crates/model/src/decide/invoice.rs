@@ -9,6 +9,7 @@ use counterfoil_billing::invoice::{
     SendInvoice, Trigger, VoidInvoice,
 };
 use counterfoil_core::Refusal;
+use std::sync::Arc;
 
 impl Tx<'_> {
     pub(super) fn create_invoice(&mut self, command: &CreateInvoice) -> Result<Target, Refusal> {
@@ -22,7 +23,7 @@ impl Tx<'_> {
         };
         let (seq, at) = (self.next_seq(), self.at());
         let draft = invoice::decide_create(command, id.clone(), seq, currency, charges, at)?;
-        self.emit(InvoiceEvent::Created(Box::new(draft)));
+        self.emit(InvoiceEvent::Created(Arc::new(draft)));
         Ok(Target::Invoice(id))
     }
 
@@ -145,7 +146,7 @@ impl Tx<'_> {
         }
         draft.charges = charges;
         fill(&mut draft);
-        self.emit(InvoiceEvent::Created(Box::new(draft)));
+        self.emit(InvoiceEvent::Created(Arc::new(draft)));
         Ok(id)
     }
 }

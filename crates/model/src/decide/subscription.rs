@@ -80,7 +80,7 @@ impl Tx<'_> {
         }
         let mut charges =
             self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
-        charges.extend(lines.into_iter().map(Charge::Line));
+        charges.extend(lines.into_iter().map(Charge::from));
         if subscription.collection_method == CollectionMethod::SendInvoice {
             let finalizes_at = self.at().checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?;
             let fill = |invoice: &mut Invoice| {
@@ -530,7 +530,7 @@ fn trial_line(item: &SubscriptionItem, name: &str, period: Period, ids: &mut dyn
 /// The charges of a renewal in the order of the items (rule 8.5).
 fn in_item_order(subscription: &Subscription, usage: Vec<Charge>, lines: Vec<Line>) -> Vec<Charge> {
     let mut charges: Vec<Charge> = usage;
-    charges.extend(lines.into_iter().map(Charge::Line));
+    charges.extend(lines.into_iter().map(Charge::from));
     let place = |charge: &Charge| {
         let item = match charge {
             Charge::Line(line) => line.subscription_item.as_ref(),

@@ -1,0 +1,116 @@
+//! Events as bytes and back: MessagePack of the payload alone, with named fields.
+//!
+//! Which variant of [`Event`] it is, the number of its type says, which stands in the record; so the
+//! bytes do not name the enums around the payload, and reading does not look them up.
+
+use counterfoil_model::{Event, EventType};
+use rmp_serde::decode::Error as DecodeError;
+use serde::Deserialize;
+use serde::de::value::BorrowedStrDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, VariantAccess, Visitor};
+use serde::forward_to_deserialize_any;
+
+/// The payload of an event.
+pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, String> {
+    let bytes = rmp_serde::to_vec_named(event).map_err(|error| error.to_string())?;
+    let EventType { name, variants, .. } = event.event_type();
+    let mut payload = bytes.as_slice();
+    for variant in variants {
+        payload = inside(payload, variant)
+            .ok_or_else(|| format!("{name} is not encoded as {}", variants.join("::")))?;
+    }
+    Ok(payload.to_vec())
+}
+
+/// The value of a map whose only key is `variant`: how a variant is encoded.
+fn inside<'a>(bytes: &'a [u8], variant: &str) -> Option<&'a [u8]> {
+    let (&[map, key], rest) = bytes.split_first_chunk()?;
+    let key_len = u8::try_from(variant.len()).ok().filter(|len| *len < 32)?;
+    if (map, key) != (0x81, 0xa0 | key_len) {
+        return None;
+    }
+    rest.strip_prefix(variant.as_bytes())
+}
+
+/// The event of a type from its payload. Fields that are not known are passed over, fields that are
+/// not there have their default where they have one.
+pub(crate) fn decode(type_id: u16, schema: u16, payload: &[u8]) -> Result<Event, String> {
+    let unknown = || format!("type {type_id} version {schema} is not known here");
+    let known = EventType::of(type_id).filter(|known| known.schema == schema);
+    let EventType { name, variants, .. } = known.ok_or_else(unknown)?;
+    let mut bytes = rmp_serde::Deserializer::from_read_ref(payload);
+    let within = Within { variants, payload: &mut bytes };
+    Event::deserialize(within).map_err(|error: DecodeError| format!("{name}: {error}"))
+}
+
+/// A payload with the names of the variants around it, from the outside in.
+struct Within<D> {
+    variants: &'static [&'static str],
+    payload: D,
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Within<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, D::Error> {
+        Err(D::Error::custom("an event is an enum"))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_enum(self)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.payload.is_human_readable()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de, D: Deserializer<'de>> EnumAccess<'de> for Within<D> {
+    type Error = D::Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), D::Error> {
+        let (first, rest) =
+            self.variants.split_first().ok_or_else(|| D::Error::custom("a variant too many"))?;
+        let name = seed.deserialize(BorrowedStrDeserializer::new(first))?;
+        Ok((name, Self { variants: rest, payload: self.payload }))
+    }
+}
+
+impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Within<D> {
+    type Error = D::Error;
+
+    fn unit_variant(self) -> Result<(), D::Error> {
+        <()>::deserialize(self.payload)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, D::Error> {
+        if self.variants.is_empty() {
+            seed.deserialize(self.payload)
+        } else {
+            seed.deserialize(self)
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
+        self.payload.deserialize_tuple(len, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.payload.deserialize_struct("", fields, visitor)
+    }
+}

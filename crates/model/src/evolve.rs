@@ -1,0 +1,157 @@
+//! What an event does to the shard of its customer, and to the indexes of the book around it.
+//!
+//! Everything changes where it stands, and the shard is looked up once for an event; what a fork of
+//! the state shares is copied on the way.
+
+use crate::base::DueQueue;
+use crate::due::{self, DueKey};
+use crate::state::{ItemHome, Owners, Shard};
+use counterfoil_billing::invoice::{Charge, Invoice, InvoiceEvent, InvoiceId};
+use counterfoil_billing::subscription::{Subscription, SubscriptionEvent};
+use std::sync::Arc;
+
+/// A shard in change, and what of the book changes with it.
+pub(crate) struct Evolution<'a> {
+    pub(crate) shard: &'a mut Shard,
+    pub(crate) owners: &'a mut Owners,
+    pub(crate) due: &'a mut DueQueue,
+    pub(crate) created: &'a mut u64,
+}
+
+impl Evolution<'_> {
+    /// An event of a subscription.
+    pub(crate) fn subscription(&mut self, event: &SubscriptionEvent) {
+        let id = event.subscription();
+        match event {
+            SubscriptionEvent::Created(subscription) => {
+                self.subscription_created(subscription);
+                return;
+            }
+            SubscriptionEvent::Updated { subscription, .. } => self.own_items(subscription),
+            _ => {}
+        }
+        let Some(subscription) = self.shard.subscriptions.get_mut(id) else { return };
+        let before = due::of_subscription(subscription);
+        event.evolve(Arc::make_mut(subscription));
+        let after = due::of_subscription(subscription);
+        self.reschedule([before], [after]);
+    }
+
+    fn subscription_created(&mut self, subscription: &Subscription) {
+        *self.created = self.created.saturating_add(1);
+        // A customer's first subscription fixes its currency (rule 2.1).
+        if self.shard.subscriptions.is_empty() {
+            Arc::make_mut(&mut self.shard.customer).currency = subscription.currency;
+        }
+        let (id, customer) = (subscription.id.clone(), subscription.customer.clone());
+        self.own_items(subscription);
+        self.owners.subscriptions.insert_mut(id.clone(), customer);
+        self.shard.subscriptions.insert_mut(id, Arc::new(subscription.clone()));
+        self.reschedule([None], [due::of_subscription(subscription)]);
+    }
+
+    fn own_items(&mut self, subscription: &Subscription) {
+        for item in &subscription.items {
+            self.owners.subscription_items.insert_mut(item.id.clone(), subscription.id.clone());
+        }
+    }
+
+    /// An event of an invoice; those of items are none.
+    pub(crate) fn invoice(&mut self, event: &InvoiceEvent) {
+        match event {
+            InvoiceEvent::ItemCreated(_)
+            | InvoiceEvent::ItemUpdated(_)
+            | InvoiceEvent::ItemDeleted { .. } => {}
+            InvoiceEvent::Created(invoice) => self.invoice_created(invoice),
+            InvoiceEvent::Deleted { id, .. } => self.invoice_deleted(id),
+            _ => self.invoice_changed(event),
+        }
+    }
+
+    fn invoice_created(&mut self, invoice: &Arc<Invoice>) {
+        *self.created = self.created.saturating_add(1);
+        self.owners.invoices.insert_mut(invoice.id.clone(), invoice.customer.clone());
+        for charge in &invoice.charges {
+            if let Charge::Item(id) = charge
+                && let Some(item) = self.shard.items.get_mut(id)
+            {
+                Arc::make_mut(item).invoice = Some(invoice.id.clone());
+            }
+        }
+        let subscription = invoice.subscription.as_ref();
+        if let Some(subscription) = subscription.and_then(|id| self.shard.subscriptions.get_mut(id))
+        {
+            // Nothing falls due by this.
+            let subscription = Arc::make_mut(subscription);
+            subscription.first_invoice.get_or_insert_with(|| invoice.id.clone());
+            subscription.latest_invoice = Some(invoice.id.clone());
+        }
+        self.shard.invoices.insert_mut(invoice.id.clone(), Arc::clone(invoice));
+        self.reschedule([None], due::of_invoice(invoice));
+    }
+
+    fn invoice_deleted(&mut self, id: &InvoiceId) {
+        let Some(invoice) = self.shard.invoices.get(id).cloned() else { return };
+        self.reschedule(due::of_invoice(&invoice), [None]);
+        self.owners.invoices.remove_mut(id);
+        for charge in &invoice.charges {
+            if let Charge::Item(item) = charge
+                && let Some(item) = self.shard.items.get_mut(item)
+            {
+                Arc::make_mut(item).invoice = None;
+            }
+        }
+        self.shard.invoices.remove_mut(id);
+    }
+
+    fn invoice_changed(&mut self, event: &InvoiceEvent) {
+        let Some(invoice) = event.invoice().and_then(|id| self.shard.invoices.get_mut(id)) else {
+            return;
+        };
+        let before = due::of_invoice(invoice);
+        let attempt = invoice.open_attempt.as_ref().map(|attempt| attempt.id.clone());
+        if let InvoiceEvent::Finalized(_) = event {
+            let customer = Arc::make_mut(&mut self.shard.customer);
+            customer.next_invoice_sequence = customer.next_invoice_sequence.saturating_add(1);
+            for charge in &invoice.charges {
+                let Charge::Item(item) = charge else { continue };
+                self.shard.items.remove_mut(item);
+                if let Some(home) = self.owners.invoice_items.get(item) {
+                    let home = ItemHome { billed: Some(invoice.id.clone()), ..home.into_owned() };
+                    self.owners.invoice_items.insert_mut(item.clone(), home);
+                }
+            }
+        }
+        event.evolve(Arc::make_mut(invoice));
+        match (attempt, &invoice.open_attempt) {
+            (None, Some(attempt)) => {
+                self.owners.attempts.insert_mut(attempt.id.clone(), invoice.id.clone());
+            }
+            (Some(attempt), None) => {
+                self.owners.attempts.remove_mut(&attempt);
+            }
+            _ => {}
+        }
+        let after = due::of_invoice(invoice);
+        self.reschedule(before, after);
+    }
+
+    /// Nothing falls due for a customer that is parked.
+    fn reschedule<const N: usize, const M: usize>(
+        &mut self,
+        before: [Option<DueKey>; N],
+        after: [Option<DueKey>; M],
+    ) {
+        if before.as_slice() == after.as_slice() {
+            return;
+        }
+        for key in before.iter().flatten() {
+            self.due.remove_mut(key);
+        }
+        if self.shard.customer.parked.is_none() {
+            for key in after.into_iter().flatten() {
+                self.due.insert_mut(key);
+            }
+        }
+    }
+}
