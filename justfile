@@ -27,6 +27,11 @@ clippy:
 test:
     cargo test --workspace
 
+# Models of group commit: every order in which threads may take turns, up to so many preemptions
+loom PREEMPTIONS="4":
+    LOOM_MAX_PREEMPTIONS={{ PREEMPTIONS }} RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
+        cargo test -p counterfoil-log --test loom --release
+
 # The tests that hold the architecture (part of `test`)
 tidy:
     cargo test -p counterfoil-tidy

@@ -16,7 +16,7 @@ use crate::{
     index::Index,
     record::{EncodedRecord, NewRecord},
     storage::{Storage, StorageLock},
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Condvar, Mutex, MutexGuard, PlainMutex},
     waiting::{Goal, ToWake, Waiting, Woken},
     writer::Writer,
 };
@@ -34,9 +34,9 @@ pub(crate) struct Shared {
     progress: Condvar,
     index: RwLock<Index>,
     /// The lock on the book, until it is closed or the handle dropped.
-    book: Mutex<Option<Box<dyn StorageLock>>>,
+    book: PlainMutex<Option<Box<dyn StorageLock>>>,
     /// Held while a snapshot is written or removed.
-    pub(crate) snapshots: Mutex<()>,
+    pub(crate) snapshots: PlainMutex<()>,
 }
 
 /// How far the log goes.
@@ -163,8 +163,8 @@ impl Shared {
             state: Mutex::new(state),
             progress: Condvar::new(),
             index: RwLock::new(index),
-            book: Mutex::new(Some(book)),
-            snapshots: Mutex::default(),
+            book: PlainMutex::new(Some(book)),
+            snapshots: PlainMutex::default(),
         }
     }
 

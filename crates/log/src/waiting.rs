@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{
     Lsn,
     ack::Durability,
-    sync::{AtomicU8, Ordering, Thread, current, park},
+    sync::{AtomicU8, Ordering, Parker},
 };
 
 /// Why a thread was woken.
@@ -26,13 +26,13 @@ const LOOK_AGAIN: u8 = 2;
 /// A parked thread. It is woken once, by whoever took it off the list.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    thread: Thread,
+    parker: Parker,
     state: AtomicU8,
 }
 
 impl Waiter {
     fn new() -> Self {
-        Self { thread: current(), state: AtomicU8::new(ASLEEP) }
+        Self { parker: Parker::new(), state: AtomicU8::new(ASLEEP) }
     }
 
     /// Sleeps until woken. Called without a lock, by the thread that the waiter was made for.
@@ -41,7 +41,7 @@ impl Waiter {
             match self.state.load(Ordering::Acquire) {
                 REACHED => return Woken::Reached,
                 LOOK_AGAIN => return Woken::LookAgain,
-                _ => park(),
+                _ => self.parker.park(),
             }
         }
     }
@@ -52,7 +52,7 @@ impl Waiter {
             Woken::LookAgain => LOOK_AGAIN,
         };
         self.state.store(state, Ordering::Release);
-        self.thread.unpark();
+        self.parker.unpark();
     }
 }
 
