@@ -64,6 +64,20 @@ bench-log *ARGS:
 bench-build:
     cargo bench -p counterfoil-benches --no-run
 
+# The figures of docs/RELIABILITY.md, at the size that it reports
+reliability:
+    @just reliability-at full
+
+# The same for a night or a week
+reliability-long:
+    @just reliability-at long
+
+# Every figure at one size: ci, full, long
+[private]
+reliability-at SIZE:
+    COUNTERFOIL_RELIABILITY={{ SIZE }} cargo test --release -p counterfoil-log --test reliability -- --nocapture
+    COUNTERFOIL_RELIABILITY={{ SIZE }} cargo test --release -p counterfoil --test durability -- --nocapture
+
 # Fuzz one target for so many seconds (needs cargo-fuzz): just fuzz log_open 60
 fuzz TARGET SECONDS:
     RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz {{ TARGET }} -- -max_total_time={{ SECONDS }}

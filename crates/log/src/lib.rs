@@ -65,6 +65,10 @@
 mod ack;
 mod batch;
 mod buffer;
+#[cfg(feature = "planted-bugs")]
+pub mod bugs;
+#[cfg(not(feature = "planted-bugs"))]
+mod bugs;
 mod bytes;
 mod chain;
 mod error;

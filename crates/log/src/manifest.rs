@@ -23,6 +23,7 @@
 
 use crate::{
     Frontier, Lsn,
+    bugs::{Bug, planted},
     bytes::{Fields, is_zero, put},
     error::{Damage, DamageReason, IoError, OpenError},
     header::{self, BookId, HEADER_BYTES, Owner, Place},
@@ -152,6 +153,13 @@ impl Manifest {
     /// Replaces the manifest, so that after a crash either the former or this one is there.
     pub(crate) fn replace(&self, storage: &dyn Storage) -> Result<(), IoError> {
         let names = storage.list().map_err(IoError::at("list", "the book"))?;
+        if planted(Bug::ManifestNotRenamed) && names.iter().any(|name| name == MANIFEST) {
+            let file = storage.open(MANIFEST, Access::Write);
+            let file = file.map_err(IoError::at("open", MANIFEST))?;
+            file.set_len(0).map_err(IoError::at("shorten", MANIFEST))?;
+            file.write_all_at(&self.encode(), 0).map_err(IoError::at("write", MANIFEST))?;
+            return file.sync_data().map_err(IoError::at("sync", MANIFEST));
+        }
         if names.iter().any(|name| name == MANIFEST_NEW) {
             storage.remove(MANIFEST_NEW).map_err(IoError::at("remove", MANIFEST_NEW))?;
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     Frontier, LogOptions, Lsn, OpenReport,
+    bugs::{Bug, planted},
     bytes::{narrow, wide},
     chain::Chain,
     error::{IoError, OpenError},
@@ -110,10 +111,10 @@ fn reopen(
     if tail.is_some() || survey.unsynced_from < end.offset {
         let name = segment_name(end.segment);
         let file = storage.open(&name, Access::Write).map_err(IoError::at("open", &name))?;
-        if tail.is_some() {
+        if tail.is_some() && !planted(Bug::TailNotCut) {
             file.set_len(end.offset).map_err(IoError::at("shorten", &name))?;
         }
-        if manifest.state == BookState::Open {
+        if manifest.state == BookState::Open && !planted(Bug::RewriteLeftOut) {
             rewrite(&*file, survey.unsynced_from, end.offset)
                 .map_err(IoError::at("rewrite", &name))?;
         }
@@ -127,6 +128,7 @@ fn reopen(
     let resume = Resume { end, last, book, chain };
     let writer = Writer::resume(storage, resume, options.segment_bytes)?;
     let clean = manifest.state == BookState::Closed;
+    let tail = tail.filter(|_| !planted(Bug::CutNotReported));
     let report =
         OpenReport { created: false, clean, last, segments, book_id: book, tail_cut: tail };
     Ok(Recovered { writer, index, report })

@@ -7,6 +7,7 @@ use crate::{
     Lsn, TailCut,
     batch::{BatchCursor, BatchHeader, Frame, frame_at, next_header},
     buffer::BLOCK_BYTES,
+    bugs::{Bug, planted},
     bytes::narrow,
     chain::Chain,
     error::{Damage, DamageReason, IoError, OpenError},
@@ -251,7 +252,7 @@ impl<'s> Walk<'s> {
                 } else if due.is_some() && header.previous_end != self.survey.end.offset {
                     let reason = DamageReason::HeaderForm("the segment before has another length");
                     self.damaged(number, 0, reason)?;
-                } else if known && header.frontier != chain {
+                } else if known && header.frontier != chain && !planted(Bug::TreeNotChecked) {
                     self.damaged(number, 0, DamageReason::Tree)?;
                 }
                 Ok(true)
@@ -292,7 +293,9 @@ impl<'s> Walk<'s> {
                 },
             };
             let later = next_header(window, self.owner, number, place.offset).map_err(failed)?;
-            if later.is_none() && self.tail_may_be_torn(place, broken.1) {
+            if planted(Bug::CutAtFirstBadBatch)
+                || later.is_none() && self.tail_may_be_torn(place, broken.1)
+            {
                 let end = window.content_end(place.offset).map_err(failed)?;
                 let bytes = end.saturating_sub(place.offset);
                 let file = segment_name(number);
@@ -376,6 +379,7 @@ impl<'s> Walk<'s> {
             let reason = if due != last.next() {
                 DamageReason::EndsEarly { synced: last }
             } else if self.tree_known
+                && !planted(Bug::TreeNotChecked)
                 && (frontier.stream_len() != stream || frontier.root() != head)
             {
                 DamageReason::Tree

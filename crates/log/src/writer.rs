@@ -6,6 +6,7 @@ use crate::{
     Lsn,
     batch::{BatchStart, PendingBatch},
     buffer::BlockBuffer,
+    bugs::{Bug, planted},
     bytes::{narrow, wide},
     chain::Chain,
     error::IoError,
@@ -133,7 +134,13 @@ impl Writer {
         batch: &mut PendingBatch,
         sync: bool,
     ) -> Result<Option<Place>, IoError> {
+        if planted(Bug::AcknowledgedBeforeSync) {
+            self.sync()?;
+        }
         let place = if batch.is_empty() { None } else { Some(self.write(batch)?) };
+        if planted(Bug::AcknowledgedBeforeSync) {
+            self.synced = self.written();
+        }
         if sync && self.synced.last < self.written {
             self.sync()?;
         }
@@ -141,7 +148,15 @@ impl Writer {
     }
 
     fn sync(&mut self) -> Result<(), IoError> {
-        self.file.sync_data().map_err(IoError::at("sync", &self.name))?;
+        if planted(Bug::SyncLeftOut) {
+            self.synced = self.written();
+            return Ok(());
+        }
+        let mut synced = self.file.sync_data();
+        if planted(Bug::FailedSyncRetried) && synced.is_err() {
+            synced = self.file.sync_data();
+        }
+        synced.map_err(IoError::at("sync", &self.name))?;
         self.synced = self.written();
         Ok(())
     }
@@ -151,11 +166,19 @@ impl Writer {
             self.rotate(batch.first())?;
         }
         let place = self.end;
-        let (owner, synced, stream) = (self.owner(), self.synced.last, self.chain.stream_len());
+        let (owner, stream) = (self.owner(), self.chain.stream_len());
+        let too_high = planted(Bug::MarkTooHigh);
+        let synced = if too_high { self.written } else { self.synced.last };
         let blocks = batch.seal(&BatchStart { owner, place, synced, stream }, &self.tail);
         let start = place.offset.saturating_sub(wide(self.tail.len()));
         let end = start.saturating_add(wide(blocks.len()));
-        self.blocks.write_all_at(blocks, start).map_err(IoError::at("write", &self.name))?;
+        let mut written = self.blocks.write_all_at(blocks, start);
+        if planted(Bug::FullDiskIgnored)
+            && written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull)
+        {
+            written = Ok(());
+        }
+        written.map_err(IoError::at("write", &self.name))?;
         self.fill_ahead(end, blocks.len())?;
         self.tail.clear();
         self.tail.extend_from_slice(batch.tail());
@@ -267,7 +290,9 @@ impl Writer {
 
     /// Ends the book here: from now on nothing in it is ever cut.
     pub(crate) fn close(mut self) -> Result<(), IoError> {
-        self.trim()?;
+        if !planted(Bug::ClosedBeforeSync) {
+            self.trim()?;
+        }
         for ahead in 1..=u32::try_from(self.prepared.len()).unwrap_or(u32::MAX) {
             let name = prepared_name(self.end.segment.saturating_add(ahead));
             self.storage.remove(&name).map_err(IoError::at("remove", &name))?;
@@ -346,8 +371,12 @@ pub(crate) fn create_segment(
     let name = segment_name(number);
     let file = storage.create(&name).map_err(IoError::at("create", &name))?;
     file.write_all_at(&header.encode(number), 0).map_err(IoError::at("write", &name))?;
-    file.sync_data().map_err(IoError::at("sync", &name))?;
-    storage.sync_dir().map_err(IoError::at("sync", "the directory of the book"))?;
+    if !planted(Bug::SegmentSyncedWithBatch) {
+        file.sync_data().map_err(IoError::at("sync", &name))?;
+    }
+    if !planted(Bug::DirectorySyncLeftOut) {
+        storage.sync_dir().map_err(IoError::at("sync", "the directory of the book"))?;
+    }
     Ok((file, name))
 }
 

@@ -2,12 +2,16 @@
 //!
 //! `COUNTERFOIL_RELIABILITY` says how much is tried: `ci` (what is assumed), `full`, `long`.
 
+mod beside;
 mod faults;
+mod full_disk;
 mod history;
 mod names;
 mod oracle;
+mod planted;
 mod power_loss;
 mod sectors;
 mod size;
+mod trace;
 mod truncation;
 mod workload;

@@ -17,17 +17,17 @@ const FIRST_SEGMENT: &str = "0000000001.seg";
 
 /// A batch: the segment that it is in, where its last byte that is not zero ends, and the last
 /// record.
-struct Batch {
-    segment: String,
-    end: usize,
+pub struct Batch {
+    pub segment: String,
+    pub end: usize,
     last: usize,
 }
 
 /// A book that was not closed.
 pub struct Book {
-    files: SimFiles,
-    records: Vec<Arc<Record>>,
-    batches: Vec<Batch>,
+    pub files: SimFiles,
+    pub records: Vec<Arc<Record>>,
+    pub batches: Vec<Batch>,
 }
 
 fn content_end(bytes: &[u8]) -> usize {
@@ -114,6 +114,17 @@ impl Book {
         }
         Ok(())
     }
+}
+
+/// Cuts a log off at every so manieth byte.
+pub fn sweep(seed: u64, bytes: usize, every: usize) -> Result<(), Violation> {
+    let book = Book::new(seed, bytes);
+    for (segment, content) in book.files.iter().filter(|(name, _)| name.ends_with(".seg")) {
+        for len in (0..=content_end(content)).step_by(every) {
+            book.check(segment, len)?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

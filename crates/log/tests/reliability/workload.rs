@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use counterfoil_log::{
-    Log, LogError, LogOptions, Lsn, OpenError,
+    Log, LogError, LogOptions, Lsn, NewRecord, OpenError,
     limits::SEGMENT_BYTES_MIN,
     sim::{SimRandom, SimStorage},
 };
@@ -23,6 +23,16 @@ enum Step {
         writer: usize,
         bytes: usize,
         seed: u64,
+    },
+    /// A writer appends a record that carries the first batches of the log, as somebody does who
+    /// keeps one log in another.
+    Carry {
+        writer: usize,
+        seed: u64,
+    },
+    /// Space is written ahead.
+    Reserve {
+        bytes: u64,
     },
     /// A writer waits for what it appended last.
     Wait {
@@ -54,6 +64,8 @@ impl Workload {
                 0 => Step::Reopen { close: random.one_in(2) },
                 1 => Step::Commit,
                 2..=7 => Step::Wait { writer },
+                8 if random.one_in(3) => Step::Reserve { bytes: random.below(SEGMENT_BYTES_MIN) },
+                9 if random.one_in(3) => Step::Carry { writer, seed: random.next_u64() },
                 _ => {
                     let bytes = match random.below(30) {
                         0 => segment + random.index(segment),
@@ -85,15 +97,16 @@ impl Workload {
             let failed = |error| ended(&log, error);
             match *step {
                 Step::Append { writer, bytes, seed } => {
-                    // It may be written by this call already, and by no means acknowledged.
-                    let expected = history.append(record(seed, bytes));
-                    let given = log.append(record(seed, bytes)).map_err(|error| {
-                        history.take_back();
-                        ended(&log, error)
-                    })?;
-                    assert_eq!(given, expected);
-                    last_of[writer] = given;
+                    last_of[writer] = append(&log, history, record(seed, bytes))?;
                 }
+                Step::Carry { writer, seed } => {
+                    let mut carrier = record(seed, 0);
+                    if let Some(event) = carrier.events.first_mut() {
+                        event.body = first_batches(storage);
+                    }
+                    last_of[writer] = append(&log, history, carrier)?;
+                }
+                Step::Reserve { bytes } => log.reserve(bytes).map_err(failed)?,
                 Step::Wait { writer } => {
                     log.wait(last_of[writer]).map_err(failed)?;
                     storage.mark(history.acknowledge(last_of[writer]));
@@ -130,6 +143,25 @@ impl Workload {
         storage.mark(history.reopen(report.last));
         Ok(log)
     }
+}
+
+/// Appends a record. It may be written by this already, and is by no means acknowledged.
+fn append(log: &Log, history: &mut History, record: NewRecord) -> Result<Lsn, Ended> {
+    let expected = history.append(record.clone());
+    let given = log.append(record).map_err(|error| {
+        history.take_back();
+        ended(log, error)
+    })?;
+    assert_eq!(given, expected);
+    Ok(given)
+}
+
+/// Some bytes of the first segment, from its first batch on.
+fn first_batches(storage: &SimStorage) -> Vec<u8> {
+    let files = storage.disk().files();
+    let segment = files.get("0000000001.seg").map(Vec::as_slice).unwrap_or_default();
+    let first = segment.windows(8).position(|bytes| bytes == b"CFLBATCH").unwrap_or(0);
+    segment[first..].iter().copied().take(1_000).collect()
 }
 
 /// How a workload ended.
