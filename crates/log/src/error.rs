@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use crate::Lsn;
+use crate::{Lsn, shelf::Archived};
 
 /// An input or output operation that failed, and on what.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +107,9 @@ pub enum DamageReason {
     /// A key slot whose checksum, number or form is wrong.
     #[error("the key slot is not as it was written")]
     KeySlot,
+    /// The disk does not give the bytes back.
+    #[error("the disk cannot read it")]
+    Unreadable,
     /// Bytes follow the end of a sealed segment or a closed book.
     #[error("bytes follow the end")]
     AfterEnd,
@@ -253,10 +256,32 @@ pub enum ReadError {
     /// What was read does not fit its checksum or place.
     #[error(transparent)]
     Damaged(Damage),
+    /// It lies in a segment that was moved to an archive, and the archive is not attached: see
+    /// [`Log::attach_archive`](crate::Log::attach_archive).
+    #[error("segment {segment} is in an archive that is not attached")]
+    Archived {
+        /// Number of the segment.
+        segment: u32,
+    },
+    /// A receipt is not one of this book: its history is another, or one of them was changed.
+    #[error("the receipt at record {lsn} is not one of this book")]
+    OtherHistory {
+        /// The record of the receipt.
+        lsn: Lsn,
+    },
     /// The log is poisoned or closed.
     #[error(transparent)]
     Log(#[from] LogError),
     /// An operation on a file failed. Reading changes nothing, so this does not poison the log.
     #[error(transparent)]
-    Io(#[from] IoError),
+    Io(IoError),
+}
+
+impl From<IoError> for ReadError {
+    fn from(error: IoError) -> Self {
+        match Archived::of(&error.source) {
+            Some(Archived { segment }) => Self::Archived { segment },
+            None => Self::Io(error),
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::{
     header::{Owner, Place},
     index::Index,
     record::{EncodedRecord, NewRecord},
+    shelf::Shelf,
     storage::{Storage, StorageLock},
     sync::{Condvar, Mutex, MutexGuard, PlainMutex},
     waiting::{Goal, ToWake, Waiting, Woken},
@@ -27,7 +28,7 @@ const SPARES: usize = 2;
 
 /// What the handle and its readers share.
 pub(crate) struct Shared {
-    storage: Arc<dyn Storage>,
+    shelf: Arc<Shelf>,
     owner: Owner,
     pending_bytes_max: usize,
     state: Mutex<State>,
@@ -142,7 +143,7 @@ impl State {
 
 impl Shared {
     pub(crate) fn new(
-        storage: Arc<dyn Storage>,
+        shelf: Arc<Shelf>,
         book: Box<dyn StorageLock>,
         writer: Writer,
         index: Index,
@@ -161,7 +162,7 @@ impl Shared {
             followers: 0,
         };
         Self {
-            storage,
+            shelf,
             owner,
             pending_bytes_max: options.pending_bytes_max,
             state: Mutex::new(state),
@@ -173,7 +174,12 @@ impl Shared {
     }
 
     pub(crate) fn storage(&self) -> &dyn Storage {
-        &*self.storage
+        &*self.shelf
+    }
+
+    /// The storage, with what is known of an archive.
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     pub(crate) fn durable(&self) -> Result<Extent, LogError> {

@@ -63,6 +63,7 @@
 )]
 
 mod ack;
+mod backup;
 mod batch;
 mod buffer;
 #[cfg(feature = "planted-bugs")]
@@ -71,11 +72,13 @@ pub mod bugs;
 mod bugs;
 mod bytes;
 mod chain;
+mod copy;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
 mod header;
+mod history;
 mod index;
 pub mod limits;
 mod log;
@@ -86,11 +89,14 @@ mod read;
 mod receipt;
 mod record;
 mod recover;
+mod salvage;
 mod segment;
+mod shelf;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod snapshot;
 mod storage;
+mod stream;
 mod survey;
 mod sync;
 mod tree;
@@ -100,6 +106,7 @@ mod waiting;
 mod writer;
 
 pub use ack::{Buffered, Durability, Synced};
+pub use backup::{BackupError, BackupOptions, BackupReport};
 pub use error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError, ShapeError};
 pub use log::{Log, LogOptions, OpenReport, TailCut};
 pub use lsn::Lsn;
@@ -107,8 +114,9 @@ pub use proof::{Proof, ProofError};
 pub use read::Records;
 pub use receipt::{Receipt, ReceiptError};
 pub use record::{EventRef, NewEvent, NewRecord, Record, RecordKind, RecordRef, RecordedEvent};
+pub use salvage::{Missing, Orphans, SalvageError, SalvageReport, salvage};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotInfo, SnapshotStamp, SnapshotWriter};
 pub use storage::{Access, FileStorage, MemStorage, Storage, StorageFile, StorageLock};
 pub use tree::{Frontier, GROUP_BYTES, GroupCv};
 pub use vault::{SECRET_BYTES, Secret, SecretSource, Slot, Vault, VaultError};
-pub use verify::{VerifyReport, verify};
+pub use verify::{ReceiptCheck, VerifyReport, verify, verify_against};

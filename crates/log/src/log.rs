@@ -16,6 +16,7 @@ use crate::{
     limits::{PENDING_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT},
     record::{NewRecord, Record},
     recover::recover,
+    shelf::Shelf,
     storage::Storage,
     survey::refuse_foreign,
 };
@@ -122,7 +123,8 @@ impl Log {
         storage: impl Storage,
         options: LogOptions,
     ) -> Result<(Self, OpenReport), OpenError> {
-        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let shelf = Arc::new(Shelf::new(Arc::new(storage)));
+        let storage: Arc<dyn Storage> = Arc::<Shelf>::clone(&shelf);
         // Looked at before the lock, so that a directory that is no book is left as it was.
         refuse_foreign(&storage.list().map_err(IoError::at("list", "the book"))?)?;
         let book = storage.lock().map_err(|error| match error.kind() {
@@ -130,7 +132,7 @@ impl Log {
             _ => IoError::at("lock", "the book")(error).into(),
         })?;
         let recovered = recover(Arc::clone(&storage), &options)?;
-        let shared = Shared::new(storage, book, recovered.writer, recovered.index, &options);
+        let shared = Shared::new(shelf, book, recovered.writer, recovered.index, &options);
         Ok((Self { shared: Arc::new(shared) }, recovered.report))
     }
 

@@ -112,7 +112,7 @@ impl Records {
     /// Moves to the next batch, which a durable record is in or behind.
     fn enter_batch(&self, position: &mut Position, durable: Extent) -> Result<(), ReadError> {
         let failed = |place: Place| {
-            move |error| ReadError::Io(IoError::at("read", &segment_name(place.segment))(error))
+            move |error| ReadError::from(IoError::at("read", &segment_name(place.segment))(error))
         };
         if position.place.segment == durable.end.segment {
             position.window.raise_limit(durable.end.offset);

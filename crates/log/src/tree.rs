@@ -153,6 +153,27 @@ impl Frontier {
         Some(Self { stream_len, stack: stack.to_vec(), tail: fields.take(tail)?.to_vec() })
     }
 
+    /// The complete subtrees before the last chunk: where each begins, its length, and its
+    /// chaining value.
+    pub(crate) fn subtrees(&self) -> impl Iterator<Item = (u64, u64, ChainingValue)> {
+        let chunks = self.stream_len.saturating_sub(1) / CHUNK_BYTES;
+        let lens = (0..u64::BITS).rev().filter_map(move |bit| {
+            let len = 1_u64.checked_shl(bit)?;
+            (chunks & len != 0).then_some(len.saturating_mul(CHUNK_BYTES))
+        });
+        let mut at = 0_u64;
+        lens.zip(&self.stack).map(move |(len, cv)| {
+            let start = at;
+            at = at.saturating_add(len);
+            (start, len, *cv)
+        })
+    }
+
+    /// The last chunk of the stream, 1 to 1024 bytes; empty in an empty stream.
+    pub(crate) fn last_chunk(&self) -> &[u8] {
+        &self.tail
+    }
+
     fn push(&mut self, cv: ChainingValue, len: u64, settled: &mut impl FnMut(GroupCv)) {
         self.push_at(self.stream_len, cv, len, settled);
     }
@@ -262,6 +283,13 @@ mod tests {
             assert!(encoded.len() <= Frontier::ENCODED_BYTES_MAX);
             assert_eq!(encoded.len(), Frontier::encoded_len(wide(at)));
             assert_eq!(Frontier::decode(&encoded).as_ref(), Some(&frontier));
+            for (start, len, cv) in frontier.subtrees() {
+                let (start_at, len) =
+                    (usize::try_from(start).unwrap(), usize::try_from(len).unwrap());
+                assert_eq!(cv, subtree_cv(start, &bytes[start_at..start_at + len]));
+            }
+            let settled: u64 = frontier.subtrees().map(|(_, len, _)| len).sum();
+            assert_eq!(settled, wide(at).saturating_sub(1) / 1024 * 1024);
         }
     }
 

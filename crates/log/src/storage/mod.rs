@@ -8,7 +8,7 @@
 mod file;
 mod mem;
 
-use std::io;
+use std::{io, sync::Arc};
 
 pub use file::FileStorage;
 pub use mem::MemStorage;
@@ -115,6 +115,40 @@ pub trait StorageFile: Send + Sync + 'static {
 
 /// A book taken by [`Storage::lock`]; given back when dropped.
 pub trait StorageLock: Send + Sync {}
+
+impl<S: Storage + ?Sized> Storage for Arc<S> {
+    fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
+        (**self).lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        (**self).list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        (**self).create(name)
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StorageFile>> {
+        (**self).open(name, access)
+    }
+
+    fn open_blocks(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        (**self).open_blocks(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        (**self).sync_dir()
+    }
+}
 
 impl<S: Storage + ?Sized> Storage for Box<S> {
     fn lock(&self) -> io::Result<Box<dyn StorageLock>> {

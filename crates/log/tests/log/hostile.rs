@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use super::{BATCHES_AT, Files, HEADER, MANIFEST, closed_book, open_book, try_open};
 
 /// The input that lays down these files; `how` as the function says.
-fn packed(how: u8, files: &Files) -> Vec<u8> {
+pub(super) fn packed(how: u8, files: &Files) -> Vec<u8> {
     let mut bytes = vec![how];
     for (name, content) in files {
         let number = if name == MANIFEST { 0 } else { name[..10].parse().unwrap() };

@@ -1,14 +1,18 @@
 //! The log from outside: what is appended is read, and what is damaged is refused.
 
+mod backup;
 mod concurrency;
 mod damage;
 mod faults;
+mod history;
 mod hostile;
 mod locking;
 mod refusals;
 mod reserve;
 mod round_trip;
+mod salvage;
 mod snapshots;
+mod tamper;
 mod torn_tail;
 mod vault;
 
