@@ -29,7 +29,9 @@ mod patch;
 mod personal;
 pub mod subscription;
 pub mod text;
+mod upcast;
 
 pub use event::Event;
 pub use patch::Patch;
 pub use personal::{PersonalData, Texts};
+pub use upcast::{Stored, UPCASTS, Upcast};

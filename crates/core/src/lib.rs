@@ -31,6 +31,7 @@ mod metadata;
 mod money;
 mod refusal;
 mod time;
+mod value;
 
 pub use anchor_config::AnchorConfig;
 pub use calendar::{Anchor, Interval, IntervalUnit};
@@ -42,3 +43,4 @@ pub use metadata::{Metadata, MetadataPatch};
 pub use money::Money;
 pub use refusal::{ArithmeticError, Code, Refusal};
 pub use time::{EventTime, Period, Timestamp};
+pub use value::Value;

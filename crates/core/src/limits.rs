@@ -66,3 +66,6 @@ pub const INVOICE_SEQUENCE_MAX: u64 = 999_999_999;
 pub const PAYMENT_RETRY_DAYS_MAX: u32 = 90;
 /// Seconds that an idempotency key is remembered for at least (1.7).
 pub const IDEMPOTENCY_KEY_SECONDS: i64 = 86_400;
+
+/// How many levels of lists and maps a stored value may have.
+pub const VALUE_DEPTH_MAX: u8 = 64;

@@ -2,15 +2,14 @@
 
 use crate::error::BookError;
 use crate::keys::{KeyError, Keys, Place, Sealed};
-use crate::payload;
-use counterfoil_billing::PersonalData;
+use crate::{payload, stored};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_core::{Refusal, Timestamp};
 use counterfoil_log::{
     EventRef, Lsn, NewEvent, NewRecord, Record, RecordKind, RecordRef, RecordedEvent,
 };
 use counterfoil_meter::Block;
-use counterfoil_model::{Event, KeyUse, RecordMeta, State, Target};
+use counterfoil_model::{Event, KeyUse, RecordMeta, State, Target, UpcastError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,6 +35,7 @@ pub(crate) struct Decoded {
 #[derive(Debug)]
 pub(crate) enum CodecError {
     Form(String),
+    Unknown(UpcastError),
     Key(KeyError),
 }
 
@@ -44,6 +44,7 @@ impl CodecError {
     pub(crate) fn at(self, lsn: Lsn) -> BookError {
         match self {
             Self::Form(reason) => BookError::Record { lsn, reason },
+            Self::Unknown(error) => BookError::Unknown { lsn, source: error },
             Self::Key(error) => BookError::Key { lsn, source: error },
         }
     }
@@ -170,12 +171,12 @@ fn decode_parts<'a>(
             decoded.block = Some(Block::decode(entry.body).map_err(form)?);
             continue;
         }
-        let mut event = payload::decode(entry.type_id, entry.schema, entry.body).map_err(form)?;
-        if !entry.personal.is_empty() {
-            match open(entry, keys)? {
-                Some(personal) => event.set_personal(personal),
-                None => decoded.erased.extend(event.customer().cloned()),
-            }
+        let sealed = !entry.personal.is_empty();
+        let personal = if sealed { open(entry, keys)? } else { None };
+        let bytes = personal.as_deref().unwrap_or_default();
+        let event = stored::decode(entry.type_id, entry.schema, entry.body, bytes)?;
+        if sealed && personal.is_none() {
+            decoded.erased.extend(event.customer().cloned());
         }
         decoded.events.push(event);
     }
@@ -183,7 +184,7 @@ fn decode_parts<'a>(
 }
 
 /// What is personal in an entry; none where it was erased.
-fn open(entry: EventRef<'_>, keys: &Keys) -> Result<Option<PersonalData>, CodecError> {
+fn open(entry: EventRef<'_>, keys: &Keys) -> Result<Option<Vec<u8>>, KeyError> {
     let place = Place {
         what: Sealed::Event,
         stream: entry.stream,
@@ -191,8 +192,7 @@ fn open(entry: EventRef<'_>, keys: &Keys) -> Result<Option<PersonalData>, CodecE
         type_id: entry.type_id,
         schema: entry.schema,
     };
-    let opened = keys.open(place, entry.personal)?;
-    opened.map(|bytes| rmp_serde::from_slice(&bytes).map_err(form)).transpose()
+    keys.open(place, entry.personal)
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {

@@ -4,6 +4,7 @@ use crate::codec::CodecError;
 use crate::keys::KeyError;
 use counterfoil_core::{Code, Refusal};
 use counterfoil_log::{LogError, Lsn, OpenError, ReadError, VaultError};
+use counterfoil_model::UpcastError;
 use std::sync::Arc;
 
 /// What can go wrong with a command, a query or a book.
@@ -57,6 +58,7 @@ impl From<CodecError> for Error {
     fn from(error: CodecError) -> Self {
         match error {
             CodecError::Form(reason) => Self::Read(reason),
+            CodecError::Unknown(error) => Self::Read(error.to_string()),
             CodecError::Key(error) => error.into(),
         }
     }
@@ -82,6 +84,14 @@ pub enum BookError {
         lsn: Lsn,
         /// Why.
         reason: String,
+    },
+    /// A newer version of the program wrote an event of a type or form that is not known here.
+    #[error("record {lsn}: {source}")]
+    Unknown {
+        /// Which record.
+        lsn: Lsn,
+        /// Which type or form.
+        source: UpcastError,
     },
     /// What is personal in a record cannot be opened.
     #[error("record {lsn}: {source}")]

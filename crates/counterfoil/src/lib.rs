@@ -89,6 +89,8 @@ mod payment;
 mod query;
 mod reader;
 mod sequencer;
+#[doc(hidden)]
+pub mod stored;
 mod verify;
 mod view;
 
@@ -132,8 +134,8 @@ pub use counterfoil_meter::{
 };
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
-    Command, CommandReader, Event, FailPaymentAttempt, InvoiceView, Output, Settings, Shard, State,
-    SucceedPaymentAttempt, UnbilledReason,
+    Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Settings,
+    Shard, State, SucceedPaymentAttempt, UnbilledReason, UpcastError,
 };
 pub use engine::{DryRun, Engine, Options, Request, Ticket};
 pub use entropy::Entropy;

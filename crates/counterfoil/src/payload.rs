@@ -34,10 +34,8 @@ fn inside<'a>(bytes: &'a [u8], variant: &str) -> Option<&'a [u8]> {
 
 /// The event of a type from its payload. Fields that are not known are passed over, fields that are
 /// not there have their default where they have one.
-pub(crate) fn decode(type_id: u16, schema: u16, payload: &[u8]) -> Result<Event, String> {
-    let unknown = || format!("type {type_id} version {schema} is not known here");
-    let known = EventType::of(type_id).filter(|known| known.schema == schema);
-    let EventType { name, variants, .. } = known.ok_or_else(unknown)?;
+pub(crate) fn decode(known: EventType, payload: &[u8]) -> Result<Event, String> {
+    let EventType { name, variants, .. } = known;
     let mut bytes = rmp_serde::Deserializer::from_read_ref(payload);
     let within = Within { variants, payload: &mut bytes };
     Event::deserialize(within).map_err(|error: DecodeError| format!("{name}: {error}"))

@@ -75,6 +75,22 @@ macro_rules! event_types {
         }
 
         impl EventType {
+            /// Every type, in the order of the numbers.
+            pub const ALL: &'static [Self] = &[
+                Self {
+                    id: $book_id,
+                    name: $book_name,
+                    schema: $book_schema,
+                    variants: &["Book", stringify!($book_variant)],
+                },
+                $(Self {
+                    id: $id,
+                    name: $name,
+                    schema: $schema,
+                    variants: &["Billing", stringify!($group), stringify!($variant)],
+                },)*
+            ];
+
             /// The type with a number, if there is one.
             #[must_use]
             pub fn of(id: u16) -> Option<Self> {

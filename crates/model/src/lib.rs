@@ -37,6 +37,7 @@ mod personal;
 mod settings;
 mod snapshot;
 mod state;
+mod upcast;
 mod usage;
 mod view;
 
@@ -50,5 +51,6 @@ pub use personal::CustomerPersonal;
 pub use settings::Settings;
 pub use snapshot::{SNAPSHOT_LAYOUT, Sink};
 pub use state::{Shard, State};
+pub use upcast::{UpcastError, known_type, upcast};
 pub use usage::{NoUsage, UsageSource};
 pub use view::{InvoiceView, UnbilledReason};

@@ -1,0 +1,326 @@
+//! Every form that an event was ever written in is read for ever.
+//!
+//! `corpus/NAME-FORM.hex` is an event of a type in one of its forms: the body, and on the next line
+//! what is personal, before it is sealed. Beside it stands what it is read as. `just golden` adds
+//! files for forms that are new and never changes one that is there; what an old form is read as
+//! changes only together with the form that types have now.
+
+mod support;
+
+use counterfoil::stored::StoredEvent;
+use counterfoil::{
+    CancelSubscription, CollectionMethod, CreateBalanceTransaction, CreateCustomer, CreateInvoice,
+    CreateInvoiceItem, CreateMeter, CreatePrice, CreateProduct, Currency, DeactivateMeter,
+    DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, EraseCustomer, Event,
+    FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible, Outcome, Patch, PayInvoice,
+    PendingItems, ReactivateMeter, SendInvoice, UpdateCustomer, UpdateInvoiceItem, UpdateMeter,
+    UpdatePrice, UpdateProduct, UpdateSubscription, VoidInvoice,
+};
+use counterfoil_billing::customer::CustomerEvent;
+use counterfoil_model::{EventType, UpcastError, known_type};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use support::{at, catalog, customer, customer_id, day, gateway, invoice_id, subscription};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
+}
+
+fn is_blessing() -> bool {
+    std::env::var_os("COUNTERFOIL_BLESS").is_some()
+}
+
+/// One event of every type, as it is written now.
+fn one_of_each() -> BTreeMap<u16, Event> {
+    let book = Engine::in_memory();
+    book.advance_to(at(support::START), &mut gateway).unwrap();
+    catalog(&book);
+    changes_of_the_catalog(&book);
+    a_customer_and_its_items(&book);
+    invoices_by_hand(&book);
+    subscriptions_over_time(&book);
+    let mut found = BTreeMap::new();
+    for event in book.events(Lsn::ZERO).flat_map(|record| record.unwrap().events) {
+        // The one that says most.
+        let (id, size) = (event.event_type().id, format!("{event:?}").len());
+        let larger = |other: &Event| format!("{other:?}").len() >= size;
+        if !found.get(&id).is_some_and(larger) {
+            found.insert(id, event);
+        }
+    }
+    // No book comes to this by itself, unless an amount does not fit.
+    let (id, reason) = (customer_id("cus_1"), "amount 1000000000000000 is too large".to_owned());
+    let parked = Event::from(CustomerEvent::Parked { id, at: at(support::START), reason });
+    found.insert(parked.event_type().id, parked);
+    found
+}
+
+fn changes_of_the_catalog(book: &Engine) {
+    let mut product = CreateProduct::new("Extra");
+    product.id = "prod_extra".parse().ok();
+    let id = book.products().create(product).unwrap().id;
+    let update: UpdateProduct =
+        serde_json::from_value(json!({ "id": id, "name": "More", "metadata": { "a": "b" } }))
+            .unwrap();
+    book.products().update(update).unwrap();
+    let mut price = CreatePrice::new(id, Currency::EUR);
+    price.unit_amount = Some(700);
+    let id = book.prices().create(price).unwrap().id;
+    let update: UpdatePrice =
+        serde_json::from_value(json!({ "id": id, "nickname": "once" })).unwrap();
+    book.prices().update(update).unwrap();
+    let tiers: CreatePrice = serde_json::from_value(json!({
+        "product": "prod_extra", "currency": "usd", "billing_scheme": "tiered",
+        "tiers_mode": "graduated", "recurring": { "interval": "month" },
+        "tiers": [{ "up_to": 10, "unit_amount_decimal": "0.5" }, { "up_to": "inf", "flat_amount": 9 }],
+    }))
+    .unwrap();
+    book.prices().create(tiers).unwrap();
+    let meter =
+        CreateMeter { id: "mtr_2".parse().ok(), ..CreateMeter::new("bytes", Formula::Last) };
+    let id = book.meters().create(meter).unwrap().id;
+    let update: UpdateMeter =
+        serde_json::from_value(json!({ "id": id, "display_name": "Bytes" })).unwrap();
+    book.meters().update(update).unwrap();
+    book.meters().deactivate(DeactivateMeter { id: id.clone() }).unwrap();
+    book.meters().reactivate(ReactivateMeter { id }).unwrap();
+}
+
+fn a_customer_and_its_items(book: &Engine) {
+    let create: CreateCustomer = serde_json::from_value(json!({
+        "id": "cus_1", "name": "Ada Lovelace", "email": "ada@example.com", "phone": "+44 20 7946 0000",
+        "address": { "line1": "12 St James's Square", "city": "London", "country": "GB" },
+        "description": "the first", "metadata": { "kind": "countess" },
+        "payment_method": "pm_good", "balance": -500, "invoice_prefix": "ADA",
+    }))
+    .unwrap();
+    book.customers().create(create).unwrap();
+    let mut update = UpdateCustomer::new(customer_id("cus_1"));
+    update.name = Patch::Set("Ada King".to_owned());
+    book.customers().update(update).unwrap();
+    let change = CreateBalanceTransaction {
+        customer: customer_id("cus_1"),
+        amount: -100,
+        currency: Currency::USD,
+        description: Some("goodwill".to_owned()),
+        metadata: Some([("of".to_owned(), "March".to_owned())].into_iter().collect()),
+    };
+    book.customer_balance_transactions().create(change).unwrap();
+    let mut item = CreateInvoiceItem::amount(customer_id("cus_1"), 700);
+    item.id = "ii_1".parse().ok();
+    item.description = Some("work".to_owned());
+    item.metadata = Some([("hours".to_owned(), "7".to_owned())].into_iter().collect());
+    book.invoice_items().create(item).unwrap();
+    let update: UpdateInvoiceItem =
+        serde_json::from_value(json!({ "id": "ii_1", "amount": 800, "description": "more work" }))
+            .unwrap();
+    book.invoice_items().update(update).unwrap();
+    let mut item = CreateInvoiceItem::amount(customer_id("cus_1"), 1);
+    item.id = "ii_2".parse().ok();
+    let id = book.invoice_items().create(item).unwrap().id;
+    book.invoice_items().delete(DeleteInvoiceItem { id }).unwrap();
+}
+
+/// A finalized invoice made by hand for so much.
+fn invoice(book: &Engine, id: &str, customer: &str, send: bool) -> Invoice {
+    book.invoice_items().create(CreateInvoiceItem::amount(customer_id(customer), 5_000)).unwrap();
+    let mut draft = CreateInvoice::new(customer_id(customer));
+    draft.id = Some(invoice_id(id));
+    draft.pending_invoice_items_behavior = PendingItems::Include;
+    draft.description = Some(format!("invoice {id}"));
+    draft.metadata = Some([("order".to_owned(), "A-1".to_owned())].into_iter().collect());
+    if send {
+        draft.collection_method = CollectionMethod::SendInvoice;
+        draft.days_until_due = Some(3);
+        draft.auto_advance = true;
+    }
+    book.invoices().create(draft).unwrap();
+    let finalize = FinalizeInvoice { id: invoice_id(id), auto_advance: None };
+    book.invoices().finalize(finalize).unwrap()
+}
+
+fn invoices_by_hand(book: &Engine) {
+    let pay =
+        |id: &str| PayInvoice { id: invoice_id(id), payment_method: None, paid_out_of_band: false };
+    let draft = book.invoices().create(CreateInvoice::new(customer_id("cus_1"))).unwrap();
+    book.invoices().delete(DeleteInvoice { id: draft.id }).unwrap();
+    invoice(book, "in_paid", "cus_1", false);
+    book.invoices().pay(pay("in_paid")).unwrap();
+    book.advance_to(day(0), &mut gateway).unwrap();
+    invoice(book, "in_lost", "cus_1", false);
+    let give_up = MarkInvoiceUncollectible { id: invoice_id("in_lost") };
+    book.invoices().mark_uncollectible(give_up).unwrap();
+    invoice(book, "in_sent", "cus_1", true);
+    book.invoices().send(SendInvoice { id: invoice_id("in_sent") }).unwrap();
+    // An attempt that comes back when the invoice is void.
+    invoice(book, "in_late", "cus_1", false);
+    book.invoices().pay(pay("in_late")).unwrap();
+    let attempt = book.payment_attempts().open().unwrap().remove(0);
+    book.invoices().void(VoidInvoice { id: invoice_id("in_late") }).unwrap();
+    book.payment_attempts().resolve(&attempt.id, Outcome::Succeeded).unwrap();
+}
+
+fn subscriptions_over_time(book: &Engine) {
+    book.customers().create(customer("cus_2", "pm_good")).unwrap();
+    let mut sub = subscription("sub_1", "cus_2", "price_month");
+    sub.items.push("price_calls".parse::<counterfoil::PriceId>().unwrap().into());
+    sub.description = Some("as agreed".to_owned());
+    sub.items[0].metadata = Some([("seat".to_owned(), "one".to_owned())].into_iter().collect());
+    book.subscriptions().create(sub).unwrap();
+    book.advance_to(day(0), &mut gateway).unwrap();
+    let update: UpdateSubscription = serde_json::from_value(
+        json!({ "id": "sub_1", "metadata": { "contract": "7" }, "default_payment_method": "pm_bad" }),
+    )
+    .unwrap();
+    book.subscriptions().update(update).unwrap();
+    // A month later the card fails, an invoice is overdue, and a draft waits.
+    book.advance_to(day(60), &mut gateway).unwrap();
+    let id = "sub_1".parse().unwrap();
+    let cancel = CancelSubscription { id, invoice_now: false, prorate: false };
+    book.subscriptions().cancel(cancel).unwrap();
+    book.customers().delete(DeleteCustomer { id: customer_id("cus_2") }).unwrap();
+    book.customers().create(customer("cus_3", "")).unwrap();
+    book.customers().erase(EraseCustomer { id: customer_id("cus_3") }).unwrap();
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digits).collect()
+}
+
+fn read(known: EventType, schema: u16) -> Option<StoredEvent> {
+    let path = folder().join(format!("{}-{schema}.hex", known.name));
+    let text = fs::read_to_string(path).ok()?;
+    let mut lines = text.lines();
+    let mut next = || from_hex(lines.next().unwrap_or_default());
+    Some(StoredEvent { type_id: known.id, schema, body: next(), personal: next() })
+}
+
+/// What a person compares: the event, and what is personal in it.
+fn shown(event: &Event) -> Value {
+    let mut shown = json!({ "event": event });
+    let personal = event.personal();
+    if !personal.is_empty() {
+        shown["personal"] = json!(personal);
+    }
+    shown
+}
+
+fn write_new_forms() {
+    let now = one_of_each();
+    for known in EventType::ALL {
+        let path = folder().join(format!("{}-{}.hex", known.name, known.schema));
+        if !path.exists() {
+            let event = now.get(&known.id).unwrap_or_else(|| panic!("no {}", known.name));
+            let stored = StoredEvent::encode(event).unwrap();
+            let text = format!("{}\n{}\n", to_hex(&stored.body), to_hex(&stored.personal));
+            fs::write(path, text).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_form_of_every_type_is_read_as_it_always_was() {
+    if is_blessing() {
+        write_new_forms();
+    }
+    let mut wrong = Vec::new();
+    for known in EventType::ALL {
+        for schema in 1..=known.schema {
+            let name = format!("{}-{schema}", known.name);
+            let Some(stored) = read(*known, schema) else {
+                wrong.push(format!("{name}: is not in the corpus"));
+                continue;
+            };
+            let event = match stored.decode() {
+                Ok(event) => event,
+                Err(error) => {
+                    wrong.push(format!("{name}: {error}"));
+                    continue;
+                }
+            };
+            assert_eq!(event.event_type(), *known, "{name}");
+            let path = folder().join(format!("{name}.json"));
+            let found = serde_json::to_string_pretty(&shown(&event)).unwrap() + "\n";
+            if is_blessing() {
+                fs::write(&path, &found).unwrap();
+            }
+            if fs::read_to_string(&path).ok().as_deref() != Some(&*found) {
+                wrong.push(format!("{name}: is read as another event: {found}"));
+            }
+            // What is read is written again in the form of today, and then no longer changes.
+            let again = StoredEvent::encode(&event).unwrap();
+            assert_eq!(again.schema, known.schema, "{name}");
+            assert_eq!(again.decode().unwrap(), event, "{name}");
+            if schema == known.schema {
+                assert_eq!(again, stored, "{name}: it is written otherwise now: raise its form");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_corpus_holds_nothing_else() {
+    let mut files = 0;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let (stem, _) = name.rsplit_once('.').unwrap();
+        let (name, schema) = stem.rsplit_once('-').unwrap();
+        let known = EventType::ALL.iter().find(|known| known.name == name);
+        let known = known.unwrap_or_else(|| panic!("{name} is no type"));
+        assert!((1..=known.schema).contains(&schema.parse().unwrap()), "{stem}");
+        files += 1;
+    }
+    let forms: u16 = EventType::ALL.iter().map(|known| known.schema).sum();
+    assert_eq!(files, 2 * forms);
+}
+
+#[test]
+fn fields_may_be_missing_and_may_be_new() {
+    let known = |id: u16| EventType::of(id).unwrap();
+    let change = |id: u16, change: &dyn Fn(&mut Value)| {
+        let mut stored = read(known(id), known(id).schema).unwrap();
+        let before = stored.decode().unwrap();
+        let mut body: Value = rmp_serde::from_slice(&stored.body).unwrap();
+        change(&mut body);
+        stored.body = rmp_serde::to_vec_named(&body).unwrap();
+        (before, stored.decode())
+    };
+    // What a newer version adds is passed over, at any depth.
+    let (before, after) = change(412, &|body| {
+        body["added"] = json!({ "deep": [1] });
+        body["lines"][0]["added"] = json!("text");
+    });
+    assert_eq!(after.unwrap(), before);
+    // A field with a default may be missing.
+    let (before, after) =
+        change(200, &|body| drop(body.as_object_mut().unwrap().remove("parked").unwrap()));
+    assert_eq!(after.unwrap(), before);
+    // One without is an error that names type and field.
+    let (_, after) = change(412, &|body| drop(body.as_object_mut().unwrap().remove("total")));
+    let error = after.unwrap_err().to_string();
+    assert!(error.contains("invoice.finalized") && error.contains("total"), "{error}");
+}
+
+#[test]
+fn what_a_newer_program_wrote_is_refused_by_name() {
+    let stored =
+        |type_id, schema| StoredEvent { type_id, schema, body: vec![0x80], personal: Vec::new() };
+    for (type_id, schema, expected) in [
+        (9_999, 1, "events of type 9999 are not known here: a newer version wrote them"),
+        (412, 7, "invoice.finalized has form 7, and 1 is the newest one known here"),
+        (400, 3, "invoiceitem.created has form 3, and 2 is the newest one known here"),
+        (400, 0, "there never was a form 0 of invoiceitem.created"),
+    ] {
+        assert_eq!(stored(type_id, schema).decode().unwrap_err().to_string(), expected);
+    }
+    let newer = UpcastError::NewerForm { name: "invoice.finalized", schema: 7, known: 1 };
+    assert_eq!(known_type(412, 7), Err(newer));
+}
