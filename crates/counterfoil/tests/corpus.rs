@@ -7,7 +7,7 @@
 
 mod support;
 
-use counterfoil::stored::StoredEvent;
+use counterfoil::stored::{StoredEvent, fuzz_decode};
 use counterfoil::{
     CancelSubscription, CollectionMethod, CreateBalanceTransaction, CreateCustomer, CreateInvoice,
     CreateInvoiceItem, CreateMeter, CreatePrice, CreateProduct, Currency, DeactivateMeter,
@@ -323,4 +323,27 @@ fn what_a_newer_program_wrote_is_refused_by_name() {
     }
     let newer = UpcastError::NewerForm { name: "invoice.finalized", schema: 7, known: 1 };
     assert_eq!(known_type(412, 7), Err(newer));
+}
+
+/// Any byte of any form, changed in ways that matter to its encoding: an event, or a typed error.
+#[test]
+fn changed_bytes_are_read_as_an_event_or_refused() {
+    for known in EventType::ALL {
+        for schema in 1..=known.schema {
+            let StoredEvent { type_id, schema, body, personal } = read(*known, schema).unwrap();
+            let share = u8::try_from(personal.len()).unwrap_or(u8::MAX);
+            let head = [type_id.to_le_bytes(), schema.to_le_bytes()].concat();
+            let mut bytes = [head, vec![share], body, personal].concat();
+            fuzz_decode(&bytes);
+            for at in 4..bytes.len() {
+                let kept = bytes[at];
+                for change in [0x01, 0x10, 0x80, 0xff] {
+                    bytes[at] = kept ^ change;
+                    fuzz_decode(&bytes);
+                }
+                bytes[at] = kept;
+                fuzz_decode(&bytes[..at]);
+            }
+        }
+    }
 }
