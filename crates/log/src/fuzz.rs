@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Frontier, Log, LogOptions, Lsn, MemStorage, NewRecord, Proof, Receipt, RecordKind,
-    SnapshotStamp,
+    Frontier, Log, LogOptions, Lsn, MemStorage, NewEvent, NewRecord, Proof, Receipt, Record,
+    RecordKind, SnapshotStamp,
     batch::{self, BatchHeader},
-    buffer::BLOCK_BYTES,
+    buffer::{BLOCK_BYTES, BlockBuffer},
     bytes::{Fields, is_zero, put, wide},
     header::{BookId, HEADER_BYTES, Owner, Place, reseal},
     limits::SEGMENT_BYTES_MIN,
     manifest::{self, MANIFEST, Manifest},
-    record::resum,
+    record::{BatchMemory, EncodedRecord, RecordRef, RecordView, resum},
     segment::{self, SegmentHeader, segment_name},
     snapshot, verify,
 };
@@ -153,6 +153,40 @@ fn heal_batch(frame: &mut [u8], place: Place) -> Option<usize> {
     found.records_crc = sum;
     put(header, 0, &found.encode(owner, place));
     usize::try_from(found.frame_len()).ok()
+}
+
+/// Takes the bytes for a record: it is refused, or it is one that a writer writes just so.
+///
+/// The first byte says how: bit 0, with the checksum made right, so that what lies behind it is
+/// reached.
+///
+/// # Panics
+/// If that is broken.
+pub fn record_hostile(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let mut bytes = bytes.to_vec();
+    if how & 1 != 0 {
+        resum(&mut bytes);
+    }
+    // The number that it states, so that what lies behind that is reached as well.
+    let lsn = Lsn(bytes.get(8..).and_then(|rest| Fields(rest).u64()).unwrap_or_default());
+    let Ok((view, len)) = RecordView::parse(&bytes, lsn) else { return };
+    let Record { at, kind, meta, events, .. } = RecordRef(view).to_record();
+    let events = events.into_iter().map(|event| NewEvent {
+        stream: event.stream,
+        stream_version: event.stream_version,
+        type_id: event.type_id,
+        schema: event.schema,
+        body: event.body,
+        personal: event.personal,
+    });
+    let record = NewRecord { at, kind, meta, events: events.collect() };
+    let memory = || BatchMemory { buffer: BlockBuffer::default(), records_at: 0 };
+    let encoded = EncodedRecord::new(&record, memory).map(|mut encoded| {
+        encoded.number(lsn);
+        encoded.bytes().to_vec()
+    });
+    assert_eq!(encoded.as_deref(), Ok(bytes.get(..len).unwrap_or_default()), "{record:?}");
 }
 
 /// The kinds of section that [`snapshot_hostile`] asks for.

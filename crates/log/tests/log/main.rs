@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod history;
 mod hostile;
+mod hostile_record;
 mod locking;
 mod refusals;
 mod reserve;

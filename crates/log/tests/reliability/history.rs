@@ -54,7 +54,10 @@ pub fn recorded(lsn: Lsn, record: NewRecord) -> Record {
 #[derive(Clone, Debug)]
 pub struct Stage {
     pub generation: usize,
+    /// Records that outlive the power.
     pub acknowledged: usize,
+    /// Records that outlive the process.
+    pub buffered: usize,
 }
 
 /// All that was done.
@@ -70,7 +73,7 @@ pub struct History {
 impl History {
     /// A book that nobody has opened.
     pub fn new() -> Self {
-        let stage = Stage { generation: 0, acknowledged: 0 };
+        let stage = Stage { generation: 0, acknowledged: 0, buffered: 0 };
         Self { generations: vec![Vec::new()], stages: vec![stage] }
     }
 
@@ -99,9 +102,18 @@ impl History {
 
     /// All records up to this one are acknowledged. Returns the mark to be set.
     pub fn acknowledge(&mut self, lsn: Lsn) -> u64 {
-        let Stage { generation, acknowledged } = self.now();
-        let acknowledged = acknowledged.max(usize::try_from(lsn.0).unwrap());
-        self.stages.push(Stage { generation, acknowledged });
+        let lsn = usize::try_from(lsn.0).unwrap();
+        let now = self.now();
+        let acknowledged = now.acknowledged.max(lsn);
+        self.stages.push(Stage { acknowledged, buffered: now.buffered.max(lsn), ..now });
+        self.mark()
+    }
+
+    /// All records up to this one are with the system. Returns the mark to be set.
+    pub fn buffer(&mut self, lsn: Lsn) -> u64 {
+        let now = self.now();
+        let buffered = now.buffered.max(usize::try_from(lsn.0).unwrap());
+        self.stages.push(Stage { buffered, ..now });
         self.mark()
     }
 
@@ -112,7 +124,8 @@ impl History {
         records.truncate(last);
         self.generations.push(records);
         // Opening makes durable what it finds.
-        let stage = Stage { generation: self.generations.len() - 1, acknowledged: last };
+        let generation = self.generations.len() - 1;
+        let stage = Stage { generation, acknowledged: last, buffered: last };
         self.stages.push(stage);
         self.mark()
     }
@@ -127,7 +140,12 @@ impl History {
         (&self.generations[stage.generation], stage.acknowledged)
     }
 
-    /// The same now.
+    /// How many records a process that was killed at a mark leaves.
+    pub fn buffered_at(&self, mark: u64) -> usize {
+        self.stages[usize::try_from(mark).unwrap()].buffered
+    }
+
+    /// What the book may hold now, and how much of it it must.
     pub fn latest(&self) -> (&[Arc<Record>], usize) {
         self.at(self.mark())
     }

@@ -52,16 +52,19 @@ pub fn sweep(seed: u64, steps: usize, per_point: usize) -> Result<Swept, Violati
         let (records, acknowledged) = history.at(point.mark);
         let expected = Expected { records, acknowledged };
         swept.points += 1;
-        // All of what is not synced or none of it, any part of it, and nothing: a process that is
-        // killed takes nothing with it.
+        // All of what is not synced or none of it, or any part of it.
         let mut left = point.disk.ends_of_power_loss().map(SimDisk::holding).to_vec();
         left.extend((0..per_point).map(|_| point.disk.after_power_loss(&mut random)));
         left.retain(|left| seen.insert((hash(&left.files()), acknowledged)));
-        left.push(point.disk.clone());
         swept.distinct += u64::try_from(left.len()).unwrap();
         for left in left {
             swept.states += check(&left, expected, &mut random, 2)?;
         }
+        // A process that is killed takes nothing with it.
+        swept.distinct += 1;
+        let killed = Expected { acknowledged: history.buffered_at(point.mark), ..expected };
+        swept.states += check(&point.disk, killed, &mut random, 0)?;
+        swept.states += check(&point.disk, expected, &mut random, 2)? - 1;
     }
     Ok(swept)
 }

@@ -34,6 +34,10 @@ enum Step {
     Reserve {
         bytes: u64,
     },
+    /// A writer waits until what it appended last is with the system, and no longer.
+    Buffer {
+        writer: usize,
+    },
     /// A writer waits for what it appended last.
     Wait {
         writer: usize,
@@ -63,7 +67,8 @@ impl Workload {
             match random.below(20) {
                 0 => Step::Reopen { close: random.one_in(2) },
                 1 => Step::Commit,
-                2..=7 => Step::Wait { writer },
+                2..=5 => Step::Wait { writer },
+                6 | 7 => Step::Buffer { writer },
                 8 if random.one_in(3) => Step::Reserve { bytes: random.below(SEGMENT_BYTES_MIN) },
                 9 if random.one_in(3) => Step::Carry { writer, seed: random.next_u64() },
                 _ => {
@@ -111,6 +116,10 @@ impl Workload {
                     log.wait(last_of[writer]).map_err(failed)?;
                     storage.mark(history.acknowledge(last_of[writer]));
                 }
+                Step::Buffer { writer } => {
+                    log.wait_buffered(last_of[writer]).map_err(failed)?;
+                    storage.mark(history.buffer(last_of[writer]));
+                }
                 Step::Commit => {
                     let durable = log.commit().map_err(failed)?;
                     storage.mark(history.acknowledge(durable));
@@ -134,7 +143,8 @@ impl Workload {
     fn open(&self, storage: &SimStorage, history: &mut History) -> Result<Log, Ended> {
         let (log, report) =
             Log::open(storage.clone(), self.options.clone()).map_err(Ended::NotOpened)?;
-        let (records, acknowledged) = history.latest();
+        let (records, _) = history.latest();
+        let acknowledged = history.now().buffered;
         let last = usize::try_from(report.last.0).unwrap();
         if last < acknowledged || last > records.len() {
             let appended = records.len();
