@@ -1,17 +1,15 @@
 //! The engine: one open book.
 
-use crate::codec;
 use crate::entropy::Entropy;
 use crate::error::{BookError, Error};
 use crate::keys::Keys;
 use crate::payment::{PaymentSource, Progress};
 use crate::sequencer::{Decided, Sequencer};
-use crate::view;
+use crate::snapshot::{self, Kept, Opened, SnapshotPolicy};
 use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::{
-    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, SnapshotError, Storage,
-    TailCut,
+    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, Storage, TailCut,
 };
 use counterfoil_meter::DedupePolicy;
 use counterfoil_model::{
@@ -20,6 +18,7 @@ use counterfoil_model::{
 };
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How a book is opened.
@@ -34,6 +33,8 @@ pub struct Options {
     pub log: LogOptions,
     /// Where the secrets come from that personal data is sealed with.
     pub entropy: Entropy,
+    /// When snapshots are written, and how many are kept.
+    pub snapshots: SnapshotPolicy,
 }
 
 impl Options {
@@ -55,6 +56,13 @@ impl Options {
     #[must_use]
     pub fn entropy(mut self, entropy: Entropy) -> Self {
         self.entropy = entropy;
+        self
+    }
+
+    /// The same with another policy of snapshots.
+    #[must_use]
+    pub fn snapshots(mut self, policy: SnapshotPolicy) -> Self {
+        self.snapshots = policy;
         self
     }
 
@@ -84,6 +92,13 @@ struct Inner {
     keys: Arc<Keys>,
     /// The keys of customers that were erased, to be destroyed once that is on disk.
     erasures: Mutex<Vec<(Lsn, u64)>>,
+    /// What the book was opened from.
+    from: Opened,
+    snapshots: SnapshotPolicy,
+    /// The latest snapshot that is known to be usable.
+    snapshot_latest: AtomicU64,
+    /// Held while a snapshot is written or removed.
+    snapshots_lock: Mutex<()>,
 }
 
 /// A command with what belongs to its execution.
@@ -203,21 +218,30 @@ impl Engine {
         options.settings.check()?;
         let (log, opened) = Log::open(storage, options.log.clone())?;
         let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
-        let mut sequencer = view::empty(&options, Arc::clone(&keys));
-        let mut records = log.read(Lsn::ZERO.next());
-        while let Some(record) = records.next_ref() {
-            let record = record.map_err(|error| BookError::Record {
-                lsn: sequencer.last.next(),
-                reason: error.to_string(),
-            })?;
-            sequencer.replay(record.lsn(), &codec::decode_ref(record, &keys)?)?;
-        }
+        let (sequencer, from) = snapshot::open(&log, &Kept::of(&options, Arc::clone(&keys)))?;
         // A crash may have come between the record of an erasure and the end of its key.
         for slot in sequencer.state.erased_slots() {
             keys.destroy(slot).map_err(BookError::Erasure)?;
         }
-        let (sequencer, erasures) = (Mutex::new(sequencer), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { log, sequencer, opened, keys, erasures }) })
+        let inner = Inner {
+            log,
+            sequencer: Mutex::new(sequencer),
+            opened,
+            keys,
+            erasures: Mutex::default(),
+            snapshots: options.snapshots,
+            snapshot_latest: AtomicU64::new(from.snapshot.unwrap_or_default().0),
+            snapshots_lock: Mutex::new(()),
+            from,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What the book was opened from: the snapshot that was used, how much was replayed, and what
+    /// could not be used.
+    #[must_use]
+    pub fn opened(&self) -> &Opened {
+        &self.inner.from
     }
 
     /// The half-written commands that were cut off when the book was opened; none of them was ever
@@ -231,11 +255,16 @@ impl Engine {
     /// would change it through a handle that is left is an error from then on; what is on disk can
     /// still be read.
     ///
+    /// A snapshot is written first where [`SnapshotPolicy::on_close_after`] asks for it.
+    ///
     /// # Errors
-    /// [`Error::Log`] where the disk fails.
+    /// [`Error::Log`] where the disk fails; [`Error::Snapshot`] where only the snapshot could not
+    /// be written, and then the book is closed.
     pub fn close(&self) -> Result<(), Error> {
         self.lock()?.note_time(&self.inner.log)?;
-        Ok(self.inner.log.close()?)
+        let snapshot = self.snapshot_on_close();
+        self.inner.log.close()?;
+        snapshot
     }
 
     /// Executes a command and returns when it is on disk.
@@ -331,10 +360,11 @@ impl Engine {
         for (_, slot) in erasures.iter().filter(|(lsn, _)| *lsn <= durable) {
             self.inner.keys.destroy(*slot)?;
         }
-        // A snapshot from before holds what was erased.
-        for snapshot in self.inner.log.snapshots().map_err(snapshot_error)? {
+        // A snapshot from before holds what was erased, one too that is being written.
+        let _one = self.snapshots_lock();
+        for snapshot in self.inner.log.snapshots()? {
             if erasures.iter().any(|(lsn, _)| *lsn <= durable && snapshot < *lsn) {
-                self.inner.log.remove_snapshot(snapshot).map_err(snapshot_error)?;
+                self.inner.log.remove_snapshot(snapshot)?;
             }
         }
         erasures.retain(|(lsn, _)| *lsn > durable);
@@ -454,7 +484,8 @@ impl Engine {
         Ok(settled)
     }
 
-    /// The state of the book, as it is on disk. Cheap: it shares what does not change.
+    /// The state of the book, as it is on disk. Cheap: it shares what does not change. What it says
+    /// counts as long as [`State::fault`] has nothing to say.
     ///
     /// # Errors
     /// [`Error::Log`] where the disk failed.
@@ -474,7 +505,9 @@ impl Engine {
     ) -> Result<T, Error> {
         let (answer, last) = {
             let sequencer = self.lock()?;
-            (question(&sequencer), sequencer.last)
+            let answer = question(&sequencer);
+            sequencer.check_readable()?;
+            (answer, sequencer.last)
         };
         self.inner.log.wait(last)?;
         answer
@@ -509,12 +542,14 @@ impl Engine {
     /// [`Error::Log`] where the disk failed. A violation is the inner `Err`.
     pub fn check_invariants(&self) -> Result<Result<(), invariants::InvariantViolation>, Error> {
         let now = self.now()?.ok_or(Error::NoTime)?;
-        Ok(invariants::check_all(&self.state()?, now))
+        let checked = invariants::check_all(&self.state()?, now);
+        drop(self.lock()?);
+        Ok(checked)
     }
 
-    /// A book like this one before its first record.
-    pub(crate) fn empty(&self) -> Result<Sequencer, Error> {
-        Ok(self.lock()?.emptied())
+    /// What a book like this one begins with.
+    pub(crate) fn kept(&self) -> Result<Kept, Error> {
+        Ok(self.lock()?.kept())
     }
 
     /// The records of the log from a position on, as far as they are on disk.
@@ -533,8 +568,39 @@ impl Engine {
         self.inner.log.durable()
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Sequencer>, Error> {
-        self.inner.sequencer.lock().map_err(|_| Error::Panicked)
+    /// Takes the book; nobody does who could be told something that rests on a part of the state
+    /// that could not be read.
+    pub(crate) fn lock(&self) -> Result<MutexGuard<'_, Sequencer>, Error> {
+        let sequencer = self.inner.sequencer.lock().map_err(|_| Error::Panicked)?;
+        if let Err(error) = sequencer.check_readable() {
+            drop(sequencer);
+            // So that opening the book again does without it. If that fails, the log is poisoned.
+            if let Some(position) = self.inner.from.snapshot {
+                drop(self.inner.log.remove_snapshot(position));
+            }
+            return Err(error);
+        }
+        Ok(sequencer)
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.inner.log
+    }
+
+    pub(crate) fn snapshot_policy(&self) -> SnapshotPolicy {
+        self.inner.snapshots
+    }
+
+    pub(crate) fn snapshots_lock(&self) -> MutexGuard<'_, ()> {
+        self.inner.snapshots_lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot_latest(&self) -> Lsn {
+        Lsn(self.inner.snapshot_latest.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn snapshot_written(&self, position: Lsn) {
+        self.inner.snapshot_latest.store(position.0, Ordering::Relaxed);
     }
 }
 
@@ -544,13 +610,6 @@ pub(crate) fn outcome_command(id: PaymentAttemptId, outcome: Outcome) -> Command
         Outcome::Failed(code) => {
             FailPaymentAttempt { id, code: Some(code.as_str().to_owned()) }.into()
         }
-    }
-}
-
-fn snapshot_error(error: SnapshotError) -> Error {
-    match error {
-        SnapshotError::Log(error) => Error::Log(error),
-        error => Error::Read(error.to_string()),
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub enum Error {
     /// The command was refused; nothing changed.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// The book is poisoned by its first I/O error, or closed. Opening it again recovers.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -23,6 +23,14 @@ pub enum Error {
     /// What is personal could not be sealed or opened.
     #[error(transparent)]
     Key(Arc<KeyError>),
+    /// A snapshot could not be written or removed. It is disposable: the book goes on without it.
+    #[error("the snapshot: {0}")]
+    Snapshot(String),
+    /// A part of the state lay in a snapshot and could not be read when it was needed. Nothing was
+    /// written or answered without it; the snapshot was given up, and opening the book again reads
+    /// the log instead.
+    #[error("a part of the state cannot be read: {0}")]
+    Unreadable(String),
     /// Nobody told the book what time it is.
     #[error("the book has no time yet: advance it first")]
     NoTime,
@@ -64,6 +72,15 @@ impl From<CodecError> for Error {
     }
 }
 
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unreadable { reason } => Self::Unreadable(reason),
+            refusal => Self::Refused(refusal),
+        }
+    }
+}
+
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         Self::Read(error.to_string())
@@ -74,6 +91,9 @@ impl From<ReadError> for Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BookError {
+    /// Snapshots that hold what was erased could not be removed.
+    #[error("snapshots cannot be removed: {0}")]
+    Snapshots(String),
     /// The log did not open: it is in use, damaged, or no book.
     #[error(transparent)]
     Log(#[from] OpenError),

@@ -225,7 +225,7 @@ macro_rules! retrieve {
             /// # Errors
             /// [`Error::Refused`] with `resource_missing`.
             pub fn retrieve(&self, id: &$id) -> Result<$object, Error> {
-                Ok(self.0.state()?.$find(id)?.clone())
+                self.0.read(|book| Ok(book.state.$find(id)?.clone()))
             }
         }
     )*};
@@ -246,8 +246,9 @@ impl Customers<'_> {
     /// # Errors
     /// [`Error::Log`] where the disk failed.
     pub fn list(&self) -> Result<Vec<Customer>, Error> {
-        let state = self.0.state()?;
-        Ok(state.shards().into_iter().map(|shard| shard.customer().clone()).collect())
+        self.0.read(|book| {
+            Ok(book.state.shards().into_iter().map(|shard| shard.customer().clone()).collect())
+        })
     }
 }
 
@@ -257,7 +258,8 @@ impl BalanceTransactions<'_> {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn list(&self, customer: &CustomerId) -> Result<Vec<BalanceTransaction>, Error> {
-        Ok(self.0.state()?.shard(customer)?.balance_transactions().cloned().collect())
+        self.0
+            .read(|book| Ok(book.state.shard(customer)?.balance_transactions().cloned().collect()))
     }
 }
 
@@ -267,8 +269,9 @@ impl Subscriptions<'_> {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn list(&self, customer: &CustomerId) -> Result<Vec<Subscription>, Error> {
-        let state = self.0.state()?;
-        Ok(state.shard(customer)?.subscriptions().into_iter().cloned().collect())
+        self.0.read(|book| {
+            Ok(book.state.shard(customer)?.subscriptions().into_iter().cloned().collect())
+        })
     }
 }
 
@@ -278,8 +281,9 @@ impl InvoiceItems<'_> {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn list(&self, customer: &CustomerId) -> Result<Vec<InvoiceItem>, Error> {
-        let state = self.0.state()?;
-        Ok(state.shard(customer)?.invoice_items().into_iter().cloned().collect())
+        self.0.read(|book| {
+            Ok(book.state.shard(customer)?.invoice_items().into_iter().cloned().collect())
+        })
     }
 
     /// Removes an item.
@@ -305,7 +309,7 @@ impl Invoices<'_> {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn retrieve_by_number(&self, number: &str) -> Result<InvoiceView, Error> {
-        let id = query::invoice_by_number(&self.0.state()?, number)?;
+        let id = self.0.read(|book| query::invoice_by_number(&book.state, number))?;
         self.retrieve(&id)
     }
 
@@ -340,7 +344,7 @@ impl PaymentAttempts<'_> {
     /// # Errors
     /// [`Error::Log`] where the disk failed.
     pub fn open(&self) -> Result<Vec<Attempt>, Error> {
-        Ok(self.0.state()?.open_attempts().into_iter().cloned().collect())
+        self.0.read(|book| Ok(book.state.open_attempts().into_iter().cloned().collect()))
     }
 
     /// Takes the outcome of an attempt.

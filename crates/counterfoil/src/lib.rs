@@ -47,6 +47,8 @@
 //!   an event that somebody outside picks up ([`PaymentAttempts`]), and its outcome a command.
 //! - [`View`] is the book as it was ([`as_of`](Engine::as_of) a record or a time), read-only.
 //! - [`BookReader`] looks into a book without writing to it.
+//! - [`Engine::snapshot`] writes down the state beside the log, so that the book opens from there
+//!   ([`Opened`]). Snapshots are disposable: the log alone decides what a book says.
 //! - [`Events`] follows the book from a position: an outbox, an export.
 //! - [`Error::code`] gives the stable code of a refusal.
 //!
@@ -89,6 +91,7 @@ mod payment;
 mod query;
 mod reader;
 mod sequencer;
+mod snapshot;
 #[doc(hidden)]
 pub mod stored;
 mod verify;
@@ -135,7 +138,7 @@ pub use counterfoil_meter::{
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
     Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Settings,
-    Shard, State, SucceedPaymentAttempt, UnbilledReason, UpcastError,
+    Shard, State, SucceedPaymentAttempt, UnbilledReason, Unreadable, UpcastError,
 };
 pub use engine::{DryRun, Engine, Options, Request, Ticket};
 pub use entropy::Entropy;
@@ -154,5 +157,6 @@ pub use metering::{
 pub use payment::{NoPayments, PaymentSource, Progress};
 pub use query::UnbilledUsage;
 pub use reader::BookReader;
+pub use snapshot::{Opened, SkippedSnapshot, SnapshotPolicy, SnapshotReport};
 pub use verify::{Finding, Verified, verify};
 pub use view::{AsOf, View};

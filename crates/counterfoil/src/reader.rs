@@ -5,6 +5,7 @@ use crate::entropy::Entropy;
 use crate::error::{BookError, Error};
 use crate::events::BookRecord;
 use crate::keys::Keys;
+use crate::snapshot::Kept;
 use crate::view::{self, AsOf, View};
 use counterfoil_log::{FileStorage, Log, LogOptions, Lsn, Storage, TailCut};
 use std::path::Path;
@@ -85,8 +86,8 @@ impl BookReader {
     pub fn as_of(&self, moment: impl Into<AsOf>) -> Result<View, BookError> {
         let moment = moment.into();
         view::check(moment, self.last())?;
-        let book = view::empty(&Options::default(), Arc::clone(&self.keys));
-        View::replay(book, self.log.read(Lsn::ZERO.next()), moment)
+        let kept = Kept::of(&Options::default(), Arc::clone(&self.keys));
+        View::of_log(&self.log, &kept, moment)
     }
 }
 

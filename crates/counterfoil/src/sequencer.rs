@@ -4,6 +4,7 @@ use crate::codec::{self, Decoded};
 use crate::error::{BookError, Error};
 use crate::keys::Keys;
 use crate::metering::{self, Ingested, Readings};
+use crate::snapshot::Kept;
 use counterfoil_billing::meter::MeterEvent;
 use counterfoil_core::{Refusal, Timestamp};
 use counterfoil_log::{Log, Lsn};
@@ -25,7 +26,7 @@ pub(crate) struct Sequencer {
     /// Usage is judged by this one.
     pub(crate) told: Option<Timestamp>,
     /// The time of the latest record.
-    written: Option<Timestamp>,
+    pub(crate) written: Option<Timestamp>,
     /// The latest record.
     pub(crate) last: Lsn,
     /// How many meter events were taken.
@@ -56,10 +57,19 @@ impl Sequencer {
         }
     }
 
-    /// The same book before its first record.
-    pub(crate) fn emptied(&self) -> Self {
-        let meters = Aggregator::new(self.meters.policy());
-        Self::new(self.settings.clone(), meters, Arc::clone(&self.keys))
+    /// What the book began with.
+    pub(crate) fn kept(&self) -> Kept {
+        let (settings, dedupe) = (self.settings.clone(), self.meters.policy());
+        Kept { settings, dedupe, keys: Arc::clone(&self.keys) }
+    }
+
+    /// Whether all that was needed of the state could be read so far. Asked before anything is
+    /// written or answered.
+    pub(crate) fn check_readable(&self) -> Result<(), Error> {
+        match self.state.fault() {
+            Some(fault) => Err(Error::Unreadable(fault.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// The keys that what is personal is sealed with.
@@ -152,7 +162,9 @@ impl Sequencer {
             key_slot = self.keys.free_from(key_slot)?;
         }
         let context = Context { at, usage: &readings, key_slot };
-        match execute(state, &context, command) {
+        let decided = execute(state, &context, command);
+        self.check_readable()?;
+        match decided {
             Ok(decision) => {
                 for due in before {
                     self.commit(log, at, due, RecordMeta::default())?;
@@ -207,7 +219,9 @@ impl Sequencer {
         let state = before.last().map_or(&self.state, |decision| &decision.state);
         let readings = Readings(&self.meters);
         let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
-        Ok(execute(state, &context, command)?)
+        let decided = execute(state, &context, command);
+        self.check_readable()?;
+        Ok(decided?)
     }
 
     /// The work that is due first, if it is due by an instant.
@@ -220,7 +234,9 @@ impl Sequencer {
         let at = self.clock.map_or(key.at, |clock| clock.max(key.at));
         let readings = Readings(&self.meters);
         let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
-        if let Some(decision) = work(&self.state, &context, key) {
+        let decided = work(&self.state, &context, key);
+        self.check_readable()?;
+        if let Some(decision) = decided {
             self.commit(log, at, decision, RecordMeta::default())?;
         }
         self.clock = Some(at);

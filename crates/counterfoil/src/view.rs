@@ -1,21 +1,19 @@
 //! A book as it was: read-only, with the questions that an open book answers.
 
 use crate::codec;
-use crate::engine::{Engine, Options};
+use crate::engine::Engine;
 use crate::error::{BookError, Error};
 use crate::explain::Explanation;
-use crate::keys::Keys;
 use crate::metering::Readings;
 use crate::query::{self, UnbilledUsage};
 use crate::sequencer::Sequencer;
+use crate::snapshot::{self, Kept};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::InvoiceId;
 use counterfoil_core::{Refusal, Timestamp};
 use counterfoil_journal::TrialBalance;
-use counterfoil_log::{Lsn, ReadError, Record};
-use counterfoil_meter::Aggregator;
+use counterfoil_log::{Log, Lsn, ReadError, Record};
 use counterfoil_model::{InvoiceView, State, invariants};
-use std::sync::Arc;
 
 /// Which moment of a book is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,7 +62,30 @@ pub struct View {
 }
 
 impl View {
-    /// Goes through records from the beginning up to a moment.
+    /// The book in a log at a moment: from the nearest snapshot before it, or from the beginning.
+    pub(crate) fn of_log(log: &Log, kept: &Kept, moment: AsOf) -> Result<Self, BookError> {
+        let wanted = |lsn: Lsn| match moment {
+            AsOf::Latest => true,
+            AsOf::Position(last) => lsn <= last,
+            AsOf::Time(time) => log
+                .open_snapshot(lsn, snapshot::fingerprint())
+                .is_ok_and(|snapshot| snapshot.info().at <= time.unix()),
+        };
+        let go_on = |book: Sequencer| {
+            let records = log.read(book.last.next());
+            Self::replay(book, records, moment).map(|view| (view.book, ()))
+        };
+        let (book, (), _) = snapshot::begin(log, kept, wanted, go_on)?;
+        Ok(Self { book })
+    }
+
+    /// Whatever is answered, unless a part of the state that it rests on could not be read.
+    fn readable<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        self.book.check_readable()?;
+        answer
+    }
+
+    /// Goes through records up to a moment.
     pub(crate) fn replay(
         mut book: Sequencer,
         records: impl IntoIterator<Item = Result<Record, ReadError>>,
@@ -103,7 +124,8 @@ impl View {
         self.book.clock
     }
 
-    /// The state: customers, subscriptions, invoices, the catalog, the journal.
+    /// The state: customers, subscriptions, invoices, the catalog, the journal. What it says counts
+    /// as long as [`State::fault`] has nothing to say.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.book.state
@@ -126,7 +148,8 @@ impl View {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn invoice(&self, id: &InvoiceId) -> Result<InvoiceView, Error> {
-        Ok(self.book.state.view(id, &Readings(&self.book.meters))?)
+        let view = self.book.state.view(id, &Readings(&self.book.meters));
+        self.readable(view.map_err(Error::from))
     }
 
     /// The id of the invoice with a number.
@@ -134,7 +157,7 @@ impl View {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn invoice_by_number(&self, number: &str) -> Result<InvoiceId, Error> {
-        query::invoice_by_number(&self.book.state, number)
+        self.readable(query::invoice_by_number(&self.book.state, number))
     }
 
     /// A customer's invoices as they read then, oldest first.
@@ -142,7 +165,7 @@ impl View {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn invoices(&self, customer: &CustomerId) -> Result<Vec<InvoiceView>, Error> {
-        query::invoices(&self.book, customer)
+        self.readable(query::invoices(&self.book, customer))
     }
 
     /// How every amount of an invoice came about.
@@ -150,7 +173,7 @@ impl View {
     /// # Errors
     /// [`Error::Refused`] with `resource_missing`.
     pub fn explain(&self, id: &InvoiceId) -> Result<Explanation, Error> {
-        Explanation::of(&self.book, id)
+        self.readable(Explanation::of(&self.book, id))
     }
 
     /// The balance of every account of the journal, with the revenue that is earned by an instant;
@@ -168,7 +191,7 @@ impl View {
     /// # Errors
     /// [`Error::Refused`] where a quantity is out of range.
     pub fn unbilled_usage(&self) -> Result<Vec<UnbilledUsage>, Error> {
-        query::unbilled(&self.book)
+        self.readable(query::unbilled(&self.book))
     }
 
     /// Checks every invariant of the book at that moment. A violation is the inner `Err`.
@@ -177,7 +200,7 @@ impl View {
     /// [`Error::NoTime`].
     pub fn check_invariants(&self) -> Result<Result<(), invariants::InvariantViolation>, Error> {
         let now = self.book.clock.ok_or(Error::NoTime)?;
-        Ok(invariants::check_all(&self.book.state, now))
+        self.readable(Ok(invariants::check_all(&self.book.state, now)))
     }
 }
 
@@ -191,8 +214,8 @@ impl Engine {
     pub fn as_of(&self, moment: impl Into<AsOf>) -> Result<View, Error> {
         let moment = moment.into();
         check(moment, self.durable())?;
-        let records = self.records(Lsn::ZERO.next());
-        View::replay(self.empty()?, records, moment).map_err(|error| Error::Read(error.to_string()))
+        View::of_log(self.log(), &self.kept()?, moment)
+            .map_err(|error| Error::Read(error.to_string()))
     }
 }
 
@@ -205,9 +228,4 @@ pub(crate) fn check(moment: AsOf, last: Lsn) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
-}
-
-/// A book before its first record.
-pub(crate) fn empty(options: &Options, keys: Arc<Keys>) -> Sequencer {
-    Sequencer::new(options.settings.clone(), Aggregator::new(options.dedupe), keys)
 }

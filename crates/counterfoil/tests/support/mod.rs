@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
+pub mod acts;
+
 use counterfoil::{
     Attempt, CreateCustomer, CreateMeter, CreatePrice, CreateProduct, CreateSubscription, Currency,
-    CustomerId, DeclineCode, Engine, Event, Formula, IntervalUnit, InvoiceId, Lsn, Outcome,
-    PriceId, RecurringInput, SubscriptionId, Timestamp,
+    CustomerId, DeclineCode, Engine, Event, Formula, IntervalUnit, InvoiceId, Lsn, MemStorage,
+    Options, Outcome, PriceId, RecurringInput, SubscriptionId, Timestamp,
 };
 
 /// When the books of the tests begin: a day that most months do not have.
@@ -112,6 +114,13 @@ pub fn catalog(book: &Engine) {
 /// A book in memory at [`START`] with a catalog.
 pub fn book() -> Engine {
     let book = Engine::in_memory();
+    begin(&book);
+    book
+}
+
+/// The same on a storage.
+pub fn book_on(storage: MemStorage) -> Engine {
+    let book = Engine::on(storage, Options::default()).unwrap();
     begin(&book);
     book
 }

@@ -29,7 +29,7 @@ impl Events {
     }
 
     pub(super) fn push(&mut self, event: Event) {
-        if self.len % CHUNK == 0 {
+        if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Arc::default());
         }
         if let Some(chunk) = self.chunks.last_mut() {
