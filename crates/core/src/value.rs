@@ -185,9 +185,8 @@ mod tests {
 
     #[test]
     fn what_is_read_is_written_again_byte_for_byte() {
-        let json = concat!(
-            r#"{"b":[1,-2,true,null,"text",[]],"a":{"z":{},"y":18446744073709551615},"c":-1}"#
-        );
+        let json =
+            r#"{"b":[1,-2,true,null,"text",[]],"a":{"z":{},"y":18446744073709551615},"c":-1}"#;
         let value: Value = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&value).unwrap(), json);
         let bytes = rmp_serde::to_vec_named(&value).unwrap();

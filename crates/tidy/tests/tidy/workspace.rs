@@ -121,8 +121,11 @@ fn walked(root: &Path) -> Vec<String> {
             let path = entry.path();
             let name = entry.file_name();
             if path.is_dir() {
-                let built = ["target", ".git", "corpus", "artifacts"].iter().any(|n| name == *n);
-                if !built {
+                let built = ["target", ".git"].iter().any(|n| name == *n);
+                // What a fuzzer found; the corpora of tests are kept.
+                let fuzzed =
+                    dir.ends_with("fuzz") && ["corpus", "artifacts"].iter().any(|n| name == *n);
+                if !built && !fuzzed {
                     open.push(path);
                 }
             } else if let Some(path) = path.strip_prefix(root).ok().and_then(Path::to_str) {
