@@ -5,6 +5,7 @@
 mod beside;
 mod faults;
 mod full_disk;
+mod heads;
 mod history;
 mod names;
 mod oracle;

@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use counterfoil_log::{
-    Log, LogError, LogOptions, Lsn, OpenError, Record,
+    Log, LogError, LogOptions, Lsn, OpenError, ReadError, Record,
     limits::SEGMENT_BYTES_MIN,
     sim::{SimDisk, SimFiles, SimRandom, SimStorage},
     verify,
@@ -180,10 +180,15 @@ fn check_stable(
     random: &mut SimRandom,
 ) -> Result<Vec<Arc<Record>>, Violation> {
     let last = log.last();
+    let read = |error: ReadError| Violation::Failed(error.to_string());
+    let head = log.head().map_err(read)?;
     drop(log);
     let (log, report) = Log::open(storage.clone(), options()).map_err(Violation::Refused)?;
     if report.last != last || report.tail_cut.is_some() || report.created {
         return Err(Violation::Unstable(format!("{last} before, then {report:?}")));
+    }
+    if log.head().map_err(read)? != head {
+        return Err(Violation::Unstable(format!("another head at {last}")));
     }
     storage.mark(1);
     let failed = |error: LogError| Violation::Failed(error.to_string());
@@ -200,6 +205,9 @@ fn check_stable(
     let mut all = before.to_vec();
     all.push(Arc::new(recorded(next, record(seed, 100))));
     check_records(&log, &all)?;
+    if log.head_at(last).map_err(read)? != head {
+        return Err(Violation::Unstable(format!("later another head at {last}")));
+    }
     match verify(storage) {
         Ok(found) if found.damage.is_empty() && found.last == next => Ok(all),
         other => Err(Violation::Verify(format!("{other:?}"))),
