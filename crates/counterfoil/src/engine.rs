@@ -9,7 +9,7 @@ use crate::snapshot::{self, Kept, Opened, SnapshotPolicy};
 use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::{
-    FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, Storage, TailCut,
+    Buffered, FileStorage, Log, LogOptions, Lsn, MemStorage, OpenReport, Records, Storage, TailCut,
 };
 use counterfoil_meter::DedupePolicy;
 use counterfoil_model::{
@@ -154,6 +154,18 @@ impl Ticket {
         Ok(self.decided.output)
     }
 
+    /// Waits until the command was handed to the operating system, and says what it came to: the
+    /// relaxed way. The command then outlives this process, but not the power: after a power loss
+    /// the book ends at some command at or after the last that was synced, and `open` says so.
+    /// Queries still answer from what is on disk, so the next one syncs.
+    ///
+    /// # Errors
+    /// As [`Ticket::wait`].
+    pub fn wait_buffered(self) -> Result<BufferedOutput, Error> {
+        let acknowledged = self.engine.inner.log.wait_buffered(self.decided.lsn)?;
+        Ok(BufferedOutput { output: self.decided.output, acknowledged })
+    }
+
     /// Whether the command is on disk. Nobody writes for a ticket that nobody waits for:
     /// [`Engine::flush`] writes for all.
     ///
@@ -168,6 +180,15 @@ impl Ticket {
     pub fn position(&self) -> Lsn {
         self.decided.lsn
     }
+}
+
+/// What a command came to that was not waited for until it was on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BufferedOutput {
+    /// What the command came to.
+    pub output: Output,
+    /// Up to where commands outlive this process.
+    pub acknowledged: Buffered,
 }
 
 /// What a command would come to.

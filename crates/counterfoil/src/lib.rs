@@ -129,8 +129,8 @@ pub use counterfoil_core::{
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{
-    Access, Damage, DamageReason, FileStorage, LogError, LogOptions, Lsn, MemStorage, OpenError,
-    Storage, StorageFile, StorageLock, TailCut,
+    Access, Buffered, Damage, DamageReason, FileStorage, LogError, LogOptions, Lsn, MemStorage,
+    OpenError, Storage, StorageFile, StorageLock, TailCut,
 };
 pub use counterfoil_meter::{
     Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
@@ -140,7 +140,7 @@ pub use counterfoil_model::{
     Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Settings,
     Shard, State, SucceedPaymentAttempt, UnbilledReason, Unreadable, UpcastError,
 };
-pub use engine::{DryRun, Engine, Options, Request, Ticket};
+pub use engine::{BufferedOutput, DryRun, Engine, Options, Request, Ticket};
 pub use entropy::Entropy;
 pub use error::{BookError, Error};
 pub use events::{BookRecord, Events};

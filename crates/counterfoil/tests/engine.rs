@@ -236,6 +236,26 @@ fn commands_take_effect_in_the_order_of_their_tickets() {
 }
 
 #[test]
+fn a_relaxed_answer_says_that_it_is_not_on_disk_and_outlives_the_process() {
+    let dir = TempDir::new().unwrap();
+    let book = open(&dir);
+    begin(&book);
+    let written = book.durable();
+    let ticket = book.submit(customer("cus_ada", "")).unwrap();
+    let position = ticket.position();
+    let answer = ticket.wait_buffered().unwrap();
+    let Output::Customer(customer) = answer.output else { panic!("a customer") };
+    assert_eq!(customer.id, customer_id("cus_ada"));
+    assert_eq!(answer.acknowledged.lsn(), position);
+    assert_eq!(book.durable(), written, "nothing was synced");
+    // Without a word to the engine, as where the process dies.
+    drop(book);
+    let book = open(&dir);
+    assert_eq!((book.durable(), book.tail_cut()), (position, None));
+    assert_eq!(book.customers().list().unwrap().len(), 1);
+}
+
+#[test]
 fn a_batch_has_each_answer_in_its_place() {
     let book = book();
     let outputs = book

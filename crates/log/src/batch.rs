@@ -162,6 +162,11 @@ impl PendingBatch {
         self.first
     }
 
+    /// Number of records.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
     /// The record after the last one.
     pub(crate) fn next(&self) -> Lsn {
         self.first.plus(u64::from(self.count))

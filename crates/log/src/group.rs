@@ -19,6 +19,7 @@ use crate::{
     shelf::Shelf,
     storage::{Storage, StorageLock},
     sync::{Condvar, Mutex, MutexGuard, PlainMutex},
+    trace,
     waiting::{Goal, ToWake, Waiting, Woken},
     writer::Writer,
 };
@@ -287,11 +288,15 @@ impl Shared {
     /// Ends all use of the handle; the first reason stays.
     fn poison(&self, reason: &str) {
         let mut state = self.state();
-        if state.check_not_poisoned().is_ok() {
+        let first = state.check_not_poisoned().is_ok();
+        if first {
             state.phase = Phase::Poisoned(reason.into());
         }
         let all = state.waiting.take_all();
         self.give_back(state, all);
+        if first {
+            trace::poisoned(reason);
+        }
     }
 
     /// Gives the lock back, and wakes these and those who follow.
@@ -318,7 +323,10 @@ impl Shared {
         let reserved = writer.reserve(bytes);
         lead.done = true;
         match reserved {
-            Ok(()) => lead.hand_on(writer, None),
+            Ok(()) => {
+                lead.hand_on(writer, None);
+                trace::reserved(bytes);
+            }
             Err(error) => return Err(self.give_up(&error.to_string())),
         }
         Ok(())
@@ -347,8 +355,10 @@ impl Shared {
         }
         let mut state = self.state();
         state.phase = Phase::Closed;
+        let last = state.last();
         let all = state.waiting.take_all();
         self.give_back(state, all);
+        trace::closed(last);
         Ok(())
     }
 
@@ -367,7 +377,10 @@ struct Lead<'s> {
 impl Lead<'_> {
     fn commit(mut self, mut writer: Writer, mut batch: PendingBatch, sync: bool) {
         let shared = self.shared;
-        let place = match writer.commit(&mut batch, sync) {
+        let (first, records, bytes) = (batch.first(), batch.count(), batch.frame_len());
+        let about = trace::Commit { first, records, bytes, sync };
+        let committed = trace::commit(about, || writer.commit(&mut batch, sync));
+        let place = match committed {
             Ok(place) => place,
             Err(error) => {
                 self.done = true;

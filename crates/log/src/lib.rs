@@ -99,6 +99,7 @@ mod storage;
 mod stream;
 mod survey;
 mod sync;
+mod trace;
 mod tree;
 mod vault;
 mod verify;

@@ -19,6 +19,7 @@ use crate::{
     shelf::Shelf,
     storage::Storage,
     survey::refuse_foreign,
+    trace,
 };
 
 /// How a log is kept. But for the book id none of it is part of the format: a book may be opened
@@ -131,8 +132,9 @@ impl Log {
             io::ErrorKind::WouldBlock => OpenError::Locked,
             _ => IoError::at("lock", "the book")(error).into(),
         })?;
-        let recovered = recover(Arc::clone(&storage), &options)?;
+        let recovered = trace::open(|| recover(Arc::clone(&storage), &options))?;
         let shared = Shared::new(shelf, book, recovered.writer, recovered.index, &options);
+        trace::opened(&recovered.report);
         Ok((Self { shared: Arc::new(shared) }, recovered.report))
     }
 

@@ -16,6 +16,7 @@ use crate::{
     manifest::{BookState, Manifest},
     segment::{BATCHES_AT, SegmentHeader, segment_name, segment_number},
     storage::{Access, Storage, StorageFile},
+    trace,
 };
 
 /// [`BLOCK_BYTES`] as a length in a file.
@@ -273,6 +274,7 @@ impl Writer {
         self.name = name;
         self.end = Place { segment: number, offset: BATCHES_AT };
         self.file_len = prepared.unwrap_or(BATCHES_AT);
+        trace::began_segment(number, first);
         Ok(())
     }
 

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_log::{FileStorage, Log, LogOptions, Lsn, MemStorage, Storage, verify};
+use counterfoil_log::{
+    Buffered, Durability, FileStorage, Log, LogOptions, Lsn, MemStorage, Storage, Synced, verify,
+};
 
 use super::{numbered, open, small_segments};
 
@@ -146,4 +148,26 @@ fn a_log_is_shared_and_a_reader_is_sent() {
     fn sent<T: Send + 'static>() {}
     shared::<Log>();
     sent::<counterfoil_log::Records>();
+}
+
+#[test]
+fn a_relaxed_wait_writes_and_does_not_sync() {
+    let storage = MemStorage::new();
+    let (log, _) = open(storage.clone());
+    super::append(&log, 1, 2, 1);
+    for n in 3..=5 {
+        let lsn = log.append(numbered(n)).unwrap();
+        assert_eq!(log.durability(lsn), Ok(None));
+        assert_eq!(log.wait_buffered(lsn).map(Buffered::lsn), Ok(lsn));
+        assert_eq!(log.durability(lsn), Ok(Some(Durability::Buffered)));
+        assert_eq!((log.durable(), log.poll(lsn)), (Lsn(2), Ok(false)));
+        assert_eq!(log.read(Lsn(3)).count(), 0, "readers see what is on disk");
+    }
+    assert_eq!(log.wait(Lsn(4)).map(Synced::lsn), Ok(Lsn(4)), "a sync of what was written");
+    assert_eq!(log.durability(Lsn(5)), Ok(Some(Durability::Synced)));
+    super::assert_holds(&log, 5);
+    log.append(numbered(6)).unwrap();
+    log.wait_buffered(Lsn(6)).unwrap();
+    drop(log);
+    super::assert_holds(&open(storage).0, 6);
 }

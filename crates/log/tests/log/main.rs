@@ -15,6 +15,7 @@ mod salvage;
 mod snapshots;
 mod tamper;
 mod torn_tail;
+mod tracing;
 mod vault;
 
 use std::collections::BTreeMap;
