@@ -69,6 +69,8 @@ pub(crate) struct Place<'a> {
 pub(crate) enum Sealed {
     Event,
     Remembered,
+    /// The type says which part.
+    Snapshot,
 }
 
 impl Place<'_> {
@@ -76,6 +78,7 @@ impl Place<'_> {
         let what: u32 = match self.what {
             Sealed::Event => 1,
             Sealed::Remembered => 2,
+            Sealed::Snapshot => 3,
         };
         let mut nonce = Nonce::default();
         let fields = self.version.to_le_bytes().into_iter().chain(what.to_le_bytes());

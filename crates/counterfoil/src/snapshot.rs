@@ -3,12 +3,14 @@
 use crate::codec;
 use crate::engine::{Engine, Options};
 use crate::error::{BookError, Error};
-use crate::keys::Keys;
+use crate::keys::{Keys, Place, Sealed};
 use crate::sequencer::Sequencer;
 use counterfoil_core::Timestamp;
 use counterfoil_log::{Log, Lsn, Snapshot, SnapshotError, SnapshotStamp, SnapshotWriter};
 use counterfoil_meter::{Aggregator, CHECKPOINT_LAYOUT, Capture, DedupePolicy};
-use counterfoil_model::{Part, SNAPSHOT_LAYOUT, Settings, Sink, Source, State, Unreadable};
+use counterfoil_model::{
+    Part, SNAPSHOT_LAYOUT, SealedPlace, Settings, Sink, Source, State, Unreadable,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -120,14 +122,18 @@ impl Captured {
         Self { state: book.state.clone(), meters: book.meters.capture(), part }
     }
 
-    fn write(&self, log: &Log) -> Result<counterfoil_log::SnapshotInfo, SnapshotError> {
+    fn write(
+        &self,
+        log: &Log,
+        keys: &Keys,
+    ) -> Result<counterfoil_log::SnapshotInfo, SnapshotError> {
         let stamp = SnapshotStamp {
             lsn: Lsn(self.part.last),
             at: self.part.written.map_or(i64::MIN, Timestamp::unix),
             fingerprint: fingerprint(),
         };
         log.write_snapshot(stamp, |writer| {
-            let written = self.state.write_snapshot(&mut Sections(writer));
+            let written = self.state.write_snapshot(&mut Sections { writer: &mut *writer, keys });
             written.map_err(|Failed(error)| error)?;
             writer.begin(METERS)?;
             writer.write(&self.meters.encode().map_err(SnapshotError::content)?)?;
@@ -138,7 +144,10 @@ impl Captured {
 }
 
 /// The parts of a state as sections.
-struct Sections<'w>(&'w mut SnapshotWriter);
+struct Sections<'w> {
+    writer: &'w mut SnapshotWriter,
+    keys: &'w Keys,
+}
 
 struct Failed(SnapshotError);
 
@@ -152,24 +161,51 @@ impl Sink for Sections<'_> {
     type Error = Failed;
 
     fn begin(&mut self, part: Part) -> Result<(), Failed> {
-        self.0.begin(part.number()).map_err(Failed)
+        self.writer.begin(part.number()).map_err(Failed)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failed> {
-        self.0.write(bytes).map_err(Failed)
+        self.writer.write(bytes).map_err(Failed)
+    }
+
+    fn seal(
+        &mut self,
+        place: &SealedPlace,
+        key_slot: u64,
+        personal: &[u8],
+    ) -> Result<Vec<u8>, Failed> {
+        let stream = format!("customer:{}", place.customer);
+        let sealed = self.keys.seal(key_slot, in_snapshot(place, &stream), personal);
+        let sealed = sealed.map_err(Unreadable::because)?;
+        Ok(sealed.ok_or_else(|| Unreadable::because("the key was destroyed meanwhile"))?)
     }
 }
 
 /// The sections of a snapshot as parts of a state.
-struct Parts(Snapshot);
+struct Parts {
+    snapshot: Snapshot,
+    keys: Arc<Keys>,
+}
+
+fn in_snapshot<'a>(place: &SealedPlace, stream: &'a str) -> Place<'a> {
+    let SealedPlace { kind, version, .. } = *place;
+    Place { what: Sealed::Snapshot, stream, version, type_id: kind, schema: 0 }
+}
 
 impl Source for Parts {
     fn part(&self, part: Part) -> Result<Vec<u8>, Unreadable> {
-        self.0.section(part.number()).map_err(Unreadable::because)
+        self.snapshot.section(part.number()).map_err(Unreadable::because)
     }
 
     fn range(&self, part: Part, from: u64, len: usize) -> Result<Vec<u8>, Unreadable> {
-        self.0.range(part.number(), from, len).map_err(Unreadable::because)
+        self.snapshot.range(part.number(), from, len).map_err(Unreadable::because)
+    }
+
+    fn open(&self, place: &SealedPlace, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
+        let stream = format!("customer:{}", place.customer);
+        let opened = self.keys.open(in_snapshot(place, &stream), sealed);
+        let erased = || Unreadable::because(format!("{} was erased since", place.customer));
+        opened.map_err(Unreadable::because)?.ok_or_else(erased)
     }
 }
 
@@ -183,7 +219,7 @@ fn load(log: &Log, lsn: Lsn, kept: &Kept) -> Result<Sequencer, Unreadable> {
     if part.last != lsn.0 {
         return Err(Unreadable::because("it names another record than its sections"));
     }
-    let source: Arc<dyn Source> = Arc::new(Parts(snapshot));
+    let source: Arc<dyn Source> = Arc::new(Parts { snapshot, keys: Arc::clone(&kept.keys) });
     let state = State::read_snapshot(&source)?;
     let mut book = kept.with(meters);
     book.state = state;
@@ -304,7 +340,7 @@ impl Engine {
         if captured.part.last == 0 {
             return Err(Error::NoTime);
         }
-        let info = captured.write(self.log())?;
+        let info = captured.write(self.log(), self.keys())?;
         self.snapshot_written(info.lsn);
         let mut removed = Vec::new();
         for skipped in &self.opened().skipped {

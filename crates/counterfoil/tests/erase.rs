@@ -409,18 +409,55 @@ fn an_older_log_beside_newer_keys_keeps_the_erasure() {
     }
 }
 
+/// A snapshot holds what is personal as the log does: sealed.
 #[test]
-fn a_snapshot_from_before_is_removed() {
+fn a_snapshot_tells_nothing_and_one_from_before_is_removed() {
     let storage = MemStorage::new();
     let book = told(storage.clone());
-    book.close().unwrap();
-    let mut files = storage.files();
-    let snapshot = "00000000000000000001.snap";
-    files.insert(snapshot.to_owned(), SECRET.into());
-    let storage = MemStorage::from_files(files);
-    let book = Engine::on(storage.clone(), options()).unwrap();
+    let at = book.snapshot().unwrap().position;
+    let before = storage.files();
+    let name = format!("{:020}.snap", at.0);
+    assert!(before.contains_key(&name));
+    assert_eq!(holding(&before, SECRET.as_bytes()), [""; 0]);
+    for command in talkative() {
+        assert_eq!(holding(&before, &command.fingerprint()), [""; 0]);
+    }
+    let copy = reopened(&before);
+    assert_eq!(copy.opened().snapshot, Some(at));
+    assert_eq!(copy.state_hash().unwrap(), book.state_hash().unwrap());
+    let owned = |book: &Engine| {
+        let (cus, customers) = (customer_id("cus_1"), book.customers().list().unwrap());
+        let subscriptions = book.subscriptions().list(&cus).unwrap();
+        let balance = book.customer_balance_transactions().list(&cus).unwrap();
+        let (items, invoices) = (book.invoice_items().list(&cus), book.invoices().list(&cus));
+        format!("{customers:?} {subscriptions:?} {balance:?} {items:?} {invoices:?}")
+    };
+    assert_eq!(owned(&copy), owned(&book));
+    assert!(owned(&copy).matches(SECRET).count() > 15, "{}", owned(&copy));
+    // What is remembered is there too, under the fingerprint that it had.
+    let request = Request::from(create()).idempotency_key("key 0");
+    let Ok(counterfoil::Output::Customer(remembered)) = copy.execute(request) else { panic!() };
+    assert_eq!(remembered.personal.name, text("name"));
+    // A second one copies what did not change, and is opened as well.
+    copy.customers().create(create_other()).unwrap();
+    let again = copy.snapshot().unwrap().position;
+    assert_eq!(again, at.next());
+    copy.close().unwrap();
+
     erase(&book).unwrap();
-    assert!(!storage.files().contains_key(snapshot));
+    assert_eq!(book.snapshots().unwrap(), []);
+    // One that was kept elsewhere, and laid beside the book again, gives nothing back.
+    let mut after = storage.files();
+    after.insert(name.clone(), before[&name].clone());
+    let again = reopened(&after);
+    assert!(!everything(&again).contains(SECRET));
+    assert_eq!(again.state_hash().unwrap(), book.state_hash().unwrap());
+    // A snapshot of the book as it is now holds it as it is now.
+    book.snapshot().unwrap();
+    let again = reopened(&storage.files());
+    assert!(again.opened().snapshot.is_some());
+    assert_eq!(again.state_hash().unwrap(), book.state_hash().unwrap());
+    assert!(!everything(&again).contains(SECRET));
 }
 
 #[test]

@@ -42,7 +42,7 @@ mod usage;
 mod view;
 
 pub use answer::{Answer, KeyUse, Output, RecordMeta, Target};
-pub use base::{Part, Source, Unreadable};
+pub use base::{Part, SealedPlace, Source, Unreadable};
 pub use command::{Command, CommandReader, FailPaymentAttempt, SucceedPaymentAttempt};
 pub use decide::{Context, Decision, create_book, execute, work};
 pub use due::{DueClass, DueKey, DueTarget};

@@ -2,7 +2,9 @@
 
 use crate::State;
 use crate::answer::Answer;
-use crate::base::{DueQueue, Layered, Part, Shards, Source, Text, TextTable, Unreadable};
+use crate::base::{
+    DueQueue, Layered, Part, SealedPlace, Shards, Source, Text, TextTable, Unreadable,
+};
 use crate::state::{Owners, Remembered};
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::invoice::{InvoiceId, PaymentAttemptId};
@@ -15,8 +17,8 @@ use std::sync::Arc;
 /// The layout of the parts in words; what reads a snapshot and what wrote it must have the same.
 /// The number goes up with every change of what the parts say: a test compares the encoding of a
 /// sample with one that was kept under this number.
-pub const SNAPSHOT_LAYOUT: &str = "model 1; rkyv 0.8 le p32; small parts and shards rmp named; \
-    shard len u32, canonical, personal; tables {text, ends u32} twice; \
+pub const SNAPSHOT_LAYOUT: &str = "model 2; rkyv 0.8 le p32; small parts and shards rmp named; \
+    shard len u32, canonical, personal sealed; tables {text, ends u32} twice; \
     due {at i64, class u8, seq u64, kind u8, id}; \
     shards {id, offset u64, len u32, blake3 32, deleted u8}";
 
@@ -31,6 +33,17 @@ pub trait Sink {
     /// What goes wrong.
     fn begin(&mut self, part: Part) -> Result<(), Self::Error>;
 
+    /// Seals what is personal with the key in a slot, for a place.
+    ///
+    /// # Errors
+    /// Why it cannot be sealed.
+    fn seal(
+        &mut self,
+        place: &SealedPlace,
+        key_slot: u64,
+        personal: &[u8],
+    ) -> Result<Vec<u8>, Self::Error>;
+
     /// Adds bytes to the part.
     ///
     /// # Errors
@@ -42,8 +55,12 @@ pub trait Sink {
 #[derive(Serialize, Deserialize)]
 struct Small<'a> {
     attempts: Cow<'a, RedBlackTreeMapSync<PaymentAttemptId, InvoiceId>>,
-    keys: Vec<(Arc<str>, Remembered, PersonalData)>,
+    /// With what is sealed of each: what the fingerprint and the answer say that is personal.
+    keys: Vec<(Arc<str>, Remembered, Vec<u8>)>,
 }
+
+/// What is sealed of what is remembered.
+type Secretly = (Option<[u8; 32]>, PersonalData);
 
 impl State {
     /// Writes the state as the parts of a snapshot. Customers that lie in an older snapshot and did
@@ -53,7 +70,7 @@ impl State {
     /// What the sink says, and [`Unreadable`] where the older snapshot cannot be read.
     pub fn write_snapshot<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
         sink.begin(Part::Shards)?;
-        let table = self.shards.write(|bytes| sink.write(bytes))?;
+        let table = self.shards.write(sink)?;
         put(sink, Part::ShardTable, &table)?;
         let owners = &self.owners;
         put_table(sink, Part::Subscriptions, &owners.subscriptions)?;
@@ -63,11 +80,12 @@ impl State {
         put_table(sink, Part::Prefixes, &owners.prefixes)?;
         put(sink, Part::Due, &self.due.table()?)?;
         put(sink, Part::Journal, &self.journal.checkpoint().map_err(Unreadable::because)?)?;
-        let keys = self.keys.iter().map(|(key, remembered)| {
-            let personal = remembered.answer.as_ref().map(|output| output.personal());
-            (Arc::clone(key), Remembered::clone(remembered), personal.unwrap_or_default())
-        });
-        let small = Small { attempts: Cow::Borrowed(&owners.attempts), keys: keys.collect() };
+        let mut keys = Vec::with_capacity(self.keys.size());
+        for (key, remembered) in &self.keys {
+            let (remembered, sealed) = self.seal_answer(remembered, sink)?;
+            keys.push((Arc::clone(key), remembered, sealed));
+        }
+        let small = Small { attempts: Cow::Borrowed(&owners.attempts), keys };
         put(sink, Part::Small, &encode(&small)?)?;
         put(sink, Part::Core, &encode(self)?)
     }
@@ -92,14 +110,39 @@ impl State {
         state.due = DueQueue::open(&source.part(Part::Due)?)?;
         let journal = Journal::from_checkpoint(&source.part(Part::Journal)?);
         state.journal = Arc::new(journal.map_err(Unreadable::because)?);
-        for (key, mut remembered, personal) in small.keys {
-            if let Answer::Ok(output) = &mut remembered.answer {
-                output.set_personal(personal);
+        for (key, mut remembered, sealed) in small.keys {
+            if let (Some(customer), false) = (&remembered.customer, sealed.is_empty()) {
+                let place = SealedPlace::of_answer(customer, remembered.at);
+                let (fingerprint, personal): Secretly = decode(&source.open(&place, &sealed)?)?;
+                remembered.fingerprint = fingerprint;
+                if let Answer::Ok(output) = &mut remembered.answer {
+                    output.set_personal(personal);
+                }
             }
             state.key_times.insert_mut((remembered.at, Arc::clone(&key)));
             state.keys.insert_mut(key, Arc::new(remembered));
         }
         Ok(state)
+    }
+}
+
+impl State {
+    /// What is remembered without what is personal in it, and that sealed. Of a customer that was
+    /// erased there is nothing personal left.
+    fn seal_answer<S: Sink>(
+        &self,
+        remembered: &Remembered,
+        sink: &mut S,
+    ) -> Result<(Remembered, Vec<u8>), S::Error> {
+        let mut remembered = remembered.clone();
+        let Some(id) = &remembered.customer else { return Ok((remembered, Vec::new())) };
+        let shard = self.shards.get(id).filter(|shard| shard.customer.erased.is_none());
+        let Some(shard) = shard else { return Ok((remembered, Vec::new())) };
+        let personal = remembered.answer.as_ref().map(|output| output.personal());
+        let secretly: Secretly = (remembered.fingerprint.take(), personal.unwrap_or_default());
+        let place = SealedPlace::of_answer(id, remembered.at);
+        let sealed = sink.seal(&place, shard.customer.key_slot, &encode(&secretly)?)?;
+        Ok((remembered, sealed))
     }
 }
 

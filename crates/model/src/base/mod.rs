@@ -14,6 +14,9 @@ pub(crate) use layered::{Layered, Text};
 pub(crate) use shards::Shards;
 pub(crate) use table::{Archive, TextTable, TextTableBuilder};
 
+use crate::state::Shard;
+use counterfoil_billing::customer::CustomerId;
+use counterfoil_core::Timestamp;
 use std::fmt;
 
 /// The parts of a snapshot of a state. The numbers stand in files.
@@ -78,6 +81,34 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Why they cannot be read.
     fn range(&self, part: Part, from: u64, len: usize) -> Result<Vec<u8>, Unreadable>;
+
+    /// What was sealed for a place.
+    ///
+    /// # Errors
+    /// Why it cannot be opened: it was changed, belongs elsewhere, or was erased.
+    fn open(&self, place: &SealedPlace, sealed: &[u8]) -> Result<Vec<u8>, Unreadable>;
+}
+
+/// What is sealed in a snapshot, for it can be opened nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedPlace {
+    /// Whose.
+    pub customer: CustomerId,
+    /// What: 0 the customer with all it owns, 1 what is remembered under an idempotency key.
+    pub kind: u16,
+    /// The version of the customer, or the time at which something was remembered.
+    pub version: u64,
+}
+
+impl SealedPlace {
+    pub(crate) fn of_shard(shard: &Shard) -> Self {
+        Self { customer: shard.customer.id.clone(), kind: 0, version: shard.version }
+    }
+
+    pub(crate) fn of_answer(customer: &CustomerId, at: Timestamp) -> Self {
+        let version = u64::from_le_bytes(at.unix().to_le_bytes());
+        Self { customer: customer.clone(), kind: 1, version }
+    }
 }
 
 /// Why a part of a snapshot cannot be read.

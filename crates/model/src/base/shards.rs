@@ -2,7 +2,8 @@
 //! for.
 
 use super::table::TextColumn;
-use super::{Archive, Part, Source, Unreadable};
+use super::{Archive, Part, SealedPlace, Source, Unreadable};
+use crate::snapshot::Sink;
 use crate::state::Shard;
 use counterfoil_billing::customer::CustomerId;
 use rkyv::rancor;
@@ -59,17 +60,38 @@ impl Blob {
         blake3::hash(&self.bytes).into()
     }
 
-    pub(crate) fn decode(&self) -> Result<Shard, Unreadable> {
-        let cut = || Unreadable::because("a customer's part ends early");
-        let (len, rest) = self.bytes.split_first_chunk().ok_or_else(cut)?;
-        let len = usize::try_from(u32::from_le_bytes(*len)).map_err(Unreadable::because)?;
-        let (shard, personal) = rest.split_at_checked(len).ok_or_else(cut)?;
-        let mut shard: Shard = rmp_serde::from_slice(shard).map_err(Unreadable::because)?;
-        if !personal.is_empty() {
-            shard.set_personal(rmp_serde::from_slice(personal).map_err(Unreadable::because)?);
+    /// The same as it lies in a snapshot: what is personal is sealed.
+    fn sealed<S: Sink>(mut self, shard: &Shard, sink: &mut S) -> Result<Vec<u8>, S::Error> {
+        let place = split(&self.bytes)?.0.len();
+        if place < self.bytes.len() {
+            let personal = self.bytes.split_off(place);
+            let place = SealedPlace::of_shard(shard);
+            self.bytes.extend(sink.seal(&place, shard.customer.key_slot, &personal)?);
         }
-        Ok(shard)
+        Ok(self.bytes)
     }
+
+    /// A shard, and the blob of it, from how it lies in a snapshot.
+    fn opened(mut stored: Vec<u8>, source: &dyn Source) -> Result<(Shard, Self), Unreadable> {
+        let (head, sealed) = split(&stored)?;
+        let canonical = head.get(4..).unwrap_or_default();
+        let mut shard: Shard = rmp_serde::from_slice(canonical).map_err(Unreadable::because)?;
+        if !sealed.is_empty() {
+            let personal = source.open(&SealedPlace::of_shard(&shard), sealed)?;
+            stored.truncate(head.len());
+            stored.extend_from_slice(&personal);
+            shard.set_personal(rmp_serde::from_slice(&personal).map_err(Unreadable::because)?);
+        }
+        Ok((shard, Self { bytes: stored }))
+    }
+}
+
+/// The length with the first part, and the second.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Unreadable> {
+    let cut = || Unreadable::because("a customer's part ends early");
+    let len = u32::from_le_bytes(*bytes.first_chunk().ok_or_else(cut)?);
+    let len = usize::try_from(len).ok().and_then(|len| len.checked_add(4)).ok_or_else(cut)?;
+    bytes.split_at_checked(len).ok_or_else(cut)
 }
 
 /// The shards of a snapshot. One that was asked for is kept; one that could not be read when it
@@ -104,25 +126,27 @@ impl ShardBase {
         self.table.get()?.id.find(id)
     }
 
-    fn blob(&self, index: usize) -> Result<Blob, Unreadable> {
+    /// How a shard lies in the snapshot, and the shard. Its hash is that of what was sealed.
+    fn read(&self, index: usize) -> Result<(Vec<u8>, Shard), Unreadable> {
         let columns = self.table.get();
         let place = columns.and_then(|columns| {
             let len = usize::try_from(columns.len.get(index)?.to_native()).ok()?;
             Some((columns.offset.get(index)?.to_native(), len, columns.hash(index)?))
         });
         let (from, len, hash) = place.ok_or_else(|| Unreadable::because("no such customer"))?;
-        let blob = Blob { bytes: self.source.range(Part::Shards, from, len)? };
+        let stored = self.source.range(Part::Shards, from, len)?;
+        let (shard, blob) = Blob::opened(stored.clone(), &*self.source)?;
         if blob.hash() != *hash {
             return Err(Unreadable::because("a customer's part does not fit its hash"));
         }
-        Ok(blob)
+        Ok((stored, shard))
     }
 
     fn get(&self, index: usize) -> Option<&Arc<Shard>> {
         let cell = self.read.get(index)?;
         if cell.get().is_none() {
-            match self.blob(index).and_then(|blob| blob.decode()) {
-                Ok(shard) => drop(cell.set(Arc::new(shard))),
+            match self.read(index) {
+                Ok((_, shard)) => drop(cell.set(Arc::new(shard))),
                 Err(fault) => drop(self.fault.set(fault)),
             }
         }
@@ -248,30 +272,32 @@ impl Shards {
 
     /// Every shard as bytes, by id; and then the bytes of the table of where they lie. Shards that
     /// did not change are copied as they are.
-    pub(crate) fn write<E: From<Unreadable>>(
-        &self,
-        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<AlignedVec, E> {
+    pub(crate) fn write<S: Sink>(&self, sink: &mut S) -> Result<AlignedVec, S::Error> {
         let mut columns = ShardColumns::default();
         let mut offset: u64 = 0;
         for row in self.rows() {
-            let (id, blob, deleted) = match row {
+            let (id, stored, hash, deleted) = match row {
                 Row::Here(id, shard) => {
-                    (id.as_str(), Blob::of(shard)?, u8::from(shard.customer.deleted))
+                    let blob = Blob::of(shard)?;
+                    let (hash, deleted) = (blob.hash(), u8::from(shard.customer.deleted));
+                    (id.as_str(), blob.sealed(shard, sink)?, hash, deleted)
                 }
                 Row::Base(id, index) => {
                     let base = self.base.as_ref();
                     let base = base.ok_or_else(|| Unreadable::because("no base"))?;
                     let columns = base.table.get();
                     let deleted = columns.and_then(|columns| columns.deleted.get(index));
-                    (id, base.blob(index)?, deleted.copied().unwrap_or_default())
+                    let hash = columns.and_then(|columns| columns.hash(index));
+                    let (hash, deleted) = (hash.copied(), deleted.copied());
+                    let stored = base.read(index)?.0;
+                    (id, stored, hash.unwrap_or_default(), deleted.unwrap_or_default())
                 }
             };
-            sink(&blob.bytes)?;
+            sink.write(&stored)?;
             columns.id.push(id)?;
             columns.offset.push(offset);
-            columns.len.push(u32::try_from(blob.bytes.len()).map_err(Unreadable::because)?);
-            columns.hash.extend_from_slice(&blob.hash());
+            columns.len.push(u32::try_from(stored.len()).map_err(Unreadable::because)?);
+            columns.hash.extend_from_slice(&hash);
             columns.deleted.push(deleted);
             offset = offset.saturating_add(u64::from(*columns.len.last().unwrap_or(&0)));
         }
