@@ -1,7 +1,7 @@
 //! The arguments, and the help that teaches them.
 
 use clap::{Args, Parser, Subcommand};
-use counterfoil::{AsOf, Lsn, Timestamp};
+use counterfoil::{AsOf, Lsn, Receipt as BookReceipt, ReceiptError, Timestamp};
 use std::path::PathBuf;
 
 const EXIT_STATUS: &str = "\
@@ -37,6 +37,11 @@ pub(crate) enum Command {
     Explain(Explain),
     Balance(Balance),
     Verify(Verify),
+    Receipt(Receipt),
+    Prove(Prove),
+    CheckProof(CheckProof),
+    Backup(Backup),
+    Salvage(Salvage),
 }
 
 /// Run a scenario and show its invoices, its trial balance and one explained invoice.
@@ -150,18 +155,130 @@ pub(crate) struct Balance {
 
 /// Check a book: its bytes, its history and its numbers.
 ///
-/// Reads every record with its checksum, replays them all from the start, checks the invariants of
-/// each customer after every record and of the whole at the end, and reads the usage behind every
-/// metered line again. Two books with the same history have the same state hash.
+/// Reads every byte with its checksums and computes the hash tree over all records anew; replays
+/// them from the start, checks the invariants of each customer after every record and of the whole
+/// at the end, and reads the usage behind every metered line again. With a receipt that was kept
+/// elsewhere it also tells whether the history up to there is still the same. Two books with the
+/// same history have the same state hash.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   counterfoil verify /tmp/saas
+  counterfoil verify /tmp/saas --receipt saas-2028.receipt
 
-Exit status: 0; 1 where something does not hold; 2 where the book could not be read")]
+Exit status: 0; 1 where something does not hold; 2 where the book is damaged or could not be read")]
 pub(crate) struct Verify {
     /// The directory of the book.
     pub(crate) book: PathBuf,
+    /// A receipt of this book, or a file that holds one.
+    #[arg(long, value_name = "FILE|TEXT", value_parser = receipt)]
+    pub(crate) receipt: Option<BookReceipt>,
+}
+
+/// Print a receipt: what the history of a book is, in one line.
+///
+/// The receipt names a record and the hash of everything up to it. Kept where nobody who can write
+/// to the book can change it, it shows later that no record before it was altered, taken out or put
+/// in (`verify --receipt`), and it is what a proof of one invoice is checked with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil receipt /tmp/saas > saas.receipt
+  counterfoil receipt /tmp/saas --at 42
+
+Exit status: 0; 1 where there is no such record; 2 where the book could not be read")]
+pub(crate) struct Receipt {
+    /// The directory of the book.
+    pub(crate) book: PathBuf,
+    /// The record up to which it goes; the last one where it is not given.
+    #[arg(long, value_name = "LSN")]
+    pub(crate) at: Option<u64>,
+}
+
+/// Write a proof that an invoice was finalized, for somebody who has a receipt.
+///
+/// The proof holds the record in which the invoice was finalized, with all its amounts, and the
+/// hashes that lead from it to the head in the receipt. It shows at most two kilobytes of what stands
+/// beside that record in the book, and nothing else.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil prove /tmp/saas in_manuals --receipt saas.receipt --out manuals.proof
+  counterfoil check-proof manuals.proof --receipt saas.receipt
+
+Exit status: 0; 1 where there is no such invoice or the receipt is not of this book; 2 where the
+book or the receipt could not be read")]
+pub(crate) struct Prove {
+    /// The directory of the book.
+    pub(crate) book: PathBuf,
+    /// The id of the invoice, or its number.
+    pub(crate) invoice: String,
+    /// The file to write the proof to.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The receipt that it is to be checked with, or a file that holds it; one of now, which is
+    /// printed, where it is not given.
+    #[arg(long, value_name = "FILE|TEXT", value_parser = receipt)]
+    pub(crate) receipt: Option<BookReceipt>,
+}
+
+/// Check a proof with a receipt, and show what it proves. The book is not needed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  counterfoil check-proof manuals.proof --receipt saas.receipt
+
+Exit status: 0; 1 where the proof does not hold; 2 where a file could not be read")]
+pub(crate) struct CheckProof {
+    /// The file with the proof.
+    pub(crate) proof: PathBuf,
+    /// The receipt, or a file that holds it.
+    #[arg(long, value_name = "FILE|TEXT", value_parser = receipt)]
+    pub(crate) receipt: BookReceipt,
+    /// Print one JSON object a line for each event, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Copy a book to another directory, or bring a former copy up to date.
+///
+/// The copy ends at the last record that is on disk when it begins, and opens like any book. Only
+/// what is missing in the target is written. A program that has the book open makes its own backups
+/// with the library, without stopping.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil backup /tmp/saas /mnt/backup/saas
+  counterfoil verify /mnt/backup/saas
+
+Exit status: 0, or 2 where the book could not be read or the copy not be written")]
+pub(crate) struct Backup {
+    /// The directory of the book.
+    pub(crate) book: PathBuf,
+    /// The directory of the copy; made where it is not there.
+    pub(crate) to: PathBuf,
+}
+
+/// Copy what is whole in a damaged book to a new one, and say what is missing.
+///
+/// The new book holds every record up to the first that is missing: it is a sound book of an earlier
+/// moment. Whole records behind the damage cannot be applied without those before; --orphans writes
+/// them to a file, to be looked at. The damaged book is not changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil salvage /tmp/damaged /tmp/rescued
+  counterfoil salvage /tmp/damaged /tmp/rescued --orphans orphans.ndjson
+
+Exit status: 0 where nothing is missing; 1 where something is; 2 where nothing could be copied")]
+pub(crate) struct Salvage {
+    /// The directory of the damaged book.
+    pub(crate) book: PathBuf,
+    /// The directory of the new book; it must be empty or not there.
+    pub(crate) to: PathBuf,
+    /// Write whole records behind the damage to this file, one JSON object an event and line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) orphans: Option<PathBuf>,
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
@@ -177,6 +294,20 @@ fn as_of(text: &str) -> Result<AsOf, String> {
         return time(&format!("{text}T23:59:59Z")).map(AsOf::Time);
     }
     time(text).map(AsOf::Time)
+}
+
+/// A receipt, or a file that holds one.
+fn receipt(text: &str) -> Result<BookReceipt, String> {
+    let refused: ReceiptError = match text.parse() {
+        Ok(receipt) => return Ok(receipt),
+        Err(refused) => refused,
+    };
+    if text.trim().contains(' ') {
+        // No file is named so; whoever pasted a receipt wants to know what is wrong with it.
+        return Err(refused.to_string());
+    }
+    let file = std::fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
+    file.parse().map_err(|refused: ReceiptError| format!("{text}: {refused}"))
 }
 
 #[cfg(test)]

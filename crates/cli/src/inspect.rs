@@ -1,12 +1,12 @@
 //! Looking into a book: its events, an invoice, its balance, its soundness.
 
 use crate::Ending;
-use crate::arguments::{Balance, Events, Explain, Verify};
+use crate::arguments::{Balance, Events, Explain};
 use crate::problem::{Problem, tell_tail_cut};
 use crate::progress::waiting;
-use crate::table::{Columns, amount, amount_header, counted, only_currency};
+use crate::table::{Columns, amount, amount_header, only_currency};
 use counterfoil::{
-    Account, AsOf, BookReader, BookRecord, Currency, Error, InvoiceId, Lsn, Money, Options, View,
+    Account, AsOf, BookReader, BookRecord, Currency, Error, InvoiceId, Lsn, Money, View,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Opens a book to look into it.
-fn open(path: &Path) -> Result<BookReader, Problem> {
+pub(crate) fn open(path: &Path) -> Result<BookReader, Problem> {
     let opened = waiting("reading the book", || BookReader::open(path));
     let book = opened.map_err(|reason| Problem::Book { path: path.to_owned(), reason })?;
     tell_tail_cut(book.tail_cut(), path);
@@ -28,7 +28,7 @@ fn view(path: &Path, as_of: Option<AsOf>) -> Result<View, Problem> {
         .map_err(|reason| Problem::Book { path: path.to_owned(), reason })
 }
 
-fn question(path: &Path) -> impl Fn(Error) -> Problem {
+pub(crate) fn question(path: &Path) -> impl Fn(Error) -> Problem {
     let path = path.to_owned();
     move |reason| Problem::Question { path: path.clone(), reason }
 }
@@ -81,6 +81,18 @@ impl Listing<'_> {
         }
         Ok(())
     }
+}
+
+/// Prints the events of one record, as they are listed.
+pub(crate) fn print_record(
+    record: &BookRecord,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Problem> {
+    for entry in entries(record)? {
+        entry.print(record, json, out)?;
+    }
+    Ok(())
 }
 
 /// An event as it is listed.
@@ -316,35 +328,4 @@ pub(crate) fn print_balance(
     }
     columns.print(out)?;
     writeln!(out, "{}", if balanced { "The books balance." } else { "The books do NOT balance." })
-}
-
-/// `counterfoil verify`.
-pub(crate) fn verify(arguments: &Verify, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let path = &arguments.book;
-    let verified = waiting("verifying the book", || counterfoil::verify(path, &Options::default()))
-        .map_err(|reason| Problem::Book { path: path.clone(), reason })?;
-    writeln!(
-        out,
-        "log         {} read, every checksum right",
-        counted(verified.records, "record")
-    )?;
-    writeln!(
-        out,
-        "history     {} and {} replayed from the start",
-        counted(verified.events, "event"),
-        counted(verified.usage_events, "meter event")
-    )?;
-    writeln!(out, "usage       {} read again", counted(verified.lines_read_again, "metered line"))?;
-    let hash: String = verified.state_hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    writeln!(out, "state hash  {hash}")?;
-    if verified.findings.is_empty() {
-        writeln!(out, "invariants  all hold: the book is sound")?;
-        return Ok(Ending::Sound);
-    }
-    out.flush()?;
-    eprintln!("counterfoil: {}: the book is not sound", path.display());
-    for finding in &verified.findings {
-        eprintln!("record {}: {}", finding.lsn, finding.what);
-    }
-    Ok(Ending::Unsound)
 }

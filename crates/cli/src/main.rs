@@ -7,8 +7,10 @@
 
 mod arguments;
 mod inspect;
+mod keep;
 mod problem;
 mod progress;
+mod proof;
 mod run;
 mod table;
 
@@ -37,7 +39,12 @@ fn main() -> ExitCode {
         Command::Events(arguments) => inspect::events(arguments, &mut out),
         Command::Explain(arguments) => inspect::explain(arguments, &mut out),
         Command::Balance(arguments) => inspect::balance(arguments, &mut out),
-        Command::Verify(arguments) => inspect::verify(arguments, &mut out),
+        Command::Verify(arguments) => keep::verify(arguments, &mut out),
+        Command::Receipt(arguments) => proof::receipt(arguments, &mut out),
+        Command::Prove(arguments) => proof::prove(arguments, &mut out),
+        Command::CheckProof(arguments) => proof::check(arguments, &mut out),
+        Command::Backup(arguments) => keep::backup(arguments, &mut out),
+        Command::Salvage(arguments) => keep::salvage(arguments, &mut out),
     };
     let ended = ended.and_then(|ending| out.flush().map(|()| ending).map_err(Problem::from));
     match ended {

@@ -1,6 +1,8 @@
 //! Why a command could not do its work, and what to do about it.
 
-use counterfoil::{BookError, Error, OpenError, TailCut};
+use counterfoil::{
+    BackupError, BookError, Damage, Error, OpenError, ProofError, SalvageError, TailCut,
+};
 use counterfoil_scenario::Unreadable;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,50 @@ pub(crate) enum Problem {
         #[source]
         reason: Error,
     },
+    /// The files of the book are damaged.
+    #[error("{}: the book is damaged in {} places", path.display(), places.len())]
+    Damaged {
+        /// Its directory.
+        path: PathBuf,
+        /// Where, and how.
+        places: Vec<Damage>,
+    },
+    /// Nothing could be saved of a damaged book.
+    #[error("{}: {reason}", path.display())]
+    Salvage {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: SalvageError,
+    },
+    /// A copy could not be made.
+    #[error("{}: {reason}", path.display())]
+    Backup {
+        /// The directory of the copy.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: BackupError,
+    },
+    /// A file holds no proof.
+    #[error("{}: {reason}", path.display())]
+    Proof {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: ProofError,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: io::Error,
+    },
     /// The answer could not be printed.
     #[error("cannot print: {0}")]
     Output(#[from] io::Error),
@@ -44,15 +90,26 @@ impl Problem {
     /// The exit status: 1 where the book says no, 2 where it could not be asked.
     pub(crate) fn status(&self) -> u8 {
         match self {
-            Self::Question { reason: Error::Refused(_), .. }
+            Self::Question { reason: Error::Refused(_) | Error::Proof(_), .. }
             | Self::Book { reason: BookError::Settings(_), .. } => 1,
             _ => 2,
         }
     }
 
+    /// What went wrong with a file.
+    pub(crate) fn file(path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |reason| Self::File { path: path.clone(), reason }
+    }
+
     /// Tells the problem on standard error, with what to do about it where that is known.
     pub(crate) fn tell(&self) {
         eprintln!("counterfoil: {self}");
+        if let Self::Damaged { places, .. } = self {
+            for place in places {
+                eprintln!("damaged: {place}");
+            }
+        }
         if let Some(hint) = self.hint() {
             eprintln!("hint: {hint}");
         }
@@ -76,6 +133,9 @@ impl Problem {
                 OpenError::Version { .. } => Some("open it with the version that wrote it"),
                 _ => None,
             },
+            Self::Damaged { .. } => Some(
+                "nothing was changed; `counterfoil salvage` copies what is whole to a new book",
+            ),
             Self::Question { reason: Error::Refused(refusal), .. }
                 if refusal.code().as_str() == "resource_missing" =>
             {
@@ -96,6 +156,20 @@ pub(crate) fn tell_tail_cut(cut: Option<&TailCut>, book: &Path) {
             cut.bytes,
             cut.offset,
             cut.file
+        );
+    }
+}
+
+/// Notes that the end of a book is torn, where nothing was cut off.
+pub(crate) fn tell_torn(tail: Option<&TailCut>, book: &Path) {
+    if let Some(tail) = tail {
+        eprintln!(
+            "note: {}: it ends in {} bytes of an interrupted write, at byte {} of {}; opening it \
+             to write cuts them off",
+            book.display(),
+            tail.bytes,
+            tail.offset,
+            tail.file
         );
     }
 }

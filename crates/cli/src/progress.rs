@@ -70,6 +70,53 @@ impl Drop for Progress {
     }
 }
 
+/// The progress of work that counts what it has done: first it says nothing, then how much of all.
+pub(crate) struct Bar {
+    started: Instant,
+    shown: bool,
+    message: &'static str,
+    bar: Option<ProgressBar>,
+    /// Shown until something is counted; stops when it is dropped.
+    silence: Option<mpsc::Sender<()>>,
+}
+
+impl Bar {
+    /// Nothing is shown yet. `before` says what is done before anything is counted.
+    pub(crate) fn new(message: &'static str, before: &'static str) -> Self {
+        let shown = std::io::stderr().is_terminal();
+        let silence = shown.then(|| {
+            let (working, done) = mpsc::channel();
+            std::thread::spawn(move || spin(before, &done));
+            working
+        });
+        Self { started: Instant::now(), shown, message, bar: None, silence }
+    }
+
+    /// So many of so many are done.
+    pub(crate) fn at(&mut self, done: u64, of: u64) {
+        self.silence = None;
+        if !self.shown || self.started.elapsed() < PATIENCE {
+            return;
+        }
+        let (message, elapsed) = (self.message, self.started.elapsed());
+        let bar = self.bar.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template("{msg} {bar:16} {percent} % {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(of).with_style(style).with_elapsed(elapsed);
+            bar.with_message(message)
+        });
+        bar.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// Does work that says nothing of its progress.
 pub(crate) fn waiting<T>(message: &'static str, work: impl FnOnce() -> T) -> T {
     if !std::io::stderr().is_terminal() {
@@ -77,20 +124,22 @@ pub(crate) fn waiting<T>(message: &'static str, work: impl FnOnce() -> T) -> T {
     }
     std::thread::scope(|scope| {
         let (_working, done) = mpsc::channel::<()>();
-        scope.spawn(move || {
-            let mut spinner = None;
-            let mut pause = PATIENCE;
-            // The other end is dropped when the work is done, also where it panics.
-            while done.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
-                pause = Duration::from_millis(100);
-                let spinner =
-                    spinner.get_or_insert_with(|| ProgressBar::new_spinner().with_message(message));
-                spinner.tick();
-            }
-            if let Some(spinner) = spinner {
-                spinner.finish_and_clear();
-            }
-        });
+        scope.spawn(move || spin(message, &done));
         work()
     })
+}
+
+/// Shows that work goes on, until the other end is dropped: when it is done, also by a panic.
+fn spin(message: &'static str, done: &mpsc::Receiver<()>) {
+    let mut spinner = None;
+    let mut pause = PATIENCE;
+    while done.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
+        pause = Duration::from_millis(100);
+        let spinner =
+            spinner.get_or_insert_with(|| ProgressBar::new_spinner().with_message(message));
+        spinner.tick();
+    }
+    if let Some(spinner) = spinner {
+        spinner.finish_and_clear();
+    }
 }

@@ -285,6 +285,170 @@ fn balance_and_explanation_can_be_had_as_of_a_moment() {
     counterfoil(&["verify", book]).succeeds();
 }
 
+/// What a test writes to or reads from beside the book.
+fn beside(dir: &TempDir, name: &str) -> String {
+    dir.path().join(name).to_str().unwrap().to_owned()
+}
+
+/// The largest segment of a book.
+fn segment(book: &Path) -> PathBuf {
+    let files = fs::read_dir(book).unwrap().map(|entry| entry.unwrap().path());
+    let segments = files.filter(|path| path.extension().is_some_and(|ending| ending == "seg"));
+    segments.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+}
+
+/// Flips a bit in the last quarter of what is written to a book, well before its end.
+fn damage(book: &Path) {
+    let file = segment(book);
+    let mut bytes = fs::read(&file).unwrap();
+    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[written / 4 * 3] ^= 0x10;
+    fs::write(&file, bytes).unwrap();
+}
+
+#[test]
+fn a_receipt_tells_whether_a_book_was_changed() {
+    let (dir, book) = book();
+    let path = book.to_str().unwrap();
+    let receipt = counterfoil(&["receipt", path]).succeeds();
+    assert_eq!(receipt.lines().count(), 1);
+    let early = counterfoil(&["receipt", path, "--at", "7"]).succeeds();
+    assert!(early.contains(" lsn=7 "), "{early}");
+    counterfoil(&["receipt", path, "--at", "100000"]).ends(1, &["record 100000 is not there"]);
+
+    let file = beside(&dir, "book.receipt");
+    fs::write(&file, &receipt).unwrap();
+    for receipt in [file.as_str(), receipt.trim(), early.trim()] {
+        let verified = counterfoil(&["verify", path, "--receipt", receipt]).succeeds();
+        for fragment in ["receipt     holds", "the book is sound"] {
+            assert!(verified.contains(fragment), "no {fragment:?} in {verified}");
+        }
+    }
+    counterfoil(&["verify", path, "--receipt", &receipt.trim().replace("lsn=", "lsn=1")])
+        .ends(2, &["check sum"]);
+    counterfoil(&["verify", path, "--receipt", &beside(&dir, "none")]).ends(2, &["none"]);
+
+    // Another book, with all its sums right, is not the one of the receipt.
+    let other = beside(&dir, "other");
+    counterfoil(&["run", &example("llm"), "--book", &other]).succeeds();
+    let ran = counterfoil(&["verify", &other, "--receipt", early.trim()]);
+    ran.ends(1, &[&other, "not what the receipt says"]);
+    assert!(ran.stdout.contains("receipt     differs"), "{}", ran.stdout);
+    let ran = counterfoil(&["verify", &other, "--receipt", &file]);
+    ran.ends(1, &["not what the receipt says"]);
+    assert!(ran.stdout.contains("ends before it"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_invoice_is_proven_to_whoever_has_a_receipt() {
+    let (dir, book) = book();
+    let path = book.to_str().unwrap();
+    let receipt = beside(&dir, "book.receipt");
+    fs::write(&receipt, counterfoil(&["receipt", path]).succeeds()).unwrap();
+    let proof = beside(&dir, "manuals.proof");
+    let prove = ["prove", path, "in_manuals", "--receipt", &receipt, "--out", &proof];
+    let said = counterfoil(&prove).succeeds();
+    assert!(said.contains(fs::read_to_string(&receipt).unwrap().trim()), "{said}");
+
+    // The book is gone, and the proof holds.
+    fs::rename(&book, dir.path().join("elsewhere")).unwrap();
+    let checked = counterfoil(&["check-proof", &proof, "--receipt", &receipt]).succeeds();
+    for fragment in ["The proof holds", "invoice.finalized", "in_manuals"] {
+        assert!(checked.contains(fragment), "no {fragment:?} in {checked}");
+    }
+    let checked = counterfoil(&["check-proof", &proof, "--receipt", &receipt, "--json"]);
+    let checked: Value = serde_json::from_str(checked.succeeds().lines().next().unwrap()).unwrap();
+    assert_eq!(checked["event"]["id"], "in_manuals");
+    fs::rename(dir.path().join("elsewhere"), &book).unwrap();
+
+    // One byte of it changed, it does not.
+    let sound = fs::read(&proof).unwrap();
+    for at in [100, sound.len() / 2, sound.len() - 1] {
+        let mut forged = sound.clone();
+        forged[at] ^= 1;
+        fs::write(&proof, forged).unwrap();
+        let ran = counterfoil(&["check-proof", &proof, "--receipt", &receipt]);
+        ran.ends(1, &[&proof]);
+        assert!(!ran.stdout.contains("holds"), "{}", ran.stdout);
+    }
+    fs::write(&proof, "not a proof").unwrap();
+    counterfoil(&["check-proof", &proof, "--receipt", &receipt]).ends(2, &["not a proof"]);
+
+    // Without a receipt it is for one of now; for one from before the invoice there is none.
+    counterfoil(&["prove", path, "in_manuals", "--out", &proof]).succeeds();
+    let early = counterfoil(&["receipt", path, "--at", "3"]).succeeds();
+    counterfoil(&["prove", path, "in_manuals", "--receipt", early.trim(), "--out", &proof])
+        .ends(1, &["after the receipt's, 3"]);
+    counterfoil(&["prove", path, "in_nowhere", "--out", &proof]).ends(1, &["in_nowhere"]);
+}
+
+#[test]
+fn a_backup_is_the_book_and_is_brought_up_to_date() {
+    let (dir, book) = book();
+    let (path, copy) = (book.to_str().unwrap(), beside(&dir, "copy"));
+    let said = counterfoil(&["backup", path, &copy]).succeeds();
+    let receipt = counterfoil(&["receipt", path]).succeeds();
+    assert!(said.contains(receipt.trim()), "{said}");
+    let verified = counterfoil(&["verify", &copy, "--receipt", receipt.trim()]).succeeds();
+    assert_eq!(verified, counterfoil(&["verify", path, "--receipt", receipt.trim()]).succeeds());
+
+    let engine = Engine::open_existing(&book, Options::default()).unwrap();
+    engine.customers().create(counterfoil::CreateCustomer::default()).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    counterfoil(&["backup", path, &copy]).succeeds();
+    assert_eq!(
+        counterfoil(&["receipt", &copy]).succeeds(),
+        counterfoil(&["receipt", path]).succeeds()
+    );
+    let other = beside(&dir, "other");
+    counterfoil(&["run", &example("llm"), "--book", &other]).succeeds();
+    counterfoil(&["backup", path, &other]).ends(2, &[&other, "the target"]);
+}
+
+#[test]
+fn what_is_whole_of_a_damaged_book_is_saved() {
+    let (dir, book) = book();
+    let path = book.to_str().unwrap();
+    let whole = beside(&dir, "whole");
+    let said = counterfoil(&["salvage", path, &whole]).succeeds();
+    assert!(said.contains("missing     nothing"), "{said}");
+    let events = counterfoil(&["events", path]).succeeds();
+    assert_eq!(counterfoil(&["events", &whole]).succeeds(), events);
+
+    damage(&book);
+    let file = segment(&book);
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let before = fs::read(&file).unwrap();
+    counterfoil(&["verify", path]).ends(2, &["damaged", name, "salvage"]);
+    let (saved, orphans) = (beside(&dir, "saved"), beside(&dir, "orphans.ndjson"));
+    let ran = counterfoil(&["salvage", path, &saved, "--orphans", &orphans]);
+    ran.ends(1, &["missing: record", name]);
+    assert_eq!(fs::read(&file).unwrap(), before, "the damaged book is as it was");
+
+    counterfoil(&["verify", &saved]).succeeds();
+    let kept = counterfoil(&["events", &saved]).succeeds();
+    assert!(events.starts_with(&kept) && kept.len() > events.len() / 2);
+    // What is neither saved nor an orphan is what was said to be missing.
+    let behind: Vec<Value> = fs::read_to_string(&orphans)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let first = behind.first().unwrap()["lsn"].as_u64().unwrap();
+    let last = *positions(&kept).last().unwrap();
+    assert!(first > last + 1, "{first} {last}");
+    let missing = if first == last + 2 {
+        format!("missing: record {}", last + 1)
+    } else {
+        format!("missing: records {} to {}", last + 1, first - 1)
+    };
+    assert!(ran.stderr.contains(&missing), "no {missing:?} in {}", ran.stderr);
+
+    counterfoil(&["salvage", path, &saved]).ends(2, &["already holds"]);
+    counterfoil(&["salvage", "/no/such/book", &saved]).ends(2, &["/no/such/book"]);
+}
+
 #[test]
 fn a_book_that_is_ahead_of_a_scenario_refuses_it() {
     let (_dir, book) = book();

@@ -3,7 +3,7 @@
 use crate::codec::CodecError;
 use crate::keys::KeyError;
 use counterfoil_core::{Code, Refusal};
-use counterfoil_log::{LogError, Lsn, OpenError, ReadError, VaultError};
+use counterfoil_log::{LogError, Lsn, OpenError, ProofError, ReadError, VaultError};
 use counterfoil_model::UpcastError;
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub enum Error {
     /// the log instead.
     #[error("a part of the state cannot be read: {0}")]
     Unreadable(String),
+    /// A proof does not hold.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// Nobody told the book what time it is.
     #[error("the book has no time yet: advance it first")]
     NoTime,

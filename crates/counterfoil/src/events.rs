@@ -34,6 +34,12 @@ impl BookRecord {
         Self::of(record.lsn, codec::decode(&record, keys))
     }
 
+    /// The same for whoever has no keys: what is personal is left out.
+    pub(crate) fn without_keys(record: Record) -> Result<Self, Error> {
+        let read = Self::decoded(Ok(record), &Keys::none());
+        read.map(|read| Self { erased: BTreeSet::new(), ..read })
+    }
+
     fn decode(record: RecordRef<'_>, keys: &Keys) -> Result<Self, Error> {
         Self::of(record.lsn(), codec::decode_ref(record, keys))
     }

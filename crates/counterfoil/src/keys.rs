@@ -21,7 +21,8 @@
 use crate::entropy::Entropy;
 use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
-use counterfoil_log::{Log, Secret, Slot, Vault, VaultError};
+use counterfoil_log::{Log, MemStorage, Secret, Slot, Storage, Vault, VaultError};
+use std::sync::Arc;
 
 const FORM: u8 = 1;
 const SLOT_AT: usize = 1;
@@ -109,11 +110,24 @@ impl Place<'_> {
 pub(crate) struct Keys {
     vault: Vault,
     entropy: Entropy,
+    /// Whether nothing is opened.
+    shut: bool,
 }
 
 impl Keys {
     pub(crate) fn of(log: &Log, entropy: Entropy) -> Self {
-        Self { vault: Vault::of(log), entropy }
+        Self { vault: Vault::of(log), entropy, shut: false }
+    }
+
+    /// Those of a book that is not written to.
+    pub(crate) fn read_only(storage: Arc<dyn Storage>) -> Self {
+        let vault = Vault::read_only(storage);
+        Self { vault, entropy: Entropy::default(), shut: false }
+    }
+
+    /// Those of whoever has none: what is sealed is left out.
+    pub(crate) fn none() -> Self {
+        Self { shut: true, ..Self::read_only(Arc::new(MemStorage::new())) }
     }
 
     /// The first slot from a number on that no customer has.
@@ -158,6 +172,9 @@ impl Keys {
     ) -> Result<Option<Vec<u8>>, KeyError> {
         let slot = sealed.get(SLOT_AT..SEALED_AT).and_then(|slot| <[u8; 8]>::try_from(slot).ok());
         let (Some(&FORM), Some(slot)) = (sealed.first(), slot) else { return Err(place.form()) };
+        if self.shut {
+            return Ok(None);
+        }
         let slot = u64::from_le_bytes(slot);
         let Slot::Live(secret) = self.vault.slot(slot)? else { return Ok(None) };
         let msg = sealed.get(SEALED_AT..).unwrap_or_default();
@@ -173,7 +190,7 @@ fn cipher(secret: &Secret) -> Aes256GcmSiv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use counterfoil_log::{LogOptions, MemStorage};
+    use counterfoil_log::LogOptions;
 
     const PLACE: Place<'_> = Place {
         what: Sealed::Event,

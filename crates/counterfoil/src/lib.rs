@@ -84,10 +84,12 @@ mod error;
 mod events;
 mod explain;
 mod handles;
+mod keep;
 mod keys;
 mod metering;
 mod payload;
 mod payment;
+mod proof;
 mod query;
 mod reader;
 mod sequencer;
@@ -129,8 +131,10 @@ pub use counterfoil_core::{
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{
-    Access, Buffered, Damage, DamageReason, FileStorage, LogError, LogOptions, Lsn, MemStorage,
-    OpenError, Storage, StorageFile, StorageLock, TailCut,
+    Access, BackupError, BackupReport, Buffered, Damage, DamageReason, FileStorage, LogError,
+    LogOptions, Lsn, MemStorage, Missing, OpenError, Proof, ProofError, Receipt, ReceiptCheck,
+    ReceiptError, SalvageError, SalvageReport, Storage, StorageFile, StorageLock, TailCut,
+    VerifyReport,
 };
 pub use counterfoil_meter::{
     Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
@@ -149,14 +153,16 @@ pub use handles::{
     BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters, PaymentAttempts,
     Prices, Products, Subscriptions,
 };
+pub use keep::{orphans, salvage};
 pub use keys::KeyError;
 pub use metering::{
     AdjustmentKind, CancelMeterEvent, CreateMeterEvent, CreateMeterEventAdjustment, EventInstant,
     Ingested, RefusedUsage,
 };
 pub use payment::{NoPayments, PaymentSource, Progress};
+pub use proof::check_proof;
 pub use query::UnbilledUsage;
 pub use reader::BookReader;
 pub use snapshot::{Opened, SkippedSnapshot, SnapshotPolicy, SnapshotReport};
-pub use verify::{Finding, Verified, verify};
+pub use verify::{Finding, Verified, verify, verify_with};
 pub use view::{AsOf, View};

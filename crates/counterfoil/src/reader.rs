@@ -7,7 +7,10 @@ use crate::events::BookRecord;
 use crate::keys::Keys;
 use crate::snapshot::Kept;
 use crate::view::{self, AsOf, View};
-use counterfoil_log::{FileStorage, Log, LogOptions, Lsn, Storage, TailCut};
+use crate::{keep, proof};
+use counterfoil_log::{
+    BackupError, BackupReport, FileStorage, Log, LogOptions, Lsn, Proof, Receipt, Storage, TailCut,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,6 +91,34 @@ impl BookReader {
         view::check(moment, self.last())?;
         let kept = Kept::of(&Options::default(), Arc::clone(&self.keys));
         View::of_log(&self.log, &kept, moment)
+    }
+}
+
+impl BookReader {
+    /// What the history of the book was after a record; see
+    /// [`Engine::receipt`](crate::Engine::receipt).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a position that is not there; [`Error::Read`].
+    pub fn receipt_at(&self, position: Lsn) -> Result<Receipt, Error> {
+        proof::receipt_at(&self.log, position)
+    }
+
+    /// A proof that the invoice with an id or a number was finalized; see
+    /// [`Engine::prove`](crate::Engine::prove).
+    ///
+    /// # Errors
+    /// As [`Engine::prove`](crate::Engine::prove).
+    pub fn prove(&self, invoice: &str, receipt: &Receipt) -> Result<Proof, Error> {
+        proof::prove(&self.log, invoice, receipt)
+    }
+
+    /// Copies the book to a directory; see [`Engine::backup`](crate::Engine::backup).
+    ///
+    /// # Errors
+    /// As [`Engine::backup`](crate::Engine::backup).
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
+        keep::backup(&self.log, to.as_ref())
     }
 }
 

@@ -7,15 +7,20 @@ use crate::keys::Keys;
 use crate::metering::read_at;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
-use counterfoil_log::{FileStorage, Log, Lsn, RecordRef};
+use counterfoil_log::{
+    FileStorage, Log, Lsn, OpenError, Receipt, RecordRef, VerifyReport, verify_against,
+};
 use counterfoil_meter::{Aggregator, Position};
 use counterfoil_model::{Event, invariants};
 use std::path::Path;
 use std::sync::Arc;
 
 /// What a verification saw.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// What the files of the log hold, and where they are damaged. Where they are, nothing was
+    /// replayed.
+    pub log: VerifyReport,
     /// Records of the log.
     pub records: u64,
     /// Events in them.
@@ -49,22 +54,67 @@ const FINDINGS_MAX: usize = 100;
 /// # Errors
 /// [`BookError`] where the book does not open: in use, damaged, or no book.
 pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, BookError> {
-    let (log, _) = Log::open(FileStorage::open_existing(dir.as_ref())?, options.log.clone())?;
+    let verified = verify_with(dir, options, None, &mut |_, _| {})?;
+    match verified.log.damage.first() {
+        Some(damage) => Err(OpenError::Damaged(damage.clone()).into()),
+        None => Ok(verified),
+    }
+}
+
+/// The same, with a receipt that the history is compared with, and with word of how many records of
+/// how many were replayed. Damage is in the report.
+///
+/// # Errors
+/// [`BookError`] where the book does not open: in use, or no book.
+pub fn verify_with(
+    dir: impl AsRef<Path>,
+    options: &Options,
+    receipt: Option<&Receipt>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified, BookError> {
+    let storage = FileStorage::open_existing(dir.as_ref())?;
+    let report = match receipt {
+        Some(receipt) => verify_against(&storage, receipt)?,
+        None => counterfoil_log::verify(&storage)?,
+    };
+    let mut verified = Verified {
+        log: report,
+        records: 0,
+        events: 0,
+        usage_events: 0,
+        lines_read_again: 0,
+        state_hash: [0; 32],
+        findings: Vec::new(),
+    };
+    if verified.log.damage.is_empty() {
+        replay(storage, options, &mut verified, progress)?;
+    }
+    Ok(verified)
+}
+
+fn replay(
+    storage: FileStorage,
+    options: &Options,
+    verified: &mut Verified,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), BookError> {
+    let (log, _) = Log::open(storage, options.log.clone())?;
+    let last = log.durable();
     let meters = Aggregator::new(options.dedupe);
     let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
     let mut book = Sequencer::new(options.settings.clone(), meters, Arc::clone(&keys));
-    let mut verified = Verified::default();
     let mut records = log.read(Lsn::ZERO.next());
     while let Some(record) = records.next_ref() {
         let lsn = book.last.next();
         let record =
             record.map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
         let decoded = codec::decode_ref(record, &keys)?;
-        check_versions(&book, record, &mut verified);
-        check_usage(&book, lsn, &decoded.events, &mut verified);
+        check_versions(&book, record, verified);
+        check_usage(&book, lsn, &decoded.events, verified);
         book.replay(lsn, &decoded)?;
         verified.records = verified.records.saturating_add(1);
-        check_touched(&book, lsn, &decoded.events, &mut verified);
+        check_touched(&book, lsn, &decoded.events, verified);
+        progress(lsn.0, last.0);
     }
     if let Some(now) = book.clock
         && let Err(violation) = invariants::check_all(&book.state, now)
@@ -86,7 +136,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, Book
     verified.events = book.state.event_count();
     verified.usage_events = book.usage_events;
     verified.state_hash = book.hash();
-    Ok(verified)
+    Ok(())
 }
 
 impl Verified {
