@@ -9,6 +9,7 @@ use crate::subscription::SubscriptionEvent;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in the billing domain.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// To a product.

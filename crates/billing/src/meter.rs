@@ -8,6 +8,7 @@ use counterfoil_core::{Metadata, MetadataPatch, Refusal, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 
 /// A meter.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
     /// Its id.
@@ -40,6 +41,7 @@ pub struct Meter {
 }
 
 /// How events become a quantity (rule 12.1).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -53,6 +55,7 @@ pub enum Formula {
 }
 
 /// The window of input that is aggregated before it comes in: the last event received counts.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventTimeWindow {
@@ -167,6 +170,7 @@ pub struct ReactivateMeter {
 }
 
 /// What happened to a meter: what it is now.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MeterEvent {
     /// It was created.

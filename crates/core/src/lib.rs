@@ -30,6 +30,8 @@ pub mod limits;
 mod metadata;
 mod money;
 mod refusal;
+#[cfg(feature = "schema")]
+mod schema;
 mod time;
 mod value;
 

@@ -142,6 +142,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// A half-open period: `start` is inside, `end` is not (rule 1.4).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Period {
     /// The first second inside.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which rules an event is posted under. A book records its version when it is created, so that a
 /// later version changes nothing that was posted under this one.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

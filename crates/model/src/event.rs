@@ -11,6 +11,7 @@ use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "events of the book itself are rare")]
 pub enum Event {
@@ -21,6 +22,7 @@ pub enum Event {
 }
 
 /// Something that happened to the book itself.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BookEvent {
     /// It was created.

@@ -6,6 +6,7 @@ use counterfoil_journal::PostingRules;
 use serde::{Deserialize, Serialize};
 
 /// The settings of a book: recorded when it is created.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {

@@ -4,6 +4,7 @@ use super::{Price, Product};
 use serde::{Deserialize, Serialize};
 
 /// What happened to a product. Each event carries the whole product as it is from then on.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProductEvent {
     /// It was created.
@@ -13,6 +14,7 @@ pub enum ProductEvent {
 }
 
 /// What happened to a price. Each event carries the whole price as it is from then on.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PriceEvent {
     /// It was created.

@@ -12,6 +12,7 @@ pub type PriceId = Id<kind::Price>;
 pub type MeterId = Id<kind::Meter>;
 
 /// A price (rule 3.2). Its amounts, tiers, interval and meter never change.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// The price's id.
@@ -44,6 +45,7 @@ pub struct Price {
 }
 
 /// How a price recurs.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recurring {
     /// How often it is billed.
@@ -53,6 +55,7 @@ pub struct Recurring {
 }
 
 /// Where the quantity of a recurring price comes from, and when it is billed (rule 3.3).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Usage {
@@ -66,6 +69,7 @@ pub enum Usage {
 }
 
 /// How a quantity becomes an amount, in one currency (rule 3.3). Amounts are in minor units.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
@@ -87,6 +91,7 @@ pub enum Scheme {
 }
 
 /// How units are packed before they are priced.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformQuantity {
     /// Units in a package; at least 1.
@@ -96,6 +101,7 @@ pub struct TransformQuantity {
 }
 
 /// What becomes of a package that is not full.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Round {
@@ -106,6 +112,7 @@ pub enum Round {
 }
 
 /// How tiers are applied to a quantity.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TiersMode {
@@ -116,6 +123,7 @@ pub enum TiersMode {
 }
 
 /// One tier: the quantities above the end of the tier before, up to and including its own.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tier {
     /// The last quantity in the tier; `None` where it has no end.

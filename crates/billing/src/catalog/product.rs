@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub type ProductId = Id<kind::Product>;
 
 /// A product (rule 3.1): what is sold, whatever it costs.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
     /// The product's id.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How many lines a tiered price gives (rule 3.3, point 2). It matters only to amounts below the
 /// minor unit: each line is rounded on its own.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TierLines {
@@ -17,6 +18,7 @@ pub enum TierLines {
 }
 
 /// A line of an invoice in the making.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RatedLine {
     /// The amount in minor units, rounded once.
@@ -33,6 +35,7 @@ pub struct RatedLine {
 }
 
 /// What the amount of a line was computed from. Tiers are counted from 1.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A transaction on a customer's balance (rule 2.2). It is never edited or removed; it is undone by
 /// its opposite.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BalanceTransaction {
     /// Its id.
@@ -37,6 +38,7 @@ pub struct BalanceTransaction {
 }
 
 /// Why a balance changed (rule 2.2).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BalanceTransactionKind {

@@ -6,6 +6,7 @@ use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What happened to a customer.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CustomerEvent {
     /// It was created. The personal data travels inside the customer and is recorded apart.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 pub type CustomerId = Id<kind::Customer>;
 
 /// A customer, without its personal data (rule 2.1).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     /// The customer's id.
@@ -43,6 +44,7 @@ pub struct Customer {
 }
 
 /// Personal data of a customer: recorded apart from amounts, so that it can be erased without them.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Personal {
     /// The full name or the business name.
@@ -66,6 +68,7 @@ pub struct Personal {
 }
 
 /// A postal address.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Address {
     /// Street, first line.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What happened to an invoice or to an item that waits for one.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InvoiceEvent {
     /// An item was created; it waits for an invoice or was put on a draft.
@@ -131,6 +132,7 @@ pub enum InvoiceEvent {
 }
 
 /// A finalized invoice: everything that was computed for it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finalized {
     /// Whose.
@@ -164,6 +166,7 @@ pub struct Finalized {
 }
 
 /// A voided invoice: everything that was undone.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voided {
     /// Whose.
@@ -185,6 +188,7 @@ pub struct Voided {
 }
 
 /// The outcome of an attempt on an invoice that no longer waited for it (point 67).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatePayment {
     /// Whose.

@@ -12,6 +12,7 @@ use counterfoil_core::{
 use serde::{Deserialize, Serialize};
 
 /// An amount that waits for an invoice, or was put on a draft.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvoiceItem {
     /// Its id.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What a draft charges for, in the order of its lines (rule 8.5).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Charge {
     /// A line whose amount is fixed.
@@ -19,6 +20,7 @@ pub enum Charge {
 }
 
 /// The usage that a draft will charge for.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageCharge {
     /// Which item.
@@ -32,6 +34,7 @@ pub struct UsageCharge {
 }
 
 /// A line of an invoice (rule 8.4). Its amount was rounded once, when the line was made.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Its id.
@@ -62,6 +65,7 @@ pub struct Line {
 }
 
 /// How an amount came about: enough to print its whole computation.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Derivation {
     /// The price at the quantity, for a whole period.
@@ -90,6 +94,7 @@ pub enum Derivation {
 }
 
 /// Usage as it was read from a meter for a line.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReading {
     /// The meter.
@@ -103,6 +108,7 @@ pub struct UsageReading {
 }
 
 /// An amount of revenue and the period it is earned over.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deferral {
     /// In minor units; signed.

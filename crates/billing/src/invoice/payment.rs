@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// An attempt to collect an invoice. Somebody outside carries it out and reports its
 /// [`Outcome`] under the attempt's id.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The id that the outcome names.
@@ -32,6 +33,7 @@ pub struct Attempt {
 }
 
 /// What became of an attempt.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -42,6 +44,7 @@ pub enum Outcome {
 }
 
 /// Why an attempt failed.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -73,6 +76,7 @@ impl DeclineCode {
 }
 
 /// The schedule of retries and what follows the last one (rule 9).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// Days from each failed attempt to the next.
@@ -87,6 +91,7 @@ pub struct RetryPolicy {
 }
 
 /// What becomes of a subscription when the retries of its invoice are exhausted.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AfterRetries {
@@ -98,6 +103,7 @@ pub enum AfterRetries {
 }
 
 /// What becomes of an invoice when its retries are exhausted.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InvoiceAfterRetries {

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// An invoice (rule 8).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invoice {
     /// Its id.
@@ -80,6 +81,7 @@ pub struct Invoice {
 }
 
 /// When an invoice changed status.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StatusTransitions {
     /// When it was finalized.
@@ -93,6 +95,7 @@ pub struct StatusTransitions {
 }
 
 /// Where an invoice stands (rule 8.1).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InvoiceStatus {
@@ -109,6 +112,7 @@ pub enum InvoiceStatus {
 }
 
 /// Why an invoice was made (rule 8.3).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -122,6 +126,7 @@ pub enum BillingReason {
 }
 
 /// How an invoice is collected.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CollectionMethod {

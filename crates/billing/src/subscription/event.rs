@@ -9,6 +9,7 @@ use counterfoil_core::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What happened to a subscription.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubscriptionEvent {
     /// It was created.

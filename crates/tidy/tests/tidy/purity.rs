@@ -32,6 +32,7 @@ const LIBRARIES: &[&str] = &[
     "rkyv",
     "rpds",
     "rust_decimal",
+    "schemars",
     "serde",
     "smol_str",
     "thiserror",
