@@ -42,6 +42,7 @@ pub(crate) enum Command {
     CheckProof(CheckProof),
     Backup(Backup),
     Salvage(Salvage),
+    Snapshot(Snapshot),
 }
 
 /// Run a scenario and show its invoices, its trial balance and one explained invoice.
@@ -279,6 +280,21 @@ pub(crate) struct Salvage {
     /// Write whole records behind the damage to this file, one JSON object an event and line.
     #[arg(long, value_name = "FILE")]
     pub(crate) orphans: Option<PathBuf>,
+}
+
+/// Write a snapshot of a book, so that it opens without replaying what lies before.
+///
+/// A snapshot can be removed at any time: it holds nothing that does not follow from the log. Older
+/// ones that are not needed any more are removed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  counterfoil snapshot /tmp/saas
+
+Exit status: 0, or 2 where the book could not be read or the snapshot not be written")]
+pub(crate) struct Snapshot {
+    /// The directory of the book.
+    pub(crate) book: PathBuf,
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

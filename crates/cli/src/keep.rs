@@ -1,12 +1,12 @@
 //! Keeping a book: checking it, copying it, saving what is left of it.
 
 use crate::Ending;
-use crate::arguments::{Backup, Salvage, Verify};
+use crate::arguments::{Backup, Salvage, Snapshot, Verify};
 use crate::inspect;
-use crate::problem::{Problem, tell_torn};
+use crate::problem::{Problem, tell_tail_cut, tell_torn};
 use crate::progress::{Bar, waiting};
 use crate::table::counted;
-use counterfoil::{Options, ReceiptCheck, SalvageReport, Verified};
+use counterfoil::{Engine, Options, ReceiptCheck, SalvageReport, Verified};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -90,6 +90,22 @@ pub(crate) fn backup(arguments: &Backup, out: &mut dyn Write) -> Result<Ending, 
     let kept = report.segments_kept;
     writeln!(out, "copied      {copied}, {} bytes; {kept} were there", report.bytes_written)?;
     writeln!(out, "receipt     {}", report.receipt)?;
+    Ok(Ending::Sound)
+}
+
+/// `counterfoil snapshot`.
+pub(crate) fn snapshot(arguments: &Snapshot, out: &mut dyn Write) -> Result<Ending, Problem> {
+    let path = &arguments.book;
+    let opened = waiting("reading the book", || Engine::open_existing(path, Options::default()));
+    let book = opened.map_err(|reason| Problem::Book { path: path.clone(), reason })?;
+    tell_tail_cut(book.tail_cut(), path);
+    let question = inspect::question(path);
+    let report = waiting("writing the snapshot", || book.snapshot()).map_err(&question)?;
+    book.close().map_err(question)?;
+    writeln!(out, "snapshot    at record {}, {} bytes", report.position, report.bytes)?;
+    for old in &report.removed {
+        writeln!(out, "removed     the one at record {old}")?;
+    }
     Ok(Ending::Sound)
 }
 

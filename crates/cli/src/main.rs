@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::CheckProof(arguments) => proof::check(arguments, &mut out),
         Command::Backup(arguments) => keep::backup(arguments, &mut out),
         Command::Salvage(arguments) => keep::salvage(arguments, &mut out),
+        Command::Snapshot(arguments) => keep::snapshot(arguments, &mut out),
     };
     let ended = ended.and_then(|ending| out.flush().map(|()| ending).map_err(Problem::from));
     match ended {

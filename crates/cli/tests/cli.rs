@@ -407,6 +407,28 @@ fn a_backup_is_the_book_and_is_brought_up_to_date() {
 }
 
 #[test]
+fn a_snapshot_changes_nothing_that_can_be_seen() {
+    let (_dir, book) = book();
+    let path = book.to_str().unwrap();
+    let answers = || {
+        let balance = counterfoil(&["balance", path]).succeeds();
+        [balance, counterfoil(&["explain", path, "in_manuals"]).succeeds()]
+    };
+    let before = answers();
+    let snapshots = || {
+        let names = fs::read_dir(&book).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|ending| ending == "snap")).count()
+    };
+    let had = snapshots();
+    let said = counterfoil(&["snapshot", path]).succeeds();
+    assert!(said.starts_with("snapshot    at record "), "{said}");
+    assert!(snapshots() > had, "{said}");
+    assert_eq!(answers(), before);
+    counterfoil(&["verify", path]).succeeds();
+    counterfoil(&["snapshot", "/no/such/book"]).ends(2, &["/no/such/book", "hint: "]);
+}
+
+#[test]
 fn what_is_whole_of_a_damaged_book_is_saved() {
     let (dir, book) = book();
     let path = book.to_str().unwrap();
