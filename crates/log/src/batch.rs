@@ -24,6 +24,7 @@ use crate::{
     buffer::{BLOCK_BYTES, BlockBuffer},
     bytes::{ALIGN, aligned, is_zero, narrow, put, wide},
     error::DamageReason,
+    footer::{self, FooterHeader},
     header::{self, HEADER_BYTES, Owner, Place},
     limits::{PENDING_BYTES_MAX, RECORD_BYTES_MAX},
     record::{BatchMemory, EncodedRecord, RECORD_HEADER_BYTES, RecordView, stored_len},
@@ -31,6 +32,8 @@ use crate::{
 };
 
 pub(crate) const MAGIC: [u8; 8] = *b"CFLBATCH";
+/// A record begins with its checksum, of so many bytes.
+const CRC_BYTES: usize = 4;
 
 /// The header of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +225,8 @@ impl PendingBatch {
 pub(crate) enum Frame {
     /// A header that is whole; its records are still to be checked.
     Batch(BatchHeader),
+    /// The header of a footer that is whole; its sections are still to be checked.
+    Footer(FooterHeader),
     /// Only zeros from here to the end of the file, or its end.
     End,
     /// Something else.
@@ -237,6 +242,15 @@ pub(crate) fn frame_at(window: &mut Window, owner: Owner, place: Place) -> io::R
         let broken = Frame::Broken(DamageReason::HeaderMagic);
         return Ok(if end == place.offset { Frame::End } else { broken });
     }
+    if bytes.starts_with(&footer::MAGIC) {
+        return Ok(match FooterHeader::decode(bytes, owner, place) {
+            Ok(header) if place.offset.saturating_add(header.len()) > window.limit() => {
+                Frame::Broken(DamageReason::BatchLength)
+            }
+            Ok(header) => Frame::Footer(header),
+            Err(reason) => Frame::Broken(reason),
+        });
+    }
     Ok(match BatchHeader::decode(bytes, owner, place) {
         Ok(header) if place.offset.saturating_add(header.frame_len()) > window.limit() => {
             Frame::Broken(DamageReason::BatchLength)
@@ -244,6 +258,32 @@ pub(crate) fn frame_at(window: &mut Window, owner: Owner, place: Place) -> io::R
         Ok(header) => Frame::Batch(header),
         Err(reason) => Frame::Broken(reason),
     })
+}
+
+/// The highest synced-through mark in a whole header of a batch or footer after `offset`.
+pub(crate) fn later_mark(
+    window: &mut Window,
+    owner: Owner,
+    segment: u32,
+    offset: u64,
+) -> io::Result<Lsn> {
+    let mut mark = Lsn::ZERO;
+    let step = wide(ALIGN);
+    let mut at = offset.saturating_add(1).checked_next_multiple_of(step).unwrap_or(u64::MAX);
+    while let Some(bytes) = window.get(at, HEADER_BYTES)? {
+        let place = Place { segment, offset: at };
+        if bytes.starts_with(&MAGIC) {
+            if let Ok(header) = BatchHeader::decode(bytes, owner, place) {
+                mark = mark.max(header.synced);
+            }
+        } else if bytes.starts_with(&footer::MAGIC)
+            && let Ok(header) = FooterHeader::decode(bytes, owner, place)
+        {
+            mark = mark.max(header.synced);
+        }
+        at = at.saturating_add(step);
+    }
+    Ok(mark)
 }
 
 /// The next header after `offset` that is whole and stands at its own place.
@@ -269,6 +309,8 @@ pub(crate) fn next_header(
 /// Walks over the records of one batch.
 pub(crate) struct BatchCursor {
     header: BatchHeader,
+    /// Where the batch begins.
+    start: u64,
     /// Where the next record begins.
     offset: u64,
     end: u64,
@@ -281,8 +323,27 @@ impl BatchCursor {
     /// Begins with the first record of the batch at `offset`.
     pub(crate) fn new(header: BatchHeader, offset: u64) -> Self {
         let end = offset.saturating_add(header.frame_len());
+        let start = offset;
         let offset = offset.saturating_add(wide(HEADER_BYTES));
-        Self { header, offset, end, next: header.first, crc: Some(0) }
+        Self { header, start, offset, end, next: header.first, crc: Some(0) }
+    }
+
+    /// Checks, without reading more than their headers, that the records are those of the batch.
+    /// Each is then bound to the batch, and so to the book, by its checksum alone.
+    pub(crate) fn prove(&self, window: &mut Window) -> io::Result<Result<(), DamageReason>> {
+        let mut walk = Self::new(self.header, self.start);
+        let mut sum = 0;
+        while walk.next <= self.header.last() {
+            let len = match walk.padded_len(window)? {
+                Ok(len) => len,
+                Err(reason) => return Ok(Err(reason)),
+            };
+            let crc = window.get(walk.offset, CRC_BYTES)?.unwrap_or_default();
+            sum = crc32c::crc32c_append(sum, crc);
+            walk.pass(len);
+        }
+        let whole = sum == self.header.records_crc && walk.offset == walk.end;
+        Ok(if whole { Ok(()) } else { Err(DamageReason::BatchChecksum) })
     }
 
     /// The record that comes next.

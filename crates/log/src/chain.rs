@@ -49,7 +49,6 @@ impl Chain {
 
     /// Chaining values of the groups that ended since the segment began, in order. All are there
     /// after [`Chain::settle`].
-    #[cfg(test)]
     pub(crate) fn groups(&self) -> &[[u8; 32]] {
         &self.groups
     }

@@ -67,6 +67,15 @@ pub enum DamageReason {
     /// A hash that was written down is not that of the records.
     #[error("the hash tree is not that of the records")]
     Tree,
+    /// The checksum of a section of a footer does not fit its rows.
+    #[error("the checksum of the section is wrong")]
+    SectionChecksum,
+    /// A footer whose checksums are right does not fit its segment.
+    #[error("the footer is malformed: {0}")]
+    FooterForm(&'static str),
+    /// A segment that others follow does not end with a footer.
+    #[error("no footer stands at the end of a sealed segment")]
+    FooterMissing,
     /// A batch is longer than what is left of its file.
     #[error("the batch is longer than the rest of the file")]
     BatchLength,
@@ -127,6 +136,7 @@ impl DamageReason {
                 | Self::BatchLength
                 | Self::RecordLength
                 | Self::RecordChecksum
+                | Self::SectionChecksum
         )
     }
 }

@@ -4,7 +4,7 @@
 //! pending records, writes and syncs them outside the lock, and wakes the others. Meanwhile records
 //! are appended to the next batch, which is written as a whole by one who waits for it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use crate::{
     LogOptions, Lsn,
@@ -12,9 +12,9 @@ use crate::{
     batch::PendingBatch,
     buffer::{BLOCK_BYTES, BlockBuffer},
     bugs::{Bug, planted},
+    catalog::Catalog,
     error::LogError,
     header::{Owner, Place},
-    index::Index,
     record::{EncodedRecord, NewRecord},
     shelf::Shelf,
     storage::{Storage, StorageLock},
@@ -30,12 +30,12 @@ const SPARES: usize = 2;
 /// What the handle and its readers share.
 pub(crate) struct Shared {
     shelf: Arc<Shelf>,
-    owner: Owner,
     pending_bytes_max: usize,
     state: Mutex<State>,
     /// Signalled to those who follow when more is durable, the log failed, or was closed.
     progress: Condvar,
-    index: RwLock<Index>,
+    /// Where records are.
+    catalog: Arc<Catalog>,
     /// The lock on the book, until it is closed or the handle dropped.
     book: PlainMutex<Option<Box<dyn StorageLock>>>,
     /// Held while a snapshot is written or removed.
@@ -147,10 +147,9 @@ impl Shared {
         shelf: Arc<Shelf>,
         book: Box<dyn StorageLock>,
         writer: Writer,
-        index: Index,
         options: &LogOptions,
     ) -> Self {
-        let owner = writer.owner();
+        let catalog = Arc::clone(writer.catalog());
         let extent = writer.written();
         let state = State {
             pending: PendingBatch::new(extent.last.next(), writer.lead(), BlockBuffer::default()),
@@ -164,11 +163,10 @@ impl Shared {
         };
         Self {
             shelf,
-            owner,
             pending_bytes_max: options.pending_bytes_max,
             state: Mutex::new(state),
             progress: Condvar::new(),
-            index: RwLock::new(index),
+            catalog,
             book: PlainMutex::new(Some(book)),
             snapshots: PlainMutex::default(),
         }
@@ -191,12 +189,12 @@ impl Shared {
 
     /// To which book the headers of batches are bound.
     pub(crate) fn owner(&self) -> Owner {
-        self.owner
+        self.catalog.owner()
     }
 
-    /// A batch at or before the one that holds `lsn`.
-    pub(crate) fn locate(&self, lsn: Lsn) -> Option<Place> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).locate(lsn)
+    /// Where records are.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -387,12 +385,10 @@ impl Lead<'_> {
                 return shared.poison(&error.to_string());
             }
         };
-        if let Some(place) = place {
-            let mut index = shared.index.write().unwrap_or_else(PoisonError::into_inner);
-            index.add(batch.first(), place);
-        }
         self.tell(&writer);
-        writer.take_in(&batch);
+        if let Some(place) = place {
+            writer.take_in(place, &batch);
+        }
         self.done = true;
         self.hand_on(writer, Some(batch.into_buffer()));
     }

@@ -67,8 +67,8 @@ impl Log {
         if lsn > durable.last {
             return Err(ReadError::NotDurable { lsn, durable: durable.last });
         }
-        if let Some(place) = shared.locate(lsn) {
-            stream.hint(place)?;
+        if lsn > Lsn::ZERO {
+            stream.hint(shared.catalog().locate(lsn)?)?;
         }
         Ok(stream)
     }

@@ -71,9 +71,11 @@ pub mod bugs;
 #[cfg(not(feature = "planted-bugs"))]
 mod bugs;
 mod bytes;
+mod catalog;
 mod chain;
 mod copy;
 mod error;
+mod footer;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;

@@ -28,6 +28,12 @@ pub(crate) const FILL_BYTES_MIN: u64 = 64 << 10;
 pub(crate) const FILL_BYTES_MAX: u64 = 1 << 20;
 /// Space is written ahead behind a batch of at most this part of it.
 pub(crate) const FILL_SHARE: u64 = 4;
+/// Bytes of the indexes of sealed segments that a log or reader keeps in memory; the last one that
+/// was needed is kept even where it alone is larger.
+pub const INDEX_CACHE_BYTES_MAX: usize = 32 << 20;
+/// Rows of the stream index after which a segment is full, whatever its length: so the index of the
+/// active segment, in memory, stays within 16 MiB and what one batch brings.
+pub const SEGMENT_STREAM_ROWS_MAX: usize = 1 << 20;
 /// Bytes between two places of the index within a segment.
 pub(crate) const INDEX_STRIDE_BYTES: u64 = 64 << 10;
 /// Bytes read at once when a log is read in order.

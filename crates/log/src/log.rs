@@ -114,7 +114,8 @@ pub struct Log {
 
 impl Log {
     /// Opens the book in `storage`, or creates one where there is nothing, and keeps others out
-    /// until the log is closed or dropped. The whole book is read and checked.
+    /// until the log is closed or dropped. The manifest and the last segment are read and checked;
+    /// damage in the others is found when they are read, and by [`verify`](crate::verify).
     ///
     /// # Errors
     /// [`OpenError::Locked`] where somebody has the book; [`OpenError::Damaged`] where it is
@@ -133,7 +134,7 @@ impl Log {
             _ => IoError::at("lock", "the book")(error).into(),
         })?;
         let recovered = trace::open(|| recover(Arc::clone(&storage), &options))?;
-        let shared = Shared::new(shelf, book, recovered.writer, recovered.index, &options);
+        let shared = Shared::new(shelf, book, recovered.writer, &options);
         trace::opened(&recovered.report);
         Ok((Self { shared: Arc::new(shared) }, recovered.report))
     }

@@ -114,6 +114,9 @@ impl Manifest {
         let cut = DamageReason::HeaderCut;
         let segment = fields.u32().ok_or(cut)?;
         let offset = fields.u64().ok_or(cut)?;
+        if segment == 0 || offset < BATCHES_AT {
+            return Err(DamageReason::HeaderForm("it names no place of a segment").into());
+        }
         let last = Lsn(fields.u64().ok_or(cut)?);
         let stream = fields.u64().ok_or(cut)?;
         let book = fields.array().ok_or(cut)?;
@@ -225,6 +228,8 @@ mod tests {
             (12, 1, "MANIFEST has format version 1; this build reads 2"),
             (12, 3, "MANIFEST has format version 3; this build reads 2"),
             (16, 2, "MANIFEST is damaged at byte 0: the header is malformed: unknown state"),
+            (20, 0, "MANIFEST is damaged at byte 0: the header is malformed: it names no place"),
+            (25, 1, "MANIFEST is damaged at byte 0: the header is malformed: it names no place"),
             (96, 1, "MANIFEST is damaged at byte 0: the header is malformed: a reserved byte"),
             (123, 1, "MANIFEST is damaged at byte 0: the header is malformed: a reserved byte"),
             (0, 0, "MANIFEST is damaged at byte 0: no header stands where one must be"),

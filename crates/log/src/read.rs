@@ -90,8 +90,7 @@ impl Records {
 
     /// Starts at the nearest known place at or before the next record.
     fn locate(&self, durable: Extent) -> Result<Position, ReadError> {
-        let first = Place { segment: 1, offset: BATCHES_AT };
-        let place = self.shared.locate(self.next).unwrap_or(first);
+        let place = self.shared.catalog().locate(self.next)?;
         let window = self.window(place.segment, durable)?;
         Ok(Position { place, window, batch: None })
     }
@@ -119,12 +118,6 @@ impl Records {
         } else if position.place.offset >= position.window.limit() {
             // It may have grown between the last look at it and being sealed.
             position.window.raise_limit_to_end().map_err(failed(position.place))?;
-            if position.place.offset >= position.window.limit() {
-                let segment = position.place.segment.saturating_add(1);
-                let window = self.window(segment, durable)?;
-                let place = Place { segment, offset: BATCHES_AT };
-                *position = Position { place, window, batch: None };
-            }
         }
         let place = position.place;
         let reason = match frame_at(&mut position.window, self.shared.owner(), place)
@@ -132,14 +125,30 @@ impl Records {
         {
             Frame::Batch(header) if header.first <= self.next => {
                 position.place.offset = place.offset.saturating_add(header.frame_len());
-                let holds_next = header.last() >= self.next;
-                position.batch = holds_next.then(|| BatchCursor::new(header, place.offset));
-                return Ok(());
+                position.batch = None;
+                if header.last() < self.next {
+                    return Ok(());
+                }
+                let cursor = BatchCursor::new(header, place.offset);
+                match cursor.prove(&mut position.window).map_err(failed(place))? {
+                    Ok(()) => {
+                        position.batch = Some(cursor);
+                        return Ok(());
+                    }
+                    Err(reason) => reason,
+                }
             }
             Frame::Batch(header) => {
                 DamageReason::FirstLsn { found: header.first, expected: self.next }
             }
-            Frame::End => DamageReason::EndsEarly { synced: durable.last },
+            Frame::Footer(_) if place.segment < durable.end.segment => {
+                let segment = place.segment.saturating_add(1);
+                let window = self.window(segment, durable)?;
+                let place = Place { segment, offset: BATCHES_AT };
+                *position = Position { place, window, batch: None };
+                return Ok(());
+            }
+            Frame::End | Frame::Footer(_) => DamageReason::EndsEarly { synced: durable.last },
             Frame::Broken(reason) => reason,
         };
         Err(damaged(place.segment, place.offset, reason))

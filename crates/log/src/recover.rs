@@ -10,12 +10,14 @@ use crate::{
     Frontier, LogOptions, Lsn, OpenReport,
     bugs::{Bug, planted},
     bytes::{narrow, wide},
+    catalog::Active,
     chain::Chain,
     error::{IoError, OpenError},
-    index::Index,
+    header::Place,
+    index::Rows,
     limits::{PENDING_BYTES_MAX, READ_AHEAD_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN},
     manifest::{BookState, Manifest},
-    segment::{SegmentHeader, segment_name, segment_number},
+    segment::{BATCHES_AT, SegmentHeader, segment_name, segment_number},
     storage::{Access, Storage, StorageFile},
     survey::{Depth, Found, Survey, survey},
     writer::{Resume, Writer, create_segment, remove_prepared},
@@ -24,7 +26,6 @@ use crate::{
 /// A book ready to be written.
 pub(crate) struct Recovered {
     pub(crate) writer: Writer,
-    pub(crate) index: Index,
     pub(crate) report: OpenReport,
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn recover(
 ) -> Result<Recovered, OpenError> {
     check(options)?;
     sync_what_is_there(&*storage)?;
-    let recovered = match survey(&*storage, Depth::First)? {
+    let recovered = match survey(&*storage, Depth::Last)? {
         Found::New(leftovers) => create(storage, &leftovers, options)?,
         Found::Book(survey) => {
             let mut survey = *survey;
@@ -88,12 +89,13 @@ fn create(
     let header = SegmentHeader { first: last.next(), previous_end: 0, book, frontier };
     create_segment(&*storage, end.segment, &header)?;
     manifest.replace(&*storage)?;
-    let resume = Resume { end, last, book, chain: Chain::default() };
+    let active = Active { segment: end.segment, first: last.next(), rows: Rows::default() };
+    let resume = Resume { end, last, book, chain: Chain::default(), active };
     let writer = Writer::resume(storage, resume, options.segment_bytes)?;
     let segments = end.segment;
     let report =
         OpenReport { created: true, clean: true, last, segments, book_id: book, tail_cut: None };
-    Ok(Recovered { writer, index: Index::default(), report })
+    Ok(Recovered { writer, report })
 }
 
 fn reopen(
@@ -101,37 +103,55 @@ fn reopen(
     survey: Survey,
     options: &LogOptions,
 ) -> Result<Recovered, OpenError> {
-    let Survey { manifest, segments, index, mut chain, end, last, tail, unfinished, .. } = survey;
     remove_prepared(&*storage)?;
-    if let Some(number) = unfinished {
+    if let Some(number) = survey.unfinished {
         let name = segment_name(number);
         storage.remove(&name).map_err(IoError::at("remove", &name))?;
         storage.sync_dir().map_err(IoError::at("sync", "the directory of the book"))?;
     }
-    if tail.is_some() || survey.unsynced_from < end.offset {
-        let name = segment_name(end.segment);
-        let file = storage.open(&name, Access::Write).map_err(IoError::at("open", &name))?;
-        if tail.is_some() && !planted(Bug::TailNotCut) {
-            file.set_len(end.offset).map_err(IoError::at("shorten", &name))?;
-        }
-        if manifest.state == BookState::Open && !planted(Bug::RewriteLeftOut) {
-            rewrite(&*file, survey.unsynced_from, end.offset)
-                .map_err(IoError::at("rewrite", &name))?;
-        }
-        file.sync_data().map_err(IoError::at("sync", &name))?;
-    }
+    mend(&*storage, &survey)?;
+    let Survey { manifest, mut segments, mut chain, mut active, last, .. } = survey;
+    let Survey { mut end, sealed, tail, .. } = survey;
     let book = manifest.book;
-    let frontier = chain.settle();
+    let frontier = chain.settle().clone();
     let (stream, head) = (frontier.stream_len(), frontier.root());
+    if let Some((previous_end, _)) = sealed {
+        // The power went before the next segment was begun.
+        let first = last.next();
+        segments = segments.saturating_add(1);
+        end = Place { segment: segments, offset: BATCHES_AT };
+        let header = SegmentHeader { first, previous_end, book, frontier };
+        create_segment(&*storage, segments, &header)?;
+        chain.begin_segment();
+        active = Active { segment: segments, first, rows: Rows::default() };
+    }
     Manifest { state: BookState::Open, synced: end, last, stream, book, head }
         .replace(&*storage)?;
-    let resume = Resume { end, last, book, chain };
+    let resume = Resume { end, last, book, chain, active };
     let writer = Writer::resume(storage, resume, options.segment_bytes)?;
     let clean = manifest.state == BookState::Closed;
     let tail = tail.filter(|_| !planted(Bug::CutNotReported));
     let report =
         OpenReport { created: false, clean, last, segments, book_id: book, tail_cut: tail };
-    Ok(Recovered { writer, index, report })
+    Ok(Recovered { writer, report })
+}
+
+/// Cuts a torn tail, or what was written ahead of a footer, and makes sure of all that stays.
+fn mend(storage: &dyn Storage, survey: &Survey) -> Result<(), IoError> {
+    let Survey { end, unsynced_from, .. } = *survey;
+    let (keep, len) = survey.sealed.unwrap_or((end.offset, end.offset));
+    if survey.tail.is_none() && unsynced_from >= keep && len <= keep {
+        return Ok(());
+    }
+    let name = segment_name(end.segment);
+    let file = storage.open(&name, Access::Write).map_err(IoError::at("open", &name))?;
+    if (survey.tail.is_some() || len > keep) && !planted(Bug::TailNotCut) {
+        file.set_len(keep).map_err(IoError::at("shorten", &name))?;
+    }
+    if survey.manifest.state == BookState::Open && !planted(Bug::RewriteLeftOut) {
+        rewrite(&*file, unsynced_from, keep).map_err(IoError::at("rewrite", &name))?;
+    }
+    file.sync_data().map_err(IoError::at("sync", &name))
 }
 
 /// Writes the same bytes again. After a sync that failed, the system may hold pages for clean that

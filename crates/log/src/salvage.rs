@@ -354,6 +354,10 @@ impl Walk {
         let (place, window) = self.place.as_mut()?;
         let found = match frame_at(window, self.owner, *place) {
             Ok(Frame::Batch(header)) => Ok(Some((place.offset, header))),
+            Ok(Frame::Footer(header)) => {
+                self.synced = self.synced.max(header.synced);
+                Ok(None)
+            }
             Ok(Frame::End) => Ok(None),
             Ok(Frame::Broken(reason)) => Err(reason),
             Err(_) => Err(DamageReason::Unreadable),

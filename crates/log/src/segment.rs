@@ -2,7 +2,8 @@
 //!
 //! Segments are numbered from 1 without gaps. A segment is a header block of 4096 bytes and
 //! batches, one directly after the other, each at a multiple of 16 bytes. The last segment may
-//! have zeros after its last batch, space written ahead; every other one ends with its last batch.
+//! have zeros after its last batch, space written ahead; every other one ends with a footer (see
+//! [`footer`](crate::footer)).
 //!
 //! The header block is a header (see [`header`](crate::header)) and the state of the hash tree
 //! over all records before the segment, so that one segment is enough to go on:
@@ -12,7 +13,7 @@
 //! | 0 | 12 | magic `CFLSEGM1`, checksum of the first 64 bytes |
 //! | 12 | 4 | format version, 2 |
 //! | 16 | 8 | number of the first record |
-//! | 24 | 8 | length of the segment before; 0 if there is none |
+//! | 24 | 8 | length of the segment before, footer included; 0 if there is none |
 //! | 32 | 8 | stream position: bytes of all records before the first one |
 //! | 40 | 16 | book id |
 //! | 56 | 4 | length of the state of the hash tree |

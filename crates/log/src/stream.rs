@@ -222,7 +222,7 @@ impl<'s> StoredStream<'s> {
         let frame = frame_at(window, owner, place);
         match frame.map_err(IoError::at("read", &segment_name(place.segment)))? {
             Frame::Batch(header) => Ok(Some(header)),
-            Frame::End => Ok(None),
+            Frame::Footer(_) | Frame::End => Ok(None),
             Frame::Broken(reason) => Err(damaged(place.segment, place.offset, reason)),
         }
     }

@@ -1,18 +1,24 @@
-//! Reads a whole book and says what is in it, changing nothing. Opening and verifying both begin
-//! here, so that they can never disagree.
+//! Reads a book and says what is in it, changing nothing. Opening and verifying both begin here, so
+//! that they can never disagree: opening reads the manifest and the last segment, verifying reads
+//! everything, in the same way.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
-    Lsn, TailCut,
-    batch::{BatchCursor, BatchHeader, Frame, frame_at, next_header},
+    Frontier, Lsn, TailCut,
+    batch::{BatchCursor, BatchHeader, Frame, frame_at, later_mark, next_header},
     buffer::BLOCK_BYTES,
     bugs::{Bug, planted},
-    bytes::narrow,
+    bytes::{narrow, wide},
+    catalog::Active,
     chain::Chain,
     error::{Damage, DamageReason, IoError, OpenError},
+    footer::{self, FooterHeader, Seal},
     header::{BookId, Owner, Place},
-    index::Index,
+    index::Rows,
     limits::{DAMAGE_LISTED_MAX, READ_AHEAD_BYTES},
     manifest::{BookState, MANIFEST, MANIFEST_NEW, Manifest},
     segment::{BATCHES_AT, SegmentHeader, Window, segment_name, segment_number},
@@ -26,18 +32,22 @@ pub(crate) struct Survey {
     pub(crate) batches: u64,
     pub(crate) records: u64,
     pub(crate) events: u64,
-    /// Bytes of all segments up to where their batches end.
+    /// Bytes of all segments that were read up to where their batches end.
     pub(crate) bytes: u64,
-    pub(crate) index: Index,
+    /// The last segment: its first record, and the rows of its indexes.
+    pub(crate) active: Active,
     /// The hash tree at the end.
     pub(crate) chain: Chain,
-    /// Where the next batch goes.
+    /// Where the batches of the last segment end: where the next one goes, unless it is sealed.
     pub(crate) end: Place,
     /// The last record.
     pub(crate) last: Lsn,
-    /// From where on no mark says that the last segment is synced; `end` if all of it is. Without
-    /// a batch that vouches for what is before it, not even the header is sure to be on disk.
+    /// The highest synced-through mark.
+    pub(crate) marked: Lsn,
+    /// Where in the last segment the bytes begin that no mark says are synced; `end` if none.
     pub(crate) unsynced_from: u64,
+    /// Where the footer of the last segment ends, if it has a whole one, and the length of the file.
+    pub(crate) sealed: Option<(u64, u64)>,
     /// A broken batch at the end, which a crash explains.
     pub(crate) tail: Option<TailCut>,
     /// A segment after `end` that a crash left without its header. Nothing was written to it.
@@ -46,12 +56,12 @@ pub(crate) struct Survey {
     pub(crate) damage: Vec<Damage>,
 }
 
-/// How much damage is looked for.
+/// How much is read, and how much damage is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// To the first damaged place: enough to refuse the book.
-    First,
-    /// To the end, at most [`DAMAGE_LISTED_MAX`] places.
+    /// The last segment, to the first damaged place: enough to open the book, or to refuse it.
+    Last,
+    /// Everything, and at most [`DAMAGE_LISTED_MAX`] places.
     All,
 }
 
@@ -156,14 +166,20 @@ struct Walk<'s> {
     /// Whether the place that the manifest names was passed.
     synced_passed: bool,
     owner: Owner,
-    /// Whether the hash tree is that of the book: not behind damage, until a segment begins.
+    /// Whether hash tree and rows are those of the book: not behind damage, until a segment begins.
     tree_known: bool,
+    /// The segment that was looked at last, and the length of its file.
+    previous: (u32, u64),
     /// The records of the batch that is being read.
     records: Vec<u8>,
+    /// The batches of this segment that no mark covers yet: last record, and where each begins.
+    unmarked: VecDeque<(Lsn, u64)>,
 }
 
 impl<'s> Walk<'s> {
     fn new(storage: &'s dyn Storage, depth: Depth, manifest: Manifest, last_segment: u32) -> Self {
+        let marked = manifest.last;
+        let owner = Owner::of(&manifest.book);
         let survey = Survey {
             manifest,
             segments: 0,
@@ -171,28 +187,29 @@ impl<'s> Walk<'s> {
             records: 0,
             events: 0,
             bytes: 0,
-            index: Index::default(),
+            active: Active { segment: 0, first: Lsn::ZERO.next(), rows: Rows::default() },
             chain: Chain::default(),
             end: Place { segment: 0, offset: 0 },
             last: Lsn::ZERO,
+            marked,
             unsynced_from: 0,
+            sealed: None,
             tail: None,
             unfinished: None,
             damage: Vec::new(),
         };
-        let due = Some(Lsn::ZERO.next());
-        let owner = Owner::of(&survey.manifest.book);
-        let records = Vec::new();
         Self {
             storage,
             depth,
             survey,
             last_segment,
-            due,
+            due: Some(Lsn::ZERO.next()),
             synced_passed: false,
             owner,
             tree_known: true,
-            records,
+            previous: (0, 0),
+            records: Vec::new(),
+            unmarked: VecDeque::new(),
         }
     }
 
@@ -203,12 +220,49 @@ impl<'s> Walk<'s> {
                 self.damaged(number_due, 0, DamageReason::Missing)?;
                 self.due = None;
             }
-            self.segment(number)?;
+            if self.depth == Depth::All {
+                self.segment(number)?;
+            }
             number_due = number.saturating_add(1);
         }
         let synced = self.survey.manifest.synced;
         if self.last_segment < synced.segment {
             self.damaged(synced.segment, 0, DamageReason::Missing)?;
+        }
+        if self.depth == Depth::Last {
+            self.last()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the last segment, or the one before if a crash left the last without its header.
+    fn last(&mut self) -> Result<(), Halt> {
+        self.enter_late(self.last_segment)?;
+        self.segment(self.last_segment)?;
+        if self.survey.unfinished.is_some() {
+            let number = self.last_segment.saturating_sub(1);
+            self.enter_late(number)?;
+            self.segment(number)?;
+        }
+        // Each segment was numbered from 1, and all are there.
+        self.survey.segments = self.survey.end.segment;
+        Ok(())
+    }
+
+    /// Begins with a later segment than the first: what its header says of those before is taken
+    /// for true, but for what can be seen without reading them.
+    fn enter_late(&mut self, number: u32) -> Result<(), Halt> {
+        self.due = None;
+        self.tree_known = false;
+        if number > 1 {
+            let name = segment_name(number.saturating_sub(1));
+            let file =
+                self.storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+            let len = file.len().map_err(IoError::at("read", &name))?;
+            self.previous = (number.saturating_sub(1), len);
+        }
+        if self.survey.manifest.synced.segment < number {
+            self.synced_passed = true;
         }
         Ok(())
     }
@@ -223,42 +277,27 @@ impl<'s> Walk<'s> {
         }
         self.survey.segments = self.survey.segments.saturating_add(1);
         self.survey.unsynced_from = 0;
+        self.survey.sealed = None;
+        self.unmarked.clear();
         let end = self.batches(number, &mut window)?;
         self.survey.end = Place { segment: number, offset: end };
         self.survey.bytes = self.survey.bytes.saturating_add(end);
+        if self.survey.batches > 0 {
+            self.survey.unsynced_from = self.unmarked.front().map_or(end, |(_, offset)| *offset);
+        }
         self.segment_end(number, end, len)
     }
 
     /// Whether the segment has a header, or must be read as if it had.
     fn segment_header(&mut self, number: u32, window: &mut Window) -> Result<bool, Halt> {
         let name = segment_name(number);
-        let bytes = window
-            .get(0, BLOCK_BYTES.min(narrow(window.limit())))
-            .map_err(IoError::at("read", &name))?
-            .unwrap_or_default();
-        match SegmentHeader::decode(bytes, number) {
-            Ok(header) => {
-                let due = self.due.replace(header.first);
-                let known = std::mem::replace(&mut self.tree_known, true) && due.is_some();
-                let chain =
-                    std::mem::replace(&mut self.survey.chain, Chain::new(header.frontier.clone()))
-                        .settle()
-                        .clone();
-                if header.book != self.survey.manifest.book {
-                    self.damaged(number, 0, DamageReason::OtherBook)?;
-                } else if let Some(expected) = due.filter(|due| *due != header.first) {
-                    let reason = DamageReason::FirstLsn { found: header.first, expected };
-                    self.damaged(number, 0, reason)?;
-                } else if due.is_some() && header.previous_end != self.survey.end.offset {
-                    let reason = DamageReason::HeaderForm("the segment before has another length");
-                    self.damaged(number, 0, reason)?;
-                } else if known && header.frontier != chain && !planted(Bug::TreeNotChecked) {
-                    self.damaged(number, 0, DamageReason::Tree)?;
-                }
-                Ok(true)
-            }
+        let failed = |error| IoError::at("read", &name)(error);
+        let len = BLOCK_BYTES.min(narrow(window.limit()));
+        let bytes = window.get(0, len).map_err(failed)?.unwrap_or_default();
+        let header = match SegmentHeader::decode(bytes, number) {
+            Ok(header) => header,
             Err(reason) => {
-                let content = window.content_end(BATCHES_AT).map_err(IoError::at("read", &name))?;
+                let content = window.content_end(BATCHES_AT).map_err(failed)?;
                 if reason.may_be_torn()
                     && self.survey.manifest.state == BookState::Open
                     && number == self.last_segment
@@ -270,9 +309,50 @@ impl<'s> Walk<'s> {
                 }
                 self.damaged(number, 0, reason)?;
                 self.due = None;
-                Ok(true)
+                return Ok(true);
             }
+        };
+        let due = self.due.replace(header.first);
+        let known = std::mem::replace(&mut self.tree_known, true) && due.is_some();
+        let before = self.survey.chain.settle().clone();
+        let wrong = self.misfit(number, &header, due, known.then_some(&before));
+        self.survey.chain = Chain::new(header.frontier);
+        self.survey.active = Active { segment: number, first: header.first, rows: Rows::default() };
+        self.survey.last = header.first.previous();
+        self.survey.marked = self.survey.marked.max(header.first.previous());
+        if let Some(reason) = wrong {
+            self.damaged(number, 0, reason)?;
         }
+        Ok(true)
+    }
+
+    /// What of a header does not fit what comes before it.
+    fn misfit(
+        &self,
+        number: u32,
+        header: &SegmentHeader,
+        due: Option<Lsn>,
+        before: Option<&Frontier>,
+    ) -> Option<DamageReason> {
+        let Manifest { synced, last, stream, book, .. } = self.survey.manifest;
+        if header.book != book {
+            return Some(DamageReason::OtherBook);
+        }
+        let (previous, len) = self.previous;
+        if previous == number.saturating_sub(1) && header.previous_end != len {
+            return Some(DamageReason::HeaderForm("the segment before has another length"));
+        }
+        if let Some(expected) = due.filter(|due| *due != header.first) {
+            return Some(DamageReason::FirstLsn { found: header.first, expected });
+        }
+        let later = synced.segment < number;
+        let other = before.is_some_and(|before| *before != header.frontier);
+        if other && !planted(Bug::TreeNotChecked)
+            || (later && header.frontier.stream_len() < stream)
+        {
+            return Some(DamageReason::Tree);
+        }
+        (later && header.first <= last).then_some(DamageReason::EndsEarly { synced: last })
     }
 
     /// Walks over the batches of a segment; returns where they end.
@@ -284,6 +364,10 @@ impl<'s> Walk<'s> {
             let broken = match frame_at(window, self.owner, place).map_err(failed)? {
                 Frame::End => return Ok(place.offset),
                 Frame::Broken(reason) => (place.offset, reason),
+                Frame::Footer(header) => match self.footer(place, header, window)? {
+                    Ok(()) => return Ok(place.offset),
+                    Err(broken) => broken,
+                },
                 Frame::Batch(header) => match self.batch(place, header, window)? {
                     Ok(()) => {
                         place.offset = place.offset.saturating_add(header.frame_len());
@@ -292,10 +376,7 @@ impl<'s> Walk<'s> {
                     Err(broken) => broken,
                 },
             };
-            let later = next_header(window, self.owner, number, place.offset).map_err(failed)?;
-            if planted(Bug::CutAtFirstBadBatch)
-                || later.is_none() && self.tail_may_be_torn(place, broken.1)
-            {
+            if planted(Bug::CutAtFirstBadBatch) || self.tail_may_be_torn(place, broken.1, window)? {
                 let end = window.content_end(place.offset).map_err(failed)?;
                 let bytes = end.saturating_sub(place.offset);
                 let file = segment_name(number);
@@ -304,6 +385,7 @@ impl<'s> Walk<'s> {
             }
             self.damaged(number, broken.0, broken.1)?;
             self.due = None;
+            let later = next_header(window, self.owner, number, place.offset).map_err(failed)?;
             match later {
                 Some((offset, header)) => {
                     place.offset = offset;
@@ -314,14 +396,27 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Whether a crash explains this: it is the end of an open book, beyond what was synced.
-    fn tail_may_be_torn(&self, place: Place, reason: DamageReason) -> bool {
-        let Manifest { state, synced, .. } = self.survey.manifest;
-        let beyond = (place.segment, place.offset) >= (synced.segment, synced.offset);
-        reason.may_be_torn()
-            && state == BookState::Open
+    /// Whether a crash explains this: it lies in the last segment of an open book, and no record
+    /// from there on is known to be synced, whatever says so.
+    fn tail_may_be_torn(
+        &mut self,
+        place: Place,
+        reason: DamageReason,
+        window: &mut Window,
+    ) -> Result<bool, Halt> {
+        let Some(due) = self.due else { return Ok(false) };
+        let may_be = reason.may_be_torn()
+            && self.survey.manifest.state == BookState::Open
             && place.segment == self.last_segment
-            && beyond
+            && self.survey.marked < due;
+        if !may_be {
+            return Ok(false);
+        }
+        let name = segment_name(place.segment);
+        let mark = later_mark(window, self.owner, place.segment, place.offset);
+        let mark = mark.map_err(IoError::at("read", &name))?;
+        self.survey.marked = self.survey.marked.max(mark);
+        Ok(mark < due)
     }
 
     /// Checks a batch and counts it, or says where and how it is broken.
@@ -348,7 +443,7 @@ impl<'s> Walk<'s> {
             let at = cursor.offset();
             match cursor.advance(window).map_err(IoError::at("read", &name))? {
                 Ok(Some(view)) => {
-                    events = events.saturating_add(crate::bytes::wide(view.entries));
+                    events = events.saturating_add(wide(view.entries));
                     self.records.extend_from_slice(view.bytes);
                 }
                 Ok(None) => break,
@@ -359,34 +454,71 @@ impl<'s> Walk<'s> {
         survey.batches = survey.batches.saturating_add(1);
         survey.records = survey.records.saturating_add(u64::from(header.count));
         survey.events = survey.events.saturating_add(events);
-        survey.index.add(header.first, place);
-        if header.synced == header.first.previous() {
-            survey.unsynced_from = place.offset;
-        }
-        survey.last = header.last();
+        survey.active.rows.batch(header.first, place.offset, header.stream, &self.records);
         survey.chain.take(&self.records);
+        survey.last = header.last();
+        survey.marked = survey.marked.max(header.synced);
+        let marked = survey.marked;
+        self.unmarked.push_back((header.last(), place.offset));
+        while self.unmarked.front().is_some_and(|(last, _)| *last <= marked) {
+            self.unmarked.pop_front();
+        }
         self.due = Some(header.last().next());
+        Ok(Ok(()))
+    }
+
+    /// Checks the footer of a segment, or says where and how it is broken.
+    fn footer(
+        &mut self,
+        place: Place,
+        header: FooterHeader,
+        window: &mut Window,
+    ) -> Result<Result<(), (u64, DamageReason)>, Halt> {
+        let name = segment_name(place.segment);
+        let failed = |error| IoError::at("read", &name)(error);
+        let end = match footer::check(window, self.owner, place, &header).map_err(failed)? {
+            Ok(end) => end,
+            Err(broken) => return Ok(Err(broken)),
+        };
+        if self.tree_known && self.due.is_some() {
+            let stream = self.survey.chain.settle().stream_len();
+            let seal = Seal {
+                owner: self.owner,
+                place,
+                groups: self.survey.chain.groups(),
+                last: self.survey.last,
+                stream,
+                synced: header.synced,
+            };
+            let rows = &self.survey.active.rows;
+            if !footer::says(window, header.len(), rows, &seal).map_err(failed)? {
+                let reason = DamageReason::FooterForm("it is not that of its segment");
+                return Ok(Err((place.offset, reason)));
+            }
+        }
+        self.survey.marked = self.survey.marked.max(header.synced);
+        let len = window.limit();
+        if window.content_end(end).map_err(failed)? > end {
+            return Ok(Err((end, DamageReason::AfterEnd)));
+        }
+        self.survey.sealed = Some((end, len));
         Ok(Ok(()))
     }
 
     /// Compares what was read so far with the manifest, where that names this place.
     fn pass(&mut self, place: Place) -> Result<(), Halt> {
         let Manifest { synced, last, stream, head, .. } = self.survey.manifest;
-        if place == synced {
-            self.synced_passed = true;
-            let Some(due) = self.due else { return Ok(()) };
-            let frontier = self.survey.chain.settle();
-            let reason = if due != last.next() {
-                DamageReason::EndsEarly { synced: last }
-            } else if self.tree_known
-                && !planted(Bug::TreeNotChecked)
-                && (frontier.stream_len() != stream || frontier.root() != head)
-            {
-                DamageReason::Tree
-            } else {
-                return Ok(());
-            };
-            self.damaged(place.segment, place.offset, reason)?;
+        if place != synced {
+            return Ok(());
+        }
+        self.synced_passed = true;
+        let Some(due) = self.due else { return Ok(()) };
+        let frontier = self.survey.chain.settle();
+        let other = frontier.stream_len() != stream || frontier.root() != head;
+        if due != last.next() {
+            self.damaged(place.segment, place.offset, DamageReason::EndsEarly { synced: last })?;
+        } else if self.tree_known && other && !planted(Bug::TreeNotChecked) {
+            self.damaged(place.segment, place.offset, DamageReason::Tree)?;
         }
         Ok(())
     }
@@ -394,6 +526,7 @@ impl<'s> Walk<'s> {
     fn segment_end(&mut self, number: u32, end: u64, len: u64) -> Result<(), Halt> {
         let Manifest { state, synced, last, .. } = self.survey.manifest;
         let whole = self.due.is_some();
+        self.previous = (number, len);
         if number == synced.segment && !self.synced_passed && whole {
             self.damaged(number, end, DamageReason::EndsEarly { synced: last })?;
         }
@@ -401,9 +534,18 @@ impl<'s> Walk<'s> {
         if closed_here && number < self.last_segment {
             self.damaged(number.saturating_add(1), 0, DamageReason::AfterEnd)?;
         }
-        let limit = if closed_here { synced.offset } else { end };
-        if (closed_here || number < self.last_segment) && whole && len > limit {
-            self.damaged(number, limit, DamageReason::AfterEnd)?;
+        if closed_here {
+            if whole && (len > synced.offset || self.survey.sealed.is_some()) {
+                self.damaged(number, synced.offset, DamageReason::AfterEnd)?;
+            }
+        } else if number < self.last_segment && whole {
+            match self.survey.sealed {
+                None => self.damaged(number, end, DamageReason::FooterMissing)?,
+                Some((sealed, len)) if len > sealed => {
+                    self.damaged(number, sealed, DamageReason::AfterEnd)?;
+                }
+                Some(_) => {}
+            }
         }
         Ok(())
     }
@@ -412,7 +554,7 @@ impl<'s> Walk<'s> {
         self.survey.damage.push(Damage { file: segment_name(segment), offset, reason });
         self.tree_known = false;
         let enough = match self.depth {
-            Depth::First => 1,
+            Depth::Last => 1,
             Depth::All => DAMAGE_LISTED_MAX,
         };
         if self.survey.damage.len() >= enough { Err(Halt::Enough) } else { Ok(()) }

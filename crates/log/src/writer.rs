@@ -8,11 +8,14 @@ use crate::{
     buffer::BlockBuffer,
     bugs::{Bug, planted},
     bytes::{narrow, wide},
+    catalog::{Active, Catalog},
     chain::Chain,
     error::IoError,
+    footer::{self, Seal},
     group::Extent,
     header::{BookId, Owner, Place},
-    limits::{FILL_BYTES_MAX, FILL_BYTES_MIN, FILL_SHARE},
+    index::Rows,
+    limits::{FILL_BYTES_MAX, FILL_BYTES_MIN, FILL_SHARE, SEGMENT_STREAM_ROWS_MAX},
     manifest::{BookState, Manifest},
     segment::{BATCHES_AT, SegmentHeader, segment_name, segment_number},
     storage::{Access, Storage, StorageFile},
@@ -52,6 +55,8 @@ pub(crate) struct Writer {
     /// The hash tree over the records up to `end`, those of the last batch excepted until they are
     /// taken in.
     chain: Chain,
+    /// Where records are.
+    catalog: Arc<Catalog>,
 }
 
 /// Where a writer goes on.
@@ -63,6 +68,8 @@ pub(crate) struct Resume {
     pub(crate) book: BookId,
     /// The hash tree over all records before it.
     pub(crate) chain: Chain,
+    /// The segment of `end`.
+    pub(crate) active: Active,
 }
 
 impl Writer {
@@ -72,7 +79,8 @@ impl Writer {
         from: Resume,
         segment_bytes: u64,
     ) -> Result<Self, IoError> {
-        let Resume { end, last, book, chain } = from;
+        let Resume { end, last, book, chain, active } = from;
+        let catalog = Catalog::new(Arc::clone(&storage), Owner::of(&book), active);
         let name = segment_name(end.segment);
         let file = storage.open(&name, Access::Write).map_err(IoError::at("open", &name))?;
         let file_len = file.len().map_err(IoError::at("read", &name))?;
@@ -93,6 +101,7 @@ impl Writer {
             synced,
             book,
             chain,
+            catalog: Arc::new(catalog),
         })
     }
 
@@ -112,10 +121,16 @@ impl Writer {
         Owner::of(&self.book)
     }
 
+    /// Where records are.
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
     /// Whether a batch of `frame_len` bytes begins a segment.
     fn is_full(&self, frame_len: usize) -> bool {
         let end = self.end.offset.saturating_add(wide(frame_len));
-        end > self.segment_bytes && self.end.offset > BATCHES_AT
+        let many = self.catalog.active().rows.streams.len() >= SEGMENT_STREAM_ROWS_MAX;
+        (many || end > self.segment_bytes) && self.end.offset > BATCHES_AT
     }
 
     /// How far the log was written.
@@ -188,10 +203,12 @@ impl Writer {
         Ok(place)
     }
 
-    /// Takes the records of the batch that was just committed into the hash tree. Nobody needs it
-    /// before the next batch, so it is done once those who waited were told.
-    pub(crate) fn take_in(&mut self, batch: &PendingBatch) {
-        self.chain.take(batch.records());
+    /// Takes the records of the batch that was just committed into indexes and hash tree. Nobody
+    /// needs that before the next batch, so it is done once those who waited were told.
+    pub(crate) fn take_in(&mut self, place: Place, batch: &PendingBatch) {
+        let (stream, records) = (self.chain.stream_len(), batch.records());
+        self.catalog.active_mut().rows.batch(batch.first(), place.offset, stream, records);
+        self.chain.take(records);
     }
 
     /// Writes zeros behind `end` where a batch of `len` bytes came to the end of the file. Later
@@ -257,8 +274,7 @@ impl Writer {
     /// step is on disk before the next: a segment that exists proves that the former one is whole,
     /// and one that holds a batch has its header.
     fn rotate(&mut self, first: Lsn) -> Result<(), IoError> {
-        self.trim()?;
-        let previous_end = self.end.offset;
+        let previous_end = self.seal()?;
         let number = self.end.segment.saturating_add(1);
         let frontier = self.chain.settle().clone();
         self.chain.begin_segment();
@@ -274,8 +290,32 @@ impl Writer {
         self.name = name;
         self.end = Place { segment: number, offset: BATCHES_AT };
         self.file_len = prepared.unwrap_or(BATCHES_AT);
+        *self.catalog.active_mut() = Active { segment: number, first, rows: Rows::default() };
         trace::began_segment(number, first);
         Ok(())
+    }
+
+    /// Writes the footer of the active segment behind its last batch, takes back the space written
+    /// ahead, and syncs all; returns where the file ends.
+    fn seal(&mut self) -> Result<u64, IoError> {
+        let stream = self.chain.settle().stream_len();
+        let seal = Seal {
+            owner: self.owner(),
+            place: self.end,
+            groups: self.chain.groups(),
+            last: self.written,
+            stream,
+            synced: self.synced.last,
+        };
+        let footer = footer::encode(&self.catalog.active().rows, &seal).unwrap_or_default();
+        let end = self.end.offset.saturating_add(wide(footer.len()));
+        let written = self.file.write_all_at(&footer, self.end.offset);
+        written.map_err(IoError::at("write", &self.name))?;
+        if self.file_len > end {
+            self.file.set_len(end).map_err(IoError::at("shorten", &self.name))?;
+        }
+        self.sync()?;
+        Ok(end)
     }
 
     /// Takes back the space written ahead, and syncs all.

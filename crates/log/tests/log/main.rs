@@ -12,6 +12,7 @@ mod refusals;
 mod reserve;
 mod round_trip;
 mod salvage;
+mod sealed;
 mod snapshots;
 mod tamper;
 mod torn_tail;

@@ -109,22 +109,31 @@ fn an_interrupted_start_of_a_segment_is_taken_back() {
         assert!(log.last() == Lsn(40) && report.last == Lsn(12));
         storage.files()[&next][..BATCHES_AT].to_vec()
     };
-    let trimmed = {
-        let end = last_segment.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-        last_segment[..end.next_multiple_of(16)].to_vec()
+    // The segment before it with its footer.
+    let sealed = {
+        let storage = MemStorage::from_files(files.clone());
+        let (log, _) = open(storage.clone());
+        append(&log, 13, 40, 2);
+        storage.files()[last_name].clone()
     };
+    let last_before = {
+        let mut files = files.clone();
+        files.insert(last_name.to_owned(), sealed.clone());
+        let (_, report) = open(MemStorage::from_files(files));
+        report.last
+    };
+    assert!(last_segment.len() > BATCHES_AT);
     for len in (0..128).chain((128..BATCHES_AT).step_by(97)) {
         for padding in [0, 100] {
             let mut files = files.clone();
-            files.insert(last_name.to_owned(), trimmed.clone());
+            files.insert(last_name.to_owned(), sealed.clone());
             let torn = [header[..len].to_vec(), vec![0; padding]].concat();
-            let whole = torn.starts_with(&header);
             files.insert(next.clone(), torn);
             let storage = MemStorage::from_files(files);
             let (log, report) = open(storage.clone());
-            assert_eq!((report.last, report.tail_cut), (Lsn(12), None), "{len}");
-            assert_eq!(storage.files().contains_key(&next), whole, "{len}");
-            append(&log, 13, 40, 2);
+            assert_eq!((report.last, report.tail_cut), (last_before, None), "{len}");
+            assert_eq!(storage.files()[&next][..BATCHES_AT], header, "{len}: begun again");
+            append(&log, last_before.0 + 1, 40, 2);
             assert_holds(&log, 40);
         }
     }

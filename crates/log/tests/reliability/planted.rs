@@ -27,6 +27,8 @@ enum Check {
     Forgeries,
     /// R6
     FailedSyncs,
+    /// Batches that a torn record carries
+    Carried,
     /// R7
     FullDisk,
     /// R8
@@ -38,7 +40,7 @@ enum Check {
 }
 
 impl Check {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::PowerLoss,
         Self::Truncation,
         Self::Bits,
@@ -46,6 +48,7 @@ impl Check {
         Self::Sectors,
         Self::Forgeries,
         Self::FailedSyncs,
+        Self::Carried,
         Self::FullDisk,
         Self::Names,
         Self::Snapshots,
@@ -70,6 +73,7 @@ impl Check {
             Self::FullDisk => {
                 each(&|seed| faults::sweep(seed, 25, SimCall::Write, SimFault::Short).map(drop))
             }
+            Self::Carried => sectors::carried_batches(),
             Self::Names => each(&|seed| names::sweep(seed, 25, 1).map(drop)),
         }
     }
@@ -86,7 +90,7 @@ const TABLE: &[(Bug, Check)] = &[
     (Bug::SegmentSyncedWithBatch, Check::PowerLoss),
     (Bug::ManifestNotRenamed, Check::Names),
     (Bug::ClosedBeforeSync, Check::PowerLoss),
-    (Bug::ChecksumWithoutPlace, Check::FullDisk),
+    (Bug::ChecksumWithoutPlace, Check::Carried),
     (Bug::CutAtFirstBadBatch, Check::BitsOpen),
     (Bug::CutNotReported, Check::PowerLoss),
     (Bug::TailNotCut, Check::PowerLoss),
