@@ -4,12 +4,13 @@
 //! that record does not change any more, so it is copied while others append: sealed segments as
 //! they are, the one that is written to as far as it goes, and a manifest that says: closed, here.
 //!
-//! **Why an interrupted copy does no harm.** The steps are those of the log itself. First a manifest
-//! that says the copy is closed is replaced by one that says it is open at the same place. Then the
-//! segments are copied in order, each whole under its name or not there; whatever prefix of them is
-//! there, the target is a book that goes at least as far as before. Then come keys and snapshot; and
-//! last the manifest that closes the copy at its new end. A first copy that is interrupted has no
-//! manifest, so it is not a book at all. Both are taken up again by the next one.
+//! **Why an interrupted copy does no harm.** The steps are those of the log itself. First a
+//! manifest that says the copy is closed is replaced by one that says it is open at the same place.
+//! Then the segments are copied in order, each whole under its name or not there; whatever prefix
+//! of them is there, the target is a book that goes at least as far as before. Then come keys and
+//! snapshot; and last the manifest that closes the copy at its new end. A first copy that is
+//! interrupted has no manifest, so it is not a book at all. Both are taken up again by the next
+//! one.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +29,8 @@ use crate::{
 const KEYS: &str = ".keys";
 /// End of the names of snapshots.
 const SNAPSHOT: &str = ".snap";
-/// What is compared of a sealed segment at each end, in bytes: its header with the state of the hash
-/// tree, and the end of its footer.
+/// What is compared of a sealed segment at each end, in bytes: its header with the state of the
+/// hash tree, and the end of its footer.
 const EDGE_BYTES: u64 = 4096;
 
 /// What a backup takes along.
@@ -103,16 +104,16 @@ impl From<LogError> for BackupError {
 
 impl Log {
     /// Copies the book, up to the last record that is durable now, into `target`: a storage that is
-    /// empty, or holds a former backup of this book, of which only what is missing is written. Others
-    /// may append meanwhile. The copy is a book that was closed.
+    /// empty, or holds a former backup of this book, of which only what is missing is written.
+    /// Others may append meanwhile. The copy is a book that was closed.
     ///
-    /// A sealed segment that is there already is compared by its length, its header, which holds the
-    /// hash of all before it, and the end of its footer. Use [`verify`](crate::verify) on the copy to
-    /// be sure of every byte.
+    /// A sealed segment that is there already is compared by its length, its header, which holds
+    /// the hash of all before it, and the end of its footer. Use [`verify`](crate::verify) on the
+    /// copy to be sure of every byte.
     ///
-    /// Keys of personal data are copied as they are now: those of erased customers are not in it, and
-    /// are removed from a former backup. A segment that was [archived](Log::archive) is copied as the
-    /// stub that stands for it.
+    /// Keys of personal data are copied as they are now: those of erased customers are not in it,
+    /// and are removed from a former backup. A segment that was [archived](Log::archive) is copied
+    /// as the stub that stands for it.
     ///
     /// # Errors
     /// [`BackupError`]; the book itself is never changed.

@@ -1,7 +1,7 @@
 //! Copies files of a book from one storage to another.
 //!
-//! A copy is written under another name, synced, and renamed; then the directory is synced. So under
-//! its own name it is whole, and what it replaces is whole until then.
+//! A copy is written under another name, synced, and renamed; then the directory is synced. So
+//! under its own name it is whole, and what it replaces is whole until then.
 
 use std::io;
 
@@ -51,8 +51,8 @@ impl Copy<'_> {
     }
 
     /// Overwrites a file of the target in place with the first `len` bytes of the source's: nothing
-    /// of what it held is left in it, nor in blocks that were its own. Each sector has the old bytes
-    /// or the new ones after a crash.
+    /// of what it held is left in it, nor in blocks that were its own. Each sector has the old
+    /// bytes or the new ones after a crash.
     pub(crate) fn overwrite(&self, name: &str, len: u64) -> Result<(), CopyError> {
         let source = self.source.open(name, Access::Read).map_err(IoError::at("open", name));
         let source = source.map_err(CopyError::Source)?;
@@ -73,8 +73,8 @@ impl Copy<'_> {
         target.sync_data().map_err(IoError::at("sync", name)).map_err(CopyError::Target)
     }
 
-    /// Whether the target has a file of exactly the first `len` bytes of the source's. Of a file that
-    /// has `edge_bytes` only so many at either end are looked at.
+    /// Whether the target has a file of exactly the first `len` bytes of the source's. Of a file
+    /// that has `edge_bytes` only so many at either end are looked at.
     pub(crate) fn is_there(
         &self,
         name: &str,

@@ -16,8 +16,8 @@ impl Log {
     /// The receipt of a durable record: what the book was when it had been written. It does not
     /// change any more, and is the same for the same records, however they were committed.
     ///
-    /// It is computed from what the segments keep of the hash tree, and the records from the beginning
-    /// of its group on. [`Lsn::ZERO`] gives [`Receipt::EMPTY`].
+    /// It is computed from what the segments keep of the hash tree, and the records from the
+    /// beginning of its group on. [`Lsn::ZERO`] gives [`Receipt::EMPTY`].
     ///
     /// # Errors
     /// [`ReadError::NotDurable`] where there is no such record; otherwise as [`Log::head`].
@@ -25,7 +25,8 @@ impl Log {
         self.receipt_within(lsn, self.shared().durable()?)
     }
 
-    /// Proves a record to whoever has `receipt`, which may be any receipt of this book that covers it.
+    /// Proves a record to whoever has `receipt`, which may be any receipt of this book that covers
+    /// it.
     ///
     /// # Errors
     /// [`ReadError::NotDurable`] where the receipt does not cover the record, or the book not the
@@ -67,9 +68,9 @@ impl Log {
         if lsn > durable.last {
             return Err(ReadError::NotDurable { lsn, durable: durable.last });
         }
-        if lsn > Lsn::ZERO {
-            stream.hint(shared.catalog().locate(lsn)?)?;
-        }
+        let active = shared.catalog().active();
+        stream.learn_places(active.segment, &active.rows.places);
+        drop(active);
         Ok(stream)
     }
 }

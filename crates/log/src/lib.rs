@@ -63,6 +63,7 @@
 )]
 
 mod ack;
+mod archive;
 mod backup;
 mod batch;
 mod buffer;
@@ -74,6 +75,7 @@ mod bytes;
 mod catalog;
 mod chain;
 mod copy;
+mod disk_use;
 mod error;
 mod footer;
 #[doc(hidden)]
@@ -97,6 +99,7 @@ mod shelf;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod snapshot;
+mod sound;
 mod storage;
 mod stream;
 mod survey;
@@ -109,7 +112,9 @@ mod waiting;
 mod writer;
 
 pub use ack::{Buffered, Durability, Synced};
+pub use archive::{ArchiveError, ArchiveReport};
 pub use backup::{BackupError, BackupOptions, BackupReport};
+pub use disk_use::DiskUse;
 pub use error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError, ShapeError};
 pub use log::{Log, LogOptions, OpenReport, TailCut};
 pub use lsn::Lsn;

@@ -2,9 +2,9 @@
 //!
 //! A proof has the 1 KiB chunks of the record stream that the record touches, and the chaining
 //! values of the subtrees of the hash tree beside them, from left to right. With them the head is
-//! computed again. Its size is that of the record, at most 2 KiB of what stands around it in its first
-//! and last chunk, and at most 32 bytes for each of twice the levels of the tree: 54 in the longest
-//! stream, 20 in one of a gigabyte.
+//! computed again. Its size is that of the record, at most 2 KiB of what stands around it in its
+//! first and last chunk, and at most 32 bytes for each of twice the levels of the tree: 54 in the
+//! longest stream, 20 in one of a gigabyte.
 //!
 //! | byte | bytes | field |
 //! |---:|---:|---|
@@ -42,14 +42,15 @@ const SIBLINGS_MAX: usize = 128;
 /// That one record is in a book, for whoever has a [`Receipt`] of the book.
 ///
 /// It holds the bytes of the record, and those of its neighbours in the first and the last chunk of
-/// 1024 bytes that it touches: **at most 1023 bytes of the stream before the record and as many after
-/// it are disclosed with it**. Personal payloads in them are encrypted, amounts and names of streams
-/// are not.
+/// 1024 bytes that it touches: **at most 1023 bytes of the stream before the record and as many
+/// after it are disclosed with it**. Personal payloads in them are encrypted, amounts and names of
+/// streams are not.
 ///
-/// A proof shows that these bytes stand at this place of the stream, and that they are a whole record.
-/// That a record *begins* there is the word of whoever made the proof: somebody who chose the payload
-/// of another record byte for byte could have hidden in it what looks like a record. Where payloads
-/// come from strangers, compare [`Proof::position`] with that of a proof from the book's keeper.
+/// A proof shows that these bytes stand at this place of the stream, and that they are a whole
+/// record. That a record *begins* there is the word of whoever made the proof: somebody who chose
+/// the payload of another record byte for byte could have hidden in it what looks like a record.
+/// Where payloads come from strangers, compare [`Proof::position`] with that of a proof from the
+/// book's keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     receipt_lsn: Lsn,

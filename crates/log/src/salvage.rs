@@ -1,9 +1,9 @@
 //! Saves what is whole of a damaged book, and says what is not.
 //!
-//! A record is whole if its checksum, which covers its number, is right; whether others before it are
-//! missing does not matter to that. What can be replayed is only the prefix without a gap: a record
-//! decides on what those before it did. So the prefix becomes a new book, and records behind a gap,
-//! *orphans*, can be looked at.
+//! A record is whole if its checksum, which covers its number, is right; whether others before it
+//! are missing does not matter to that. What can be replayed is only the prefix without a gap: a
+//! record decides on what those before it did. So the prefix becomes a new book, and records behind
+//! a gap, *orphans*, can be looked at.
 //!
 //! Nothing here writes to the damaged book, locks it or syncs it: it may lie on a disk that is no
 //! longer writable. Blocks that the disk does not give back are taken for zeros.
@@ -64,13 +64,15 @@ impl fmt::Display for Missing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SalvageReport {
-    /// What the new book is: all records up to this one. Where the damaged book had a receipt of this
-    /// record, it is the same.
+    /// What the new book is: all records up to this one. Where the damaged book had a receipt of
+    /// this record, it is the same.
     pub receipt: Receipt,
     /// What is missing in the new book and is not among the orphans.
     pub missing: Vec<Missing>,
     /// Whole records behind the first gap: see [`Orphans`]. They are not in the new book.
     pub orphans: u64,
+    /// Damaged places that cost no record, such as the footer of a segment.
+    pub beside: Vec<Damage>,
     /// Bytes that the disk did not give back.
     pub unreadable_bytes: u64,
 }
@@ -93,8 +95,8 @@ pub enum SalvageError {
 /// Copies the longest whole prefix of a damaged book into a new one, and says what is missing. The
 /// keys of personal data are copied as well; snapshots are not.
 ///
-/// The new book has the id of the damaged one. It is not compared with what the damaged one keeps of
-/// the hash tree: a receipt tells whether its records are the true ones.
+/// The new book has the id of the damaged one. It is not compared with what the damaged one keeps
+/// of the hash tree: a receipt tells whether its records are the true ones.
 ///
 /// # Errors
 /// [`SalvageError`]. The damaged book is never changed.
@@ -119,7 +121,7 @@ pub fn salvage(
         match piece {
             Piece::Damage(damage) => report.damage.push(damage),
             Piece::Record(record, _) if record.lsn == log.last().next() && report.is_whole() => {
-                report.last = record.lsn;
+                report.follows(record.lsn);
                 log.append(again(record)).map_err(ReadError::from)?;
             }
             Piece::Record(record, place) => {
@@ -133,7 +135,8 @@ pub fn salvage(
     let receipt = log.head()?;
     log.close().map_err(ReadError::from)?;
     let unreadable_bytes = walk.unreadable.load(Ordering::Relaxed);
-    Ok(SalvageReport { receipt, missing: report.missing, orphans, unreadable_bytes })
+    let Gaps { missing, beside, .. } = report;
+    Ok(SalvageReport { receipt, missing, orphans, beside, unreadable_bytes })
 }
 
 /// A record to be appended as it was.
@@ -174,11 +177,19 @@ struct Gaps {
     /// Damage since then.
     damage: Vec<Damage>,
     missing: Vec<Missing>,
+    /// Damage that cost no record.
+    beside: Vec<Damage>,
 }
 
 impl Gaps {
     fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.damage.is_empty()
+        self.missing.is_empty()
+    }
+
+    /// The next record came: what is damaged before it is no record.
+    fn follows(&mut self, lsn: Lsn) {
+        self.last = lsn;
+        self.beside.append(&mut self.damage);
     }
 
     /// A record came that is not, or not only, the next one.
@@ -193,6 +204,9 @@ impl Gaps {
             }
             self.missing.push(Missing { from: expected, to: Some(found.previous()), damage });
         }
+        if found == expected {
+            self.follows(found);
+        }
         self.last = self.last.max(found);
     }
 
@@ -206,8 +220,8 @@ impl Gaps {
     }
 }
 
-/// The whole records of a damaged book that lie behind a gap, in the order in which they stand. They
-/// cannot be replayed: what they were decided on is missing.
+/// The whole records of a damaged book that lie behind a gap, in the order in which they stand.
+/// They cannot be replayed: what they were decided on is missing.
 pub struct Orphans {
     walk: Walk,
     last: Lsn,
@@ -236,7 +250,7 @@ impl Iterator for Orphans {
     fn next(&mut self) -> Option<Record> {
         loop {
             match self.walk.next_piece()? {
-                Piece::Damage(_) => self.gap = true,
+                Piece::Damage(_) => {}
                 Piece::Record(record, _) if record.lsn == self.last.next() && !self.gap => {
                     self.last = record.lsn;
                 }
@@ -402,8 +416,8 @@ impl Walk {
             Ok(Err(reason)) => reason,
             Err(_) => DamageReason::Unreadable,
         };
-        // The next one begins where the damaged one says that it ends; once, for that may be what is
-        // damaged of it.
+        // The next one begins where the damaged one says that it ends; once, for that may be what
+        // is damaged of it.
         let skipped = !self.stumbled && matches!(cursor.skip(window), Ok(Ok(())));
         self.stumbled = skipped;
         if !skipped {

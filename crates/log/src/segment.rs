@@ -209,8 +209,10 @@ impl Window {
         let rest = narrow(self.limit.saturating_sub(offset));
         self.buffer.resize(len.max(self.read_ahead).min(rest), 0);
         self.start = offset;
-        let filled = self.file.read_at(&mut self.buffer, offset)?;
-        self.buffer.truncate(filled);
+        let filled = self.file.read_at(&mut self.buffer, offset);
+        // What an error left in the buffer was not read.
+        self.buffer.truncate(*filled.as_ref().unwrap_or(&0));
+        let filled = filled?;
         if filled < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! A sealed segment that was moved to an archive leaves a *stub* in the book, a file
 //! `NNNNNNNNNN.stub` with its header block and its footer: enough to open the book, to find a place
-//! in it, and to compute heads and proofs. [`Shelf`] stands between the log and its storage. It shows
-//! a stub as the segment that it stands for, with a gap in it; with an archive attached, the gap is
-//! filled from there. So nothing else in the log knows of archives.
+//! in it, and to compute heads and proofs. [`Shelf`] stands between the log and its storage. It
+//! shows a stub as the segment that it stands for, with a gap in it; with an archive attached, the
+//! gap is filled from there. So nothing else in the log knows of archives.
 //!
 //! | byte | bytes | field |
 //! |---:|---:|---|
@@ -44,6 +44,23 @@ pub(crate) fn stub_number(name: &str) -> Option<u32> {
     segment_number(&format!("{}.seg", name.strip_suffix(SUFFIX)?))
 }
 
+/// The number of a segment that is there, or has a stub that stands for it.
+pub(crate) fn shelved_number(name: &str) -> Option<u32> {
+    segment_number(name).or_else(|| stub_number(name))
+}
+
+/// Opens a segment for reading, or the stub that stands for it, without its archive.
+pub(crate) fn open_segment(storage: &dyn Storage, number: u32) -> io::Result<Box<dyn StorageFile>> {
+    match storage.open(&segment_name(number), Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // It may not be there at all: then it is the segment that is missed.
+            let stub = Stub::open(storage, number).map_err(|_| error)?;
+            Ok(Box::new(ShelvedFile { stub, archive: None }))
+        }
+        opened => opened,
+    }
+}
+
 /// Why a part of an archived segment cannot be read: inside the I/O error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("segment {segment} is in an archive that is not attached")]
@@ -80,7 +97,6 @@ impl Shelf {
         self.archive.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing archives yet"))]
     pub(crate) fn attach(&self, archive: Option<Arc<dyn Storage>>) {
         *self.archive.write().unwrap_or_else(PoisonError::into_inner) = archive;
     }
@@ -174,7 +190,6 @@ pub(crate) struct Stub {
 
 impl Stub {
     /// The stub of a segment, as bytes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing archives yet"))]
     pub(crate) fn encode(
         number: u32,
         header_block: &[u8],

@@ -1,7 +1,7 @@
 //! The record stream as it lies in the segments: its bytes, and what is stored of its hash tree.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
     sync::Arc,
 };
@@ -13,12 +13,17 @@ use crate::{
     batch::{BatchCursor, BatchHeader, Frame, frame_at},
     buffer::BLOCK_BYTES,
     bytes::{narrow, wide},
-    error::{Damage, DamageReason, IoError, ReadError},
+    catalog::damaged,
+    error::{DamageReason, IoError, ReadError},
+    footer::{self, Section},
     header::{HEADER_BYTES, Owner, Place},
+    index::PlaceRow,
     limits::READ_AHEAD_BYTES,
     proof::{Nodes, prefix_hash},
     segment::{BATCHES_AT, SegmentHeader, SegmentStart, Window, segment_name},
-    storage::{Access, Storage},
+    shelf::open_segment,
+    storage::Storage,
+    tree::GROUP_BYTES,
 };
 
 /// Bytes of the stream between two places that are remembered.
@@ -34,10 +39,14 @@ pub(crate) struct StoredStream<'s> {
     starts: HashMap<u32, SegmentStart>,
     /// The segment that is read.
     open: Option<Open>,
-    /// Batches that were come by: their place by their position in the stream.
-    places: BTreeMap<u64, Place>,
+    /// Batches that are known: first record and place, by their position in the stream.
+    places: BTreeMap<u64, (Lsn, Place)>,
+    /// Segments whose place index was read.
+    indexed: BTreeSet<u32>,
     /// Chaining values of complete subtrees, by where they begin and their length.
     subtrees: HashMap<(u64, u64), ChainingValue>,
+    /// What a footer says of its groups: the segment, the first group, and their chaining values.
+    groups: Option<(u32, u64, Vec<ChainingValue>)>,
     /// The last chunks of what comes before segments, by where they begin.
     tails: BTreeMap<u64, Vec<u8>>,
 }
@@ -74,17 +83,22 @@ impl<'s> StoredStream<'s> {
             starts: HashMap::new(),
             open: None,
             places: BTreeMap::new(),
+            indexed: BTreeSet::new(),
+            groups: None,
             subtrees: HashMap::new(),
             tails: BTreeMap::new(),
         }
     }
 
-    /// Takes note of a batch, so that what follows it is found from there.
-    pub(crate) fn hint(&mut self, place: Place) -> Result<(), ReadError> {
-        if let Some(header) = self.batch_at(place)? {
-            self.places.insert(header.stream, place);
+    /// Takes note of batches of a segment, so that what follows them is found from there.
+    pub(crate) fn learn_places(&mut self, segment: u32, rows: &[PlaceRow]) {
+        for row in rows {
+            let place = Place { segment, offset: row.offset };
+            if segment != self.end.segment || row.offset < self.end.offset {
+                self.places.insert(row.stream, (row.first, place));
+            }
         }
-        Ok(())
+        self.indexed.insert(segment);
     }
 
     /// Where record `lsn` stands; `None` if the stream does not reach it.
@@ -95,16 +109,14 @@ impl<'s> StoredStream<'s> {
         let number = self.last_segment(|start| start.first <= lsn)?;
         let start = self.start(number)?;
         self.learn_frontier(number)?;
-        let hinted = self.places.range(start.stream..).map(|(_, place)| *place);
-        let mut place = Place { segment: number, offset: BATCHES_AT };
-        for hinted in hinted.collect::<Vec<_>>() {
-            match self.batch_at(hinted)? {
-                Some(header) if hinted.segment == number && header.first <= lsn => place = hinted,
-                _ => break,
-            }
-        }
+        self.read_places(number)?;
+        let known = self.places.range(start.stream..).map(|(_, known)| *known);
+        let in_segment =
+            known.take_while(|(first, place)| place.segment == number && *first <= lsn);
+        let first = Place { segment: number, offset: BATCHES_AT };
+        let mut place = in_segment.last().map_or(first, |(_, place)| place);
         while let Some(header) = self.batch_at(place)? {
-            self.remember(header.stream, place);
+            self.remember(&header, place);
             if header.last() >= lsn {
                 return self.find_in(header, place, lsn).map(Some);
             }
@@ -168,7 +180,7 @@ impl<'s> StoredStream<'s> {
             return Ok(*start);
         }
         let name = segment_name(number);
-        let file = self.storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+        let file = open_segment(self.storage, number).map_err(IoError::at("open", &name))?;
         let mut bytes = [0; HEADER_BYTES];
         let read = file.read_at(&mut bytes, 0).map_err(IoError::at("read", &name))?;
         let header = bytes.get(..read).unwrap_or_default();
@@ -199,7 +211,7 @@ impl<'s> StoredStream<'s> {
             Some(open) => open,
             None => {
                 let name = segment_name(number);
-                let opened = self.storage.open(&name, Access::Read);
+                let opened = open_segment(self.storage, number);
                 let file = opened.map_err(IoError::at("open", &name))?;
                 let limit = if number == self.end.segment {
                     self.end.offset
@@ -222,17 +234,60 @@ impl<'s> StoredStream<'s> {
         let frame = frame_at(window, owner, place);
         match frame.map_err(IoError::at("read", &segment_name(place.segment)))? {
             Frame::Batch(header) => Ok(Some(header)),
-            Frame::Footer(_) | Frame::End => Ok(None),
+            Frame::End | Frame::Footer(_) => Ok(None),
             Frame::Broken(reason) => Err(damaged(place.segment, place.offset, reason)),
         }
     }
 
-    fn remember(&mut self, stream: u64, place: Place) {
-        let last = self.places.range(..=stream).next_back();
-        let near = last.is_some_and(|(at, _)| stream.saturating_sub(*at) < STRIDE_BYTES);
+    fn remember(&mut self, header: &BatchHeader, place: Place) {
+        let last = self.places.range(..=header.stream).next_back();
+        let near = last.is_some_and(|(at, _)| header.stream.saturating_sub(*at) < STRIDE_BYTES);
         if !near {
-            self.places.insert(stream, place);
+            self.places.insert(header.stream, (header.first, place));
         }
+    }
+
+    /// Takes note of the batches that the footer of a sealed segment names.
+    fn read_places(&mut self, number: u32) -> Result<(), ReadError> {
+        if number < self.end.segment && !self.indexed.contains(&number) {
+            let rows = self.section(number, Section::Places)?;
+            self.learn_places(number, &footer::place_rows(&rows));
+        }
+        Ok(())
+    }
+
+    /// A section of the footer of a sealed segment.
+    fn section(&mut self, number: u32, section: Section) -> Result<Vec<u8>, ReadError> {
+        let name = segment_name(number);
+        let owner = self.owner;
+        let window = self.window(number)?;
+        let found = footer::find(window, owner, number).map_err(IoError::at("read", &name))?;
+        let (place, header) = found.map_err(|(offset, reason)| damaged(number, offset, reason))?;
+        let rows = footer::read_section(window, owner, place, &header, section);
+        let at = place.offset.saturating_add(header.section_start(section));
+        let rows = rows.map_err(IoError::at("read", &name))?;
+        Ok(rows.map_err(|reason| damaged(number, at, reason))?.to_vec())
+    }
+
+    /// The chaining value of a group that ends in a sealed segment.
+    fn group(&mut self, index: u64) -> Result<Option<ChainingValue>, ReadError> {
+        let find = |groups: &Option<(u32, u64, Vec<ChainingValue>)>| {
+            let (_, first, values) = groups.as_ref()?;
+            values.get(narrow(index.checked_sub(*first)?)).copied()
+        };
+        if let Some(cv) = find(&self.groups) {
+            return Ok(Some(cv));
+        }
+        let end = index.saturating_add(1).saturating_mul(GROUP_BYTES);
+        let number = self.last_segment(|start| start.stream < end)?;
+        if number >= self.end.segment {
+            return Ok(None);
+        }
+        let first = self.start(number)?.stream / GROUP_BYTES;
+        let rows = self.section(number, Section::Groups)?;
+        let (values, _) = rows.as_chunks();
+        self.groups = Some((number, first, values.to_vec()));
+        Ok(find(&self.groups))
     }
 
     /// What is known of the bytes from `at` on without reading them: the end of what comes before a
@@ -247,9 +302,10 @@ impl<'s> StoredStream<'s> {
     /// The batch that holds a byte of the stream, or the next batch after it.
     fn locate(&mut self, at: u64) -> Result<Place, ReadError> {
         let number = self.last_segment(|start| start.stream <= at)?;
-        let hinted = self.places.range(..=at).next_back().map(|(_, place)| *place);
+        self.read_places(number)?;
+        let known = self.places.range(..=at).next_back().map(|(_, (_, place))| *place);
         let first = Place { segment: number, offset: BATCHES_AT };
-        Ok(hinted.filter(|place| place.segment == number).unwrap_or(first))
+        Ok(known.filter(|place| place.segment == number).unwrap_or(first))
     }
 }
 
@@ -271,7 +327,7 @@ impl Nodes for StoredStream<'_> {
                 place = Place { segment: place.segment.saturating_add(1), offset: BATCHES_AT };
                 continue;
             };
-            self.remember(header.stream, place);
+            self.remember(&header, place);
             let next = at.saturating_add(wide(bytes.len()));
             let within = next.checked_sub(header.stream).ok_or_else(|| {
                 let reason = DamageReason::StreamPosition { found: header.stream, expected: next };
@@ -301,10 +357,10 @@ impl Nodes for StoredStream<'_> {
 
     fn known(&mut self, range: &Range<u64>) -> Result<Option<ChainingValue>, ReadError> {
         let len = range.end.saturating_sub(range.start);
-        Ok(self.subtrees.get(&(range.start, len)).copied())
+        if let Some(cv) = self.subtrees.get(&(range.start, len)) {
+            return Ok(Some(*cv));
+        }
+        let is_group = len == GROUP_BYTES && range.start.is_multiple_of(GROUP_BYTES);
+        if is_group { self.group(range.start / GROUP_BYTES) } else { Ok(None) }
     }
-}
-
-fn damaged(segment: u32, offset: u64, reason: DamageReason) -> ReadError {
-    ReadError::Damaged(Damage { file: segment_name(segment), offset, reason })
 }

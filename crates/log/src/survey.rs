@@ -21,7 +21,8 @@ use crate::{
     index::Rows,
     limits::{DAMAGE_LISTED_MAX, READ_AHEAD_BYTES},
     manifest::{BookState, MANIFEST, MANIFEST_NEW, Manifest},
-    segment::{BATCHES_AT, SegmentHeader, Window, segment_name, segment_number},
+    segment::{BATCHES_AT, SegmentHeader, Window, segment_name},
+    shelf::{Archived, open_segment, shelved_number},
     storage::{Access, Storage},
 };
 
@@ -29,6 +30,8 @@ use crate::{
 pub(crate) struct Survey {
     pub(crate) manifest: Manifest,
     pub(crate) segments: u32,
+    /// Segments of which only a stub was there.
+    pub(crate) archived: u32,
     pub(crate) batches: u64,
     pub(crate) records: u64,
     pub(crate) events: u64,
@@ -76,7 +79,7 @@ pub(crate) enum Found {
 /// Reads the whole book.
 pub(crate) fn survey(storage: &dyn Storage, depth: Depth) -> Result<Found, OpenError> {
     let names = storage.list().map_err(IoError::at("list", "the book"))?;
-    let numbers: BTreeSet<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
+    let numbers: BTreeSet<u32> = names.iter().filter_map(|name| shelved_number(name)).collect();
     let mut damage = Vec::new();
     let manifest = if names.iter().any(|name| name == MANIFEST) {
         match Manifest::read(storage) {
@@ -109,7 +112,7 @@ pub(crate) fn survey(storage: &dyn Storage, depth: Depth) -> Result<Found, OpenE
 /// # Errors
 /// [`OpenError::NotABook`] naming one of them.
 pub(crate) fn refuse_foreign(names: &[String]) -> Result<(), OpenError> {
-    let own = |name: &String| name == MANIFEST || segment_number(name).is_some();
+    let own = |name: &String| name == MANIFEST || shelved_number(name).is_some();
     if names.iter().any(own) {
         return Ok(());
     }
@@ -183,6 +186,7 @@ impl<'s> Walk<'s> {
         let survey = Survey {
             manifest,
             segments: 0,
+            archived: 0,
             batches: 0,
             records: 0,
             events: 0,
@@ -256,10 +260,10 @@ impl<'s> Walk<'s> {
         self.tree_known = false;
         if number > 1 {
             let name = segment_name(number.saturating_sub(1));
-            let file =
-                self.storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+            let number = number.saturating_sub(1);
+            let file = open_segment(self.storage, number).map_err(IoError::at("open", &name))?;
             let len = file.len().map_err(IoError::at("read", &name))?;
-            self.previous = (number.saturating_sub(1), len);
+            self.previous = (number, len);
         }
         if self.survey.manifest.synced.segment < number {
             self.synced_passed = true;
@@ -269,10 +273,10 @@ impl<'s> Walk<'s> {
 
     fn segment(&mut self, number: u32) -> Result<(), Halt> {
         let name = segment_name(number);
-        let file = self.storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+        let file = open_segment(self.storage, number).map_err(IoError::at("open", &name))?;
         let len = file.len().map_err(IoError::at("read", &name))?;
         let mut window = Window::new(Arc::from(file), len, READ_AHEAD_BYTES);
-        if !self.segment_header(number, &mut window)? {
+        if !self.segment_header(number, &mut window)? || self.is_archived(number, &mut window)? {
             return Ok(());
         }
         self.survey.segments = self.survey.segments.saturating_add(1);
@@ -286,6 +290,32 @@ impl<'s> Walk<'s> {
             self.survey.unsynced_from = self.unmarked.front().map_or(end, |(_, offset)| *offset);
         }
         self.segment_end(number, end, len)
+    }
+
+    /// Whether the records of the segment are in an archive that is not attached. Then only what the
+    /// stub has of it is checked.
+    fn is_archived(&mut self, number: u32, window: &mut Window) -> Result<bool, Halt> {
+        match window.get(BATCHES_AT, 1) {
+            Err(error) if Archived::of(&error).is_some() => {}
+            _ => return Ok(false),
+        }
+        self.survey.segments = self.survey.segments.saturating_add(1);
+        self.survey.archived = self.survey.archived.saturating_add(1);
+        self.previous = (number, window.limit());
+        self.synced_passed |= number == self.survey.manifest.synced.segment;
+        let failed = |error| IoError::at("read", &segment_name(number))(error);
+        let found = match footer::find(window, self.owner, number).map_err(failed)? {
+            Ok((place, header)) => {
+                footer::check(window, self.owner, place, &header).map_err(failed)?.map(drop)
+            }
+            Err(broken) => Err(broken),
+        };
+        if let Err((offset, reason)) = found {
+            self.damaged(number, offset, reason)?;
+        }
+        self.due = None;
+        self.tree_known = false;
+        Ok(true)
     }
 
     /// Whether the segment has a header, or must be read as if it had.

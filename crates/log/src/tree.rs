@@ -3,8 +3,8 @@
 //! The head of a stream is its plain BLAKE3 hash, which any tool computes. BLAKE3 is a binary tree
 //! over chunks of 1024 bytes, and its inner nodes do not change while the stream grows: all that is
 //! needed to go on is the chaining values of the complete subtrees on the left, largest first, and
-//! the bytes of the last chunk. The last chunk is never hashed ahead, not even when it is full: only
-//! the end of the stream decides whether it, or what it is merged into, is the root.
+//! the bytes of the last chunk. The last chunk is never hashed ahead, not even when it is full:
+//! only the end of the stream decides whether it, or what it is merged into, is the root.
 //!
 //! | byte | bytes | field |
 //! |---:|---:|---|

@@ -20,6 +20,8 @@ pub struct VerifyReport {
     pub last: Lsn,
     /// Number of segments.
     pub segments: u32,
+    /// How many of them are in an archive: their records were not read.
+    pub archived: u32,
     /// Number of whole batches.
     pub batches: u64,
     /// Number of records in whole batches.
@@ -69,13 +71,13 @@ impl VerifyReport {
 }
 
 /// Reads and checks every byte of a book, and changes nothing. It goes on behind damage, from the
-/// next batch that is whole. All that is written down of the hash tree is compared with the records:
-/// in the header blocks and footers of segments and in the manifest.
+/// next batch that is whole. All that is written down of the hash tree is compared with the
+/// records: in the header blocks and footers of segments and in the manifest.
 ///
-/// **What it proves.** Without a receipt: that the book is what some writer wrote, byte for byte. Who
-/// can write the files can also write another book, with all its sums, and that passes. With a
-/// receipt that was kept elsewhere: that no record up to the receipt's was edited, removed, inserted
-/// or moved since it was given out.
+/// **What it proves.** Without a receipt: that the book is what some writer wrote, byte for byte.
+/// Who can write the files can also write another book, with all its sums, and that passes. With a
+/// receipt that was kept elsewhere: that no record up to the receipt's was edited, removed,
+/// inserted or moved since it was given out.
 ///
 /// The book is not locked. While another process writes, the end may look torn or damaged; a copy,
 /// or a book that nobody has open, gives a sure answer.
@@ -113,6 +115,7 @@ fn verify_whole(
         clean: survey.manifest.state == BookState::Closed,
         last: survey.last,
         segments: survey.segments,
+        archived: survey.archived,
         batches: survey.batches,
         records: survey.records,
         events: survey.events,

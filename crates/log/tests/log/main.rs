@@ -1,5 +1,6 @@
 //! The log from outside: what is appended is read, and what is damaged is refused.
 
+mod archive;
 mod backup;
 mod concurrency;
 mod damage;

@@ -121,6 +121,10 @@ fn whole_parts_are_found_whatever_is_gone() {
     let (report, orphans) = change(&|files| files.retain(|name, _| name == MANIFEST));
     assert_eq!((report.receipt, orphans), (Receipt::EMPTY, vec![]));
     assert_eq!((report.missing[0].from, report.missing[0].to), (Lsn(1), Some(Lsn(LAST))));
+    // A footer is no record.
+    let last = sound[FIRST_SEGMENT].len() - 1;
+    let (report, orphans) = change(&|files| files.get_mut(FIRST_SEGMENT).unwrap()[last - 70] ^= 1);
+    assert_eq!((report.receipt, report.missing, orphans), (head(LAST), vec![], vec![]));
     // A part in the middle, over several batches.
     let (report, orphans) =
         change(&|files| files.get_mut(FIRST_SEGMENT).unwrap()[5000..7000].fill(0));
