@@ -35,3 +35,8 @@ pub use event::Event;
 pub use patch::Patch;
 pub use personal::{PersonalData, Texts};
 pub use upcast::{Stored, UPCASTS, Upcast};
+
+/// Whether a field need not be written: reading puts the same value there.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -8,7 +8,8 @@ use std::fmt;
 /// An exact decimal with at most twelve fractional digits (rule 1.1), held as an integer of
 /// trillionths. Equal numbers are equal values and print alike: `1.0` and `1.00` are both `1`.
 ///
-/// It is written as a string and read from a string or an integer, never through a float.
+/// It is written as a string, in binary forms as an integer where it is one that fits, and read from
+/// either, never through a float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Decimal12(i128);
 
@@ -151,11 +152,16 @@ impl std::str::FromStr for Decimal12 {
         if fraction.len() > Self::DIGITS {
             return refuse("has more than 12 fractional digits");
         }
-        let joined = format!("{whole}{fraction:0<12}");
-        match joined.parse::<i128>() {
-            Ok(parts) if negative => Ok(Self(parts.saturating_neg())),
-            Ok(parts) => Ok(Self(parts)),
-            Err(_) => refuse("has too many digits"),
+        let missing = Self::DIGITS.saturating_sub(fraction.len());
+        let zeros = std::iter::repeat_n(b'0', missing);
+        let mut digits = whole.bytes().chain(fraction.bytes()).chain(zeros);
+        let parts = digits.try_fold(0_i128, |parts, digit| {
+            parts.checked_mul(10)?.checked_add(i128::from(digit.saturating_sub(b'0')))
+        });
+        match parts {
+            Some(parts) if negative => Ok(Self(parts.saturating_neg())),
+            Some(parts) => Ok(Self(parts)),
+            None => refuse("has too many digits"),
         }
     }
 }
@@ -177,7 +183,10 @@ impl fmt::Display for Decimal12 {
 
 impl Serialize for Decimal12 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self.as_int() {
+            Some(whole) if !serializer.is_human_readable() => serializer.serialize_i64(whole),
+            _ => serializer.collect_str(self),
+        }
     }
 }
 

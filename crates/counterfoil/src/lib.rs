@@ -87,6 +87,7 @@ mod handles;
 mod keep;
 mod keys;
 mod metering;
+mod msgpack;
 mod payload;
 mod payment;
 mod proof;

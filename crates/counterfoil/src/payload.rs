@@ -3,8 +3,8 @@
 //! Which variant of [`Event`] it is, the number of its type says, which stands in the record; so the
 //! bytes do not name the enums around the payload, and reading does not look them up.
 
+use crate::msgpack;
 use counterfoil_model::{Event, EventType};
-use rmp_serde::decode::Error as DecodeError;
 use serde::Deserialize;
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, VariantAccess, Visitor};
@@ -36,9 +36,8 @@ fn inside<'a>(bytes: &'a [u8], variant: &str) -> Option<&'a [u8]> {
 /// not there have their default where they have one.
 pub(crate) fn decode(known: EventType, payload: &[u8]) -> Result<Event, String> {
     let EventType { name, variants, .. } = known;
-    let mut bytes = rmp_serde::Deserializer::from_read_ref(payload);
-    let within = Within { variants, payload: &mut bytes };
-    Event::deserialize(within).map_err(|error: DecodeError| format!("{name}: {error}"))
+    msgpack::from_slice(payload, |payload| Event::deserialize(Within { variants, payload }))
+        .map_err(|error| format!("{name}: {error}"))
 }
 
 /// A payload with the names of the variants around it, from the outside in.
@@ -110,5 +109,83 @@ impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Within<D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         self.payload.deserialize_struct("", fields, visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use counterfoil_billing::invoice::InvoiceEvent;
+    use counterfoil_core::{Currency, Id, Timestamp};
+    use serde::Serialize;
+    use serde::de::IgnoredAny;
+    use std::collections::BTreeMap;
+
+    fn paid() -> Event {
+        let event = InvoiceEvent::Paid {
+            customer: Id::derived(1),
+            id: Id::derived(2),
+            at: Timestamp::MIN,
+            attempt: Some(Id::derived(3)),
+            amount: 2_900,
+            currency: Currency::USD,
+            recovered: false,
+        };
+        event.into()
+    }
+
+    #[test]
+    fn a_payload_is_its_named_fields_and_nothing_around_them() {
+        let bytes = encode(&paid()).unwrap();
+        let fields: BTreeMap<&str, IgnoredAny> = rmp_serde::from_slice(&bytes).unwrap();
+        let names: Vec<_> = fields.into_keys().collect();
+        assert_eq!(names, ["amount", "at", "attempt", "currency", "customer", "id"]);
+        assert_eq!(decode(EventType::of(416).unwrap(), &bytes), Ok(paid()));
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_passed_over() {
+        #[derive(Serialize)]
+        struct Newer<'a> {
+            customer: &'a str,
+            id: &'a str,
+            at: i64,
+            fees: &'a [(&'a str, i64)],
+            attempt: &'a str,
+            amount: i64,
+            currency: &'a str,
+        }
+        let at = Timestamp::MIN.unix();
+        let newer = Newer {
+            customer: "cus_1",
+            id: "in_2",
+            at,
+            fees: &[("card", 30)],
+            attempt: "pa_3",
+            amount: 2_900,
+            currency: "usd",
+        };
+        let bytes = rmp_serde::to_vec_named(&newer).unwrap();
+        assert_eq!(decode(EventType::of(416).unwrap(), &bytes), Ok(paid()));
+    }
+
+    #[test]
+    fn what_the_number_does_not_stand_for_is_refused() {
+        let bytes = encode(&paid()).unwrap();
+        let other = decode(EventType::of(415).unwrap(), &bytes).unwrap_err();
+        assert!(other.starts_with("invoice.payment_attempted: "), "{other}");
+        let cut = decode(EventType::of(416).unwrap(), &bytes[..bytes.len() - 1]).unwrap_err();
+        assert_eq!(cut, "invoice.paid: a value is cut off");
+        assert_eq!(EventType::of(999), None);
+    }
+
+    #[test]
+    fn every_number_stands_for_one_type() {
+        let mut names = BTreeMap::new();
+        for known in (0..=u16::MAX).filter_map(EventType::of) {
+            let event_type = names.insert(known.name, known.variants);
+            assert_eq!(event_type, None, "{}", known.name);
+        }
+        assert!(names.contains_key("invoice.paid"));
     }
 }

@@ -76,12 +76,14 @@ pub enum InvoiceEvent {
         /// When.
         at: Timestamp,
         /// The attempt that succeeded; none where it was paid elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         attempt: Option<PaymentAttemptId>,
         /// How much, in minor units.
         amount: i64,
         /// The currency.
         currency: Currency,
         /// Whether it was uncollectible before.
+        #[serde(default, skip_serializing_if = "crate::is_default")]
         recovered: bool,
     },
     /// An attempt failed, or could not be made.
@@ -93,6 +95,7 @@ pub enum InvoiceEvent {
         /// When.
         at: Timestamp,
         /// The attempt; none where there was no payment method to charge.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         attempt: Option<PaymentAttemptId>,
         /// Why.
         code: DeclineCode,
@@ -156,6 +159,7 @@ pub struct Finalized {
     /// The customer's balance after.
     pub ending_balance: i64,
     /// How the balance got there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub balance_transactions: Vec<BalanceTransaction>,
     /// What is to be paid.
     pub amount_due: i64,
@@ -184,6 +188,7 @@ pub struct Voided {
     /// Whether it was uncollectible before.
     pub was_uncollectible: bool,
     /// How the balance was restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub balance_transactions: Vec<BalanceTransaction>,
 }
 

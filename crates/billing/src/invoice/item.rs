@@ -22,8 +22,10 @@ pub struct InvoiceItem {
     /// Who pays.
     pub customer: CustomerId,
     /// The subscription whose invoices alone may take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription: Option<SubscriptionId>,
     /// The draft that took it; it waits where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoice: Option<InvoiceId>,
     /// The currency.
     pub currency: Currency,
@@ -32,8 +34,10 @@ pub struct InvoiceItem {
     /// The quantity that the amount is for.
     pub quantity: Decimal12,
     /// The price of one, in minor units, where the amount was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_amount: Option<Decimal12>,
     /// The price it was computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceId>,
     /// What a person reads where there is no description: the name of the product.
     pub name: String,

@@ -49,16 +49,21 @@ pub struct Line {
     /// The quantity that the amount is for.
     pub quantity: Decimal12,
     /// The price of one, in minor units, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_amount: Option<Decimal12>,
     /// The price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceId>,
     /// The period that is served.
     pub period: Period,
     /// Whether the amount is for a part of a period.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub proration: bool,
     /// The subscription item that is charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_item: Option<SubscriptionItemId>,
     /// The invoice item that became this line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoice_item: Option<InvoiceItemId>,
     /// How the amount came about.
     pub derivation: Derivation,

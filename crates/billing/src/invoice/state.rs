@@ -19,6 +19,7 @@ pub struct Invoice {
     /// Who pays.
     pub customer: CustomerId,
     /// The subscription that it bills, unless it was made by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription: Option<SubscriptionId>,
     /// The currency of every amount on it.
     pub currency: Currency,
@@ -31,46 +32,65 @@ pub struct Invoice {
     /// How it is collected.
     pub collection_method: CollectionMethod,
     /// Whether it goes on by itself: finalization, collection, retries.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub auto_advance: bool,
     /// The period that it looks back on (rule 8.5).
     pub period: Period,
     /// When it must be paid, for `send_invoice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_date: Option<Timestamp>,
     /// When a draft finalizes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finalizes_at: Option<Timestamp>,
     /// What it charges for: once finalized, lines only.
     pub charges: Vec<Charge>,
     /// Its number, once finalized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
     /// Σ of the lines, in minor units; fixed at finalization.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub subtotal: i64,
     /// `subtotal` after discounts, credits and taxes; fixed at finalization.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub total: i64,
     /// The customer's balance before finalization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starting_balance: Option<i64>,
     /// The customer's balance after finalization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending_balance: Option<i64>,
     /// What was to be paid at finalization (rule 2.3).
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub amount_due: i64,
     /// What was paid.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub amount_paid: i64,
     /// What was paid beyond what was due; it went to the customer's balance.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub amount_overpaid: i64,
     /// How the balance was changed at finalization; what voiding undoes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub balance_transactions: Vec<BalanceTransaction>,
     /// Attempts to collect it: the first of any kind, then the automatic retries (rule 8.8).
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub attempt_count: u32,
     /// Attempts of any kind that somebody outside was asked for.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub attempts_made: u64,
     /// The next automatic attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_payment_attempt: Option<Timestamp>,
     /// The attempt whose outcome is awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_attempt: Option<Attempt>,
     /// Whether all automatic attempts failed.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub retries_exhausted: bool,
     /// Whether it passed its due date unpaid.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub overdue: bool,
     /// When it changed status.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub status_transitions: StatusTransitions,
     /// Free text; personal.
     #[serde(skip)]
@@ -85,12 +105,16 @@ pub struct Invoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StatusTransitions {
     /// When it was finalized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finalized_at: Option<Timestamp>,
     /// When it was paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid_at: Option<Timestamp>,
     /// When it was voided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voided_at: Option<Timestamp>,
     /// When it was marked uncollectible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marked_uncollectible_at: Option<Timestamp>,
 }
 

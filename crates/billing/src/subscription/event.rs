@@ -32,6 +32,7 @@ pub enum SubscriptionEvent {
         /// The new periods.
         periods: Vec<(SubscriptionItemId, Period)>,
         /// Whether this was the end of a trial.
+        #[serde(default, skip_serializing_if = "crate::is_default")]
         trial_ended: bool,
     },
     /// Its status followed from what happened to its invoices.

@@ -29,32 +29,43 @@ pub struct Subscription {
     /// What the boundaries of its periods are computed from (rule 6.4).
     pub anchor: Anchor,
     /// Whether a first period that is shorter than the interval is free (rule 6.4).
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub free_stub: bool,
     /// How its invoices are collected.
     pub collection_method: CollectionMethod,
     /// Days to pay, for `send_invoice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days_until_due: Option<u32>,
     /// The payment method for its invoices; the customer's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_payment_method: Option<String>,
     /// What it consists of, in the order in which lines are shown (rule 8.5).
     pub items: Vec<SubscriptionItem>,
     /// How many items were ever added to it: what derived ids of items count on from.
     pub items_added: u64,
     /// Its latest trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Period>,
     /// Whether it ends with the current period.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub cancel_at_period_end: bool,
     /// When its end was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_at: Option<Timestamp>,
     /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// Why it ended, or will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_reason: Option<CancellationReason>,
     /// The invoice that it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_invoice: Option<InvoiceId>,
     /// Its latest invoice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_invoice: Option<InvoiceId>,
     /// While incomplete: when the first payment must have succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_expires_at: Option<Timestamp>,
     /// Free text; personal.
     #[serde(skip)]
@@ -73,6 +84,7 @@ pub struct SubscriptionItem {
     /// Its price.
     pub price: PriceId,
     /// How many; none for a metered price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
     /// Its current period.
     pub period: Period,
