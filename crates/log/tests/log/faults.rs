@@ -2,7 +2,7 @@
 //! call is held to the rule by the tests of `reliability`.
 
 use counterfoil_log::{
-    Log, LogError, Lsn,
+    Log, LogError, Lsn, Storage,
     sim::{SimCall, SimFault, SimStorage},
 };
 
@@ -70,6 +70,43 @@ fn every_call_after_a_fault_gives_its_error() {
             sites += 1;
         }
         assert!(sites > 0, "{fault:?} at {call:?}");
+    }
+}
+
+#[test]
+fn a_fault_in_a_reserve_or_in_what_is_made_of_it_loses_nothing() {
+    for (call, fault) in [
+        (SimCall::Create, SimFault::Full),
+        (SimCall::Open, SimFault::Io),
+        (SimCall::Write, SimFault::Full),
+        (SimCall::Write, SimFault::Short),
+        (SimCall::Sync, SimFault::Io),
+        (SimCall::Rename, SimFault::Io),
+        (SimCall::SyncDir, SimFault::Io),
+        (SimCall::Remove, SimFault::Io),
+    ] {
+        for nth in 0.. {
+            let storage = SimStorage::new(nth);
+            let (log, _) = Log::open(storage.clone(), small_segments()).unwrap();
+            storage.fail(call, nth, fault);
+            let (acknowledged, ended) = match log.reserve(12 * small_segments().segment_bytes) {
+                Ok(()) => work(&log),
+                Err(error) => (Lsn::ZERO, Err(error)),
+            };
+            let Err(error) = ended else {
+                assert_eq!(storage.struck(), None, "a fault went unnoticed");
+                assert!(nth > 0, "{fault:?} at {call:?}");
+                break;
+            };
+            assert_poisoned(&log, &error);
+            drop(log);
+            storage.limit_bytes(None);
+            let (log, report) = open(storage.clone());
+            assert!(report.last >= acknowledged, "{fault:?} at {call:?} {nth}: {report:?}");
+            assert_holds(&log, report.last.0);
+            let left = storage.list().unwrap().into_iter().find(|name| name.ends_with(".seg.new"));
+            assert_eq!(left, None);
+        }
     }
 }
 
