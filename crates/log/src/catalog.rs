@@ -159,7 +159,7 @@ impl Catalog {
     }
 
     /// The stream index of a sealed segment, sorted.
-    #[allow(dead_code, reason = "reading by stream comes with the next change")]
+    #[allow(dead_code, reason = "for reading by stream, not built yet")]
     pub(crate) fn streams(&self, segment: u32) -> Result<Arc<[StreamRow]>, ReadError> {
         if let Some(rows) = self.cache().streams(segment) {
             return Ok(rows);
@@ -206,7 +206,7 @@ impl Cache {
         Some(Arc::clone(&kept.rows))
     }
 
-    #[allow(dead_code, reason = "reading by stream comes with the next change")]
+    #[allow(dead_code, reason = "for reading by stream, not built yet")]
     fn streams(&mut self, segment: u32) -> Option<Arc<[StreamRow]>> {
         let now = self.tick();
         let kept = self.streams.get_mut(&segment)?;
