@@ -16,7 +16,7 @@
 //! | 40 | 8 | length of the file |
 //! | 48 | 4 | number of sections, at most 64 |
 //! | 52 | 12 | zero |
-//! | 64 | 32 | what stands for the history up to the record |
+//! | 64 | 32 | head of the record stream up to the record |
 //! | 96 | 32 | zero |
 //! | 128 | 24 each | sections: kind (4), CRC-32C (4), offset (8), length (8) |
 //! | … 4096 | | zero |
@@ -540,25 +540,9 @@ impl Log {
         self.shared().snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What stands for the history up to a record: a snapshot of another one is never trusted.
+    /// The head up to a record: a snapshot of another history is never trusted.
     fn history(&self, lsn: Lsn) -> Result<[u8; 32], ReadError> {
-        let record = self.read_one(lsn)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut field = |bytes: &[u8]| {
-            hasher.update(&wide(bytes.len()).to_le_bytes());
-            hasher.update(bytes);
-        };
-        field(&record.lsn.0.to_le_bytes());
-        field(&record.at.to_le_bytes());
-        field(&record.meta);
-        for event in &record.events {
-            field(event.stream.as_bytes());
-            field(&event.stream_version.to_le_bytes());
-            field(&event.type_id.to_le_bytes());
-            field(&event.body);
-            field(&event.personal);
-        }
-        Ok(hasher.finalize().into())
+        Ok(self.head_at(lsn)?.head)
     }
 }
 
