@@ -1,6 +1,8 @@
 //! What is stored is described by JSON schemas in `docs/schemas`; a change of a form shows there.
 //! `just golden` writes them anew.
 
+#![expect(clippy::disallowed_methods, reason = "the crate is pure; what is kept of it is in files")]
+
 use counterfoil_billing::PersonalData;
 use counterfoil_model::{Event, EventType};
 use serde_json::json;
