@@ -237,7 +237,11 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn on(storage: impl Storage + 'static, options: Options) -> Result<Self, BookError> {
         options.settings.check()?;
-        let (log, opened) = Log::open(storage, options.log.clone())?;
+        let mut log = options.log.clone();
+        if log.book_id == LogOptions::default().book_id {
+            log.book_id = options.entropy.book_id().map_err(BookError::Entropy)?;
+        }
+        let (log, opened) = Log::open(storage, log)?;
         let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
         let (sequencer, from) = snapshot::open(&log, &Kept::of(&options, Arc::clone(&keys)))?;
         // A crash may have come between the record of an erasure and the end of its key.
@@ -406,7 +410,7 @@ impl Engine {
     /// stands at the time of its latest record when it is opened again.
     ///
     /// # Errors
-    /// [`Error::Panicked`].
+    /// [`Error::Log`] where the book is poisoned.
     pub fn now(&self) -> Result<Option<Timestamp>, Error> {
         Ok(self.lock()?.clock)
     }
@@ -591,8 +595,10 @@ impl Engine {
 
     /// Takes the book; nobody does who could be told something that rests on a part of the state
     /// that could not be read.
-    pub(crate) fn lock(&self) -> Result<MutexGuard<'_, Sequencer>, Error> {
-        let sequencer = self.inner.sequencer.lock().map_err(|_| Error::Panicked)?;
+    pub(crate) fn lock(&self) -> Result<Locked<'_>, Error> {
+        let sequencer = self.inner.sequencer.lock();
+        let sequencer = sequencer.map_err(|_| self.inner.log.poison(PANICKED))?;
+        let sequencer = Locked { sequencer, log: &self.inner.log, calm: !std::thread::panicking() };
         if let Err(error) = sequencer.check_readable() {
             drop(sequencer);
             // So that opening the book again does without it. If that fails, the log is poisoned.
@@ -625,6 +631,40 @@ impl Engine {
     }
 }
 
+/// Why the log is poisoned after a panic.
+const PANICKED: &str = "a thread panicked while it changed the book";
+
+/// The book, taken by one thread. If that panics, nobody knows how far it came: the log is poisoned,
+/// so that nothing is acknowledged any more and opening the book again is the only way on.
+pub(crate) struct Locked<'e> {
+    sequencer: MutexGuard<'e, Sequencer>,
+    log: &'e Log,
+    /// Whether the thread was not panicking already for another reason when it took the book.
+    calm: bool,
+}
+
+impl std::ops::Deref for Locked<'_> {
+    type Target = Sequencer;
+
+    fn deref(&self) -> &Sequencer {
+        &self.sequencer
+    }
+}
+
+impl std::ops::DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Sequencer {
+        &mut self.sequencer
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.calm && std::thread::panicking() {
+            drop(self.log.poison(PANICKED));
+        }
+    }
+}
+
 pub(crate) fn outcome_command(id: PaymentAttemptId, outcome: Outcome) -> Command {
     match outcome {
         Outcome::Succeeded => SucceedPaymentAttempt { id }.into(),
@@ -641,4 +681,61 @@ fn key_use(request: &Request) -> Result<Option<KeyUse>, Refusal> {
         return Err(Refusal::invalid("idempotency_key", format!("a key has 1 to {limit} bytes")));
     }
     Ok(Some(KeyUse { key: key.clone(), fingerprint: Some(request.command.fingerprint()) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use counterfoil_billing::catalog::CreateProduct;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn name<T>(result: Result<T, Error>) -> String {
+        result.map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn after_a_panic_every_call_gives_the_same_error_and_opening_again_recovers() {
+        let storage = MemStorage::new();
+        let engine = Engine::on(storage.clone(), Options::default().entropy(Entropy::FIXED));
+        let engine = engine.unwrap();
+        engine.tick(Timestamp::parse("2026-01-01T00:00:00Z").unwrap(), 10).unwrap();
+        engine.products().create(CreateProduct::new("Pro")).unwrap();
+        let hash = engine.state_hash().unwrap();
+        let ticket = engine.submit(CreateProduct::new("Basic")).unwrap();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            engine.change::<()>(|_, _| panic!("a decision that panics"))
+        }));
+        assert!(panicked.is_err());
+
+        let expected = format!("the log is poisoned: {PANICKED}");
+        let later = Timestamp::parse("2026-01-02T00:00:00Z").unwrap();
+        for (call, error) in [
+            ("a ticket from before", name(ticket.wait())),
+            ("execute", name(engine.execute(CreateProduct::new("Plus")))),
+            ("dry_run", name(engine.dry_run(CreateProduct::new("Plus")))),
+            ("flush", name(engine.flush())),
+            ("tick", name(engine.tick(later, 1))),
+            ("now", name(engine.now())),
+            ("state", name(engine.state())),
+            ("close", name(engine.close())),
+        ] {
+            assert_eq!(error, expected, "{call}");
+        }
+        drop(engine);
+        let again = Engine::on(storage, Options::default().entropy(Entropy::FIXED)).unwrap();
+        assert_eq!(again.state_hash().unwrap(), hash, "nobody was told of the second product");
+        again.products().create(CreateProduct::new("Plus")).unwrap();
+    }
+
+    #[test]
+    fn a_book_has_an_id_of_its_own_unless_its_secrets_are_those_of_everybody() {
+        let id = |entropy| {
+            let options = Options::default().entropy(entropy);
+            Engine::on(MemStorage::new(), options).unwrap().inner.opened.book_id
+        };
+        assert_ne!(id(Entropy::System), id(Entropy::System));
+        assert_eq!(id(Entropy::FIXED), id(Entropy::FIXED));
+        assert_ne!(id(Entropy::FIXED), id(Entropy::Seed([1; 32])));
+        assert_ne!(id(Entropy::FIXED), LogOptions::default().book_id);
+    }
 }

@@ -20,18 +20,26 @@ impl Entropy {
 
     /// The secret of a key slot.
     pub(crate) fn secret(&self, slot: u64) -> Result<Secret, String> {
-        let mut bytes = [0; SECRET_BYTES];
+        self.bytes::<SECRET_BYTES>(b"key slot", slot).map(Secret::from)
+    }
+
+    /// The id of a new book.
+    pub(crate) fn book_id(&self) -> Result<[u8; 16], String> {
+        self.bytes(b"book id", 0)
+    }
+
+    /// Bytes for one use.
+    fn bytes<const N: usize>(&self, purpose: &[u8], number: u64) -> Result<[u8; N], String> {
+        let mut bytes = [0; N];
         match self {
             Self::System => getrandom::fill(&mut bytes).map_err(|error| error.to_string())?,
-            Self::Seed(seed) => {
-                let derived = blake3::Hasher::new_keyed(seed)
-                    .update(b"key slot")
-                    .update(&slot.to_le_bytes())
-                    .finalize();
-                bytes.copy_from_slice(derived.as_bytes());
-            }
+            Self::Seed(seed) => blake3::Hasher::new_keyed(seed)
+                .update(purpose)
+                .update(&number.to_le_bytes())
+                .finalize_xof()
+                .fill(&mut bytes),
         }
-        Ok(Secret::from(bytes))
+        Ok(bytes)
     }
 }
 

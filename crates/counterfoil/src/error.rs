@@ -14,7 +14,8 @@ pub enum Error {
     /// The command was refused; nothing changed.
     #[error(transparent)]
     Refused(Refusal),
-    /// The book is poisoned by its first I/O error, or closed. Opening it again recovers.
+    /// The book is poisoned by its first I/O error or by a panic while it was changed, or closed.
+    /// Opening it again recovers.
     #[error(transparent)]
     Log(#[from] LogError),
     /// The book could not be read.
@@ -37,9 +38,6 @@ pub enum Error {
     /// Nobody told the book what time it is.
     #[error("the book has no time yet: advance it first")]
     NoTime,
-    /// A thread panicked while it changed the book. Opening it again recovers.
-    #[error("the handle is poisoned: a thread panicked while it changed the book")]
-    Panicked,
     /// The machine gave another kind of object than was asked for; a bug.
     #[error("{0} gave back another kind of object")]
     UnexpectedOutput(&'static str),
@@ -100,6 +98,9 @@ pub enum BookError {
     /// The log did not open: it is in use, damaged, or no book.
     #[error(transparent)]
     Log(#[from] OpenError),
+    /// The operating system gave no randomness.
+    #[error("no randomness to be had: {0}")]
+    Entropy(String),
     /// A record cannot be read.
     #[error("record {lsn}: {reason}")]
     Record {

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::events::BookRecord;
 use crate::keys::Keys;
 use counterfoil_log::{
-    BackupError, BackupOptions, BackupReport, FileStorage, Log, LogOptions, OpenError, Orphans,
-    SalvageError, SalvageReport, Storage,
+    BackupError, BackupOptions, BackupReport, DiskUse, FileStorage, Log, LogOptions, OpenError,
+    Orphans, SalvageError, SalvageReport, Storage,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +20,14 @@ impl Engine {
     /// [`BackupError`]; the book itself is never changed.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
         backup(self.log(), to.as_ref())
+    }
+
+    /// What the book takes up on disk, by kind, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Log`].
+    pub fn disk_use(&self) -> Result<DiskUse, Error> {
+        Ok(self.log().disk_use()?)
     }
 }
 

@@ -61,7 +61,8 @@
 //!   ones.
 //! - Money is integers in minor units; prices and quantities are exact decimals; each amount is
 //!   rounded once. An invoice line carries what it was computed from.
-//! - After the first I/O error every call gives the same error, until the book is opened again.
+//! - After the first I/O error, or a panic while the book was changed, every call gives the same
+//!   error, until the book is opened again.
 //!
 //! # What there is today, and what there is not
 //! Products, prices (per unit, packages, graduated and volume tiers, several currencies, licensed
@@ -132,10 +133,10 @@ pub use counterfoil_core::{
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{
-    Access, BackupError, BackupReport, Buffered, Damage, DamageReason, FileStorage, LogError,
-    LogOptions, Lsn, MemStorage, Missing, OpenError, Proof, ProofError, Receipt, ReceiptCheck,
-    ReceiptError, SalvageError, SalvageReport, Storage, StorageFile, StorageLock, TailCut,
-    VerifyReport,
+    Access, BackupError, BackupReport, Buffered, Damage, DamageReason, DiskUse, FileStorage,
+    LogError, LogOptions, Lsn, MemStorage, Missing, OpenError, Proof, ProofError, Receipt,
+    ReceiptCheck, ReceiptError, SalvageError, SalvageReport, Storage, StorageFile, StorageLock,
+    TailCut, VerifyReport,
 };
 pub use counterfoil_meter::{
     Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,

@@ -261,6 +261,13 @@ impl Log {
         Records::lookup(Arc::clone(&self.shared), lsn)
     }
 
+    /// Ends all use of the handle, as an I/O error does: for a caller that failed between two steps,
+    /// and must not acknowledge what it left half done. The first reason stays, and every call gives
+    /// the error that this one returns.
+    pub fn poison(&self, reason: &str) -> LogError {
+        self.shared.give_up(reason)
+    }
+
     /// Makes all that was appended durable, marks the book as closed, and lets others open it.
     /// Durable records can still be read; a second call does nothing.
     ///
