@@ -361,6 +361,13 @@ impl BatchCursor {
         self.next > self.header.last()
     }
 
+    /// Whether the next record can be looked at without reading more.
+    pub(crate) fn is_held(&self, window: &Window) -> bool {
+        let header = window.held(self.offset, RECORD_HEADER_BYTES);
+        let len = header.and_then(stored_len).map(aligned);
+        len.is_some_and(|len| window.held(self.offset, len).is_some())
+    }
+
     /// Passes over a record without checking it.
     pub(crate) fn skip(&mut self, window: &mut Window) -> io::Result<Result<(), DamageReason>> {
         let len = self.padded_len(window)?;

@@ -31,6 +31,15 @@ pub(crate) fn stream_hash(key: &str) -> u64 {
     u64::from_le_bytes(*first)
 }
 
+/// What the rows were at some time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowsMark {
+    places: usize,
+    last: Option<PlaceRow>,
+    streams: usize,
+    through: Lsn,
+}
+
 /// The rows of one segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
@@ -53,7 +62,7 @@ impl Rows {
     }
 
     /// Takes note of the batch that begins with `first`, unless the last noted one is near.
-    fn begin_batch(&mut self, first: Lsn, offset: u64, stream: u64) {
+    pub(crate) fn begin_batch(&mut self, first: Lsn, offset: u64, stream: u64) {
         let near = self
             .places
             .last()
@@ -64,7 +73,7 @@ impl Rows {
     }
 
     /// Takes note of the record that follows.
-    fn record(&mut self, record: &RecordView<'_>) {
+    pub(crate) fn record(&mut self, record: &RecordView<'_>) {
         let lsn = record.lsn();
         self.through = lsn;
         if let Some(row) = self.places.last_mut() {
@@ -82,6 +91,26 @@ impl Rows {
                 self.streams.push(row);
             }
         }
+    }
+
+    /// What there is now.
+    pub(crate) fn mark(&self) -> RowsMark {
+        RowsMark {
+            places: self.places.len(),
+            last: self.places.last().copied(),
+            streams: self.streams.len(),
+            through: self.through,
+        }
+    }
+
+    /// Forgets what was noted since the mark.
+    pub(crate) fn rewind(&mut self, mark: RowsMark) {
+        self.places.truncate(mark.places);
+        if let (Some(row), Some(last)) = (self.places.last_mut(), mark.last) {
+            *row = last;
+        }
+        self.streams.truncate(mark.streams);
+        self.through = mark.through;
     }
 
     /// The stream index as it stands in a footer.
@@ -102,6 +131,29 @@ pub(crate) fn locate(places: &[PlaceRow], lsn: Lsn) -> Option<&PlaceRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_noted_since_a_mark_is_forgotten() {
+        for begun in 0..3 {
+            let mut rows = Rows::default();
+            for n in 0..begun {
+                rows.begin_batch(Lsn(n + 1), n * INDEX_STRIDE_BYTES, n);
+                rows.streams.push(StreamRow { key: n, lsn: Lsn(n + 1) });
+                rows.through = Lsn(n + 1);
+            }
+            let (before, mark) = (rows.clone(), rows.mark());
+            for (lsn, offset) in [(8, 2 * INDEX_STRIDE_BYTES - 16), (9, 4 * INDEX_STRIDE_BYTES)] {
+                rows.begin_batch(Lsn(lsn), offset, 7);
+                if let Some(row) = rows.places.last_mut() {
+                    row.at_min = 5;
+                }
+                rows.streams.push(StreamRow { key: 4, lsn: Lsn(lsn) });
+                rows.through = Lsn(lsn);
+            }
+            rows.rewind(mark);
+            assert_eq!(rows, before, "{begun}");
+        }
+    }
 
     #[test]
     fn a_record_is_found_at_or_after_its_place() {

@@ -40,5 +40,8 @@ pub(crate) const INDEX_STRIDE_BYTES: u64 = 64 << 10;
 pub(crate) const READ_AHEAD_BYTES: usize = 256 << 10;
 /// Bytes read at once when one record is looked up.
 pub(crate) const LOOKUP_BYTES: usize = 32 << 10;
+/// Bytes read at once when a whole book is checked: they stay in the cache of the processor while
+/// they are summed and hashed, and records up to 64 KiB leave little at the end to be read again.
+pub(crate) const SURVEY_BYTES: usize = 1 << 20;
 /// Damaged places that a verification lists before it stops looking.
 pub const DAMAGE_LISTED_MAX: usize = 1_000;

@@ -162,14 +162,17 @@ pub(crate) struct Window {
     /// Bytes of the file that may be read: never more than it has, so that no length found in it
     /// makes the buffer larger than the file.
     limit: u64,
+    /// Memory for bytes of the file. It does not shrink, since to grow again it would be zeroed.
     buffer: Vec<u8>,
+    /// How many bytes of it were read, from `start` on.
+    filled: usize,
     start: u64,
     read_ahead: usize,
 }
 
 impl Window {
     pub(crate) fn new(file: Arc<dyn StorageFile>, limit: u64, read_ahead: usize) -> Self {
-        Self { file, limit, buffer: Vec::new(), start: 0, read_ahead }
+        Self { file, limit, buffer: Vec::new(), filled: 0, start: 0, read_ahead }
     }
 
     pub(crate) fn limit(&self) -> u64 {
@@ -200,20 +203,24 @@ impl Window {
         Ok(self.held(offset, len))
     }
 
-    fn held(&self, offset: u64, len: usize) -> Option<&[u8]> {
+    /// `len` bytes from `offset` on, if no more has to be read for them.
+    pub(crate) fn held(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let at = narrow(offset.checked_sub(self.start)?);
-        self.buffer.get(at..at.checked_add(len)?)
+        self.buffer.get(..self.filled)?.get(at..at.checked_add(len)?)
     }
 
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
         let rest = narrow(self.limit.saturating_sub(offset));
-        self.buffer.resize(len.max(self.read_ahead).min(rest), 0);
+        let wanted = len.max(self.read_ahead).min(rest);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
         self.start = offset;
-        let filled = self.file.read_at(&mut self.buffer, offset);
-        // What an error left in the buffer was not read.
-        self.buffer.truncate(*filled.as_ref().unwrap_or(&0));
-        let filled = filled?;
-        if filled < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        // What an error leaves in the buffer was not read.
+        self.filled = 0;
+        let memory = self.buffer.get_mut(..wanted).unwrap_or_default();
+        self.filled = self.file.read_at(memory, offset)?;
+        if self.filled < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     /// Where the last byte from `offset` on that is not zero ends; `offset` if all are zero.
@@ -297,7 +304,11 @@ mod tests {
             assert_eq!(window.get(offset, len).unwrap(), None);
         }
         window.raise_limit(256);
-        assert_eq!(window.get(250, 6).unwrap(), Some(&bytes[250..]));
+        // What an earlier and longer read left in the memory of the window is not read again.
+        for (offset, len) in [(250, 6), (0, 200), (200, 5), (220, 30)] {
+            let at = usize::try_from(offset).unwrap();
+            assert_eq!(window.get(offset, len).unwrap(), Some(&bytes[at..at + len]));
+        }
     }
 
     #[test]

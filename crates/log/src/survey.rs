@@ -19,7 +19,7 @@ use crate::{
     footer::{self, FooterHeader, Seal},
     header::{BookId, Owner, Place},
     index::Rows,
-    limits::{DAMAGE_LISTED_MAX, READ_AHEAD_BYTES},
+    limits::{DAMAGE_LISTED_MAX, READ_AHEAD_BYTES, SURVEY_BYTES},
     manifest::{BookState, MANIFEST, MANIFEST_NEW, Manifest},
     segment::{BATCHES_AT, SegmentHeader, Window, segment_name},
     shelf::{Archived, open_segment, shelved_number},
@@ -173,8 +173,6 @@ struct Walk<'s> {
     tree_known: bool,
     /// The segment that was looked at last, and the length of its file.
     previous: (u32, u64),
-    /// The records of the batch that is being read.
-    records: Vec<u8>,
     /// The batches of this segment that no mark covers yet: last record, and where each begins.
     unmarked: VecDeque<(Lsn, u64)>,
 }
@@ -212,7 +210,6 @@ impl<'s> Walk<'s> {
             owner,
             tree_known: true,
             previous: (0, 0),
-            records: Vec::new(),
             unmarked: VecDeque::new(),
         }
     }
@@ -275,7 +272,7 @@ impl<'s> Walk<'s> {
         let name = segment_name(number);
         let file = open_segment(self.storage, number).map_err(IoError::at("open", &name))?;
         let len = file.len().map_err(IoError::at("read", &name))?;
-        let mut window = Window::new(Arc::from(file), len, READ_AHEAD_BYTES);
+        let mut window = Window::new(Arc::from(file), len, SURVEY_BYTES);
         if !self.segment_header(number, &mut window)? || self.is_archived(number, &mut window)? {
             return Ok(());
         }
@@ -435,10 +432,7 @@ impl<'s> Walk<'s> {
         window: &mut Window,
     ) -> Result<bool, Halt> {
         let Some(due) = self.due else { return Ok(false) };
-        let may_be = reason.may_be_torn()
-            && self.survey.manifest.state == BookState::Open
-            && place.segment == self.last_segment
-            && self.survey.marked < due;
+        let may_be = reason.may_be_torn() && self.may_be_cut(place) && self.survey.marked < due;
         if !may_be {
             return Ok(false);
         }
@@ -465,27 +459,18 @@ impl<'s> Walk<'s> {
             let reason = DamageReason::StreamPosition { found: header.stream, expected };
             return Ok(Err((place.offset, reason)));
         }
-        self.records.clear();
-        let name = segment_name(place.segment);
-        let mut cursor = BatchCursor::new(header, place.offset);
-        let mut events: u64 = 0;
-        loop {
-            let at = cursor.offset();
-            match cursor.advance(window).map_err(IoError::at("read", &name))? {
-                Ok(Some(view)) => {
-                    events = events.saturating_add(wide(view.entries));
-                    self.records.extend_from_slice(view.bytes);
-                }
-                Ok(None) => break,
-                Err(reason) => return Ok(Err((at, reason))),
+        let mark = self.survey.active.rows.mark();
+        let events = match self.records(place, header, window)? {
+            Ok(events) => events,
+            Err(broken) => {
+                self.survey.active.rows.rewind(mark);
+                return Ok(Err(broken));
             }
-        }
+        };
         let survey = &mut self.survey;
         survey.batches = survey.batches.saturating_add(1);
         survey.records = survey.records.saturating_add(u64::from(header.count));
         survey.events = survey.events.saturating_add(events);
-        survey.active.rows.batch(header.first, place.offset, header.stream, &self.records);
-        survey.chain.take(&self.records);
         survey.last = header.last();
         survey.marked = survey.marked.max(header.synced);
         let marked = survey.marked;
@@ -495,6 +480,56 @@ impl<'s> Walk<'s> {
         }
         self.due = Some(header.last().next());
         Ok(Ok(()))
+    }
+
+    /// Checks the records of a batch and takes them into rows and tree, or says where and how one is
+    /// broken. Returns the number of their entries. They are hashed from the buffer that they were
+    /// read into, a run of them each time that it is used up: so they are still in the cache.
+    fn records(
+        &mut self,
+        place: Place,
+        header: BatchHeader,
+        window: &mut Window,
+    ) -> Result<Result<u64, (u64, DamageReason)>, Halt> {
+        let failed = |error| IoError::at("read", &segment_name(place.segment))(error);
+        // A torn batch is cut, and the tree goes on without it: such a batch is checked before any
+        // of it is hashed. Behind a broken one anywhere else the tree is known no more.
+        let may_be_cut = self.may_be_cut(place);
+        if may_be_cut {
+            window.get(place.offset, narrow(header.frame_len())).map_err(failed)?;
+        }
+        let Survey { active, chain, .. } = &mut self.survey;
+        active.rows.begin_batch(header.first, place.offset, header.stream);
+        let mut hash_run = |window: &mut Window, from: u64, to: u64| {
+            let run = window.get(from, narrow(to.saturating_sub(from))).map_err(failed)?;
+            chain.take(run.unwrap_or_default());
+            Ok::<(), Halt>(())
+        };
+        let mut cursor = BatchCursor::new(header, place.offset);
+        let mut run_from = cursor.offset();
+        let mut events: u64 = 0;
+        loop {
+            let at = cursor.offset();
+            if !may_be_cut && at > run_from && !cursor.is_held(window) {
+                hash_run(window, run_from, at)?;
+                run_from = at;
+            }
+            match cursor.advance(window).map_err(failed)? {
+                Ok(Some(view)) => {
+                    events = events.saturating_add(wide(view.entries));
+                    active.rows.record(&view);
+                }
+                Ok(None) => break,
+                Err(reason) => return Ok(Err((at, reason))),
+            }
+        }
+        hash_run(window, run_from, cursor.offset())?;
+        Ok(Ok(events))
+    }
+
+    /// Whether a crash could explain a broken batch at this place.
+    fn may_be_cut(&self, place: Place) -> bool {
+        self.survey.manifest.state == BookState::Open && place.segment == self.last_segment
     }
 
     /// Checks the footer of a segment, or says where and how it is broken.
