@@ -15,6 +15,8 @@ use crate::{
 enum Check {
     /// R2
     PowerLoss,
+    /// R2 where many batches wait for one sync
+    Relaxed,
     /// R3
     Truncation,
     /// R4
@@ -40,8 +42,9 @@ enum Check {
 }
 
 impl Check {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::PowerLoss,
+        Self::Relaxed,
         Self::Truncation,
         Self::Bits,
         Self::BitsOpen,
@@ -60,6 +63,7 @@ impl Check {
         let each = |check: &dyn Fn(u64) -> Result<(), Violation>| (0..4).try_for_each(check);
         match self {
             Self::PowerLoss => each(&|seed| power_loss::sweep(seed, 25, 2).map(drop)),
+            Self::Relaxed => power_loss::sweep_relaxed(1, 40).map(drop),
             Self::Truncation => truncation::sweep(3, 8 << 10, 31),
             Self::Bits => sectors::sweep_bits(4, 8 << 10, 61),
             Self::BitsOpen => sectors::sweep_bits_open(5, 6 << 10, 61).map(drop),
@@ -88,6 +92,7 @@ const TABLE: &[(Bug, Check)] = &[
     (Bug::ErrorForgotten, Check::FailedSyncs),
     (Bug::FullDiskIgnored, Check::FullDisk),
     (Bug::SegmentSyncedWithBatch, Check::PowerLoss),
+    (Bug::MarkTooHigh, Check::Relaxed),
     (Bug::ManifestNotRenamed, Check::Names),
     (Bug::ClosedBeforeSync, Check::PowerLoss),
     (Bug::ChecksumWithoutPlace, Check::Carried),
