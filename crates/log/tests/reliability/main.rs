@@ -4,6 +4,7 @@
 
 mod beside;
 mod faults;
+mod fixtures;
 mod full_disk;
 mod heads;
 mod history;
