@@ -37,10 +37,13 @@ pub(crate) fn question(path: &Path) -> impl Fn(Error) -> Problem {
 pub(crate) fn events(arguments: &Events, out: &mut dyn Write) -> Result<Ending, Problem> {
     let book = open(&arguments.book)?;
     let mut listing = Listing { arguments, left: arguments.limit.unwrap_or(usize::MAX), out };
-    if arguments.reverse {
-        listing.all(book.events_back(arguments.from.map_or(book.last(), Lsn)))?;
-    } else {
-        listing.all(book.events(Lsn(arguments.from.unwrap_or(1))))?;
+    let from = arguments.from.map(Lsn);
+    let (first, last) = (from.unwrap_or(Lsn(1)), from.unwrap_or(book.last()));
+    match (&arguments.stream, arguments.reverse) {
+        (None, false) => listing.all(book.events(first))?,
+        (None, true) => listing.all(book.events_back(last))?,
+        (Some(stream), false) => listing.all(book.events_of(stream, first))?,
+        (Some(stream), true) => listing.all(book.events_of_back(stream, last))?,
     }
     Ok(Ending::Sound)
 }

@@ -65,6 +65,51 @@ impl Engine {
     pub fn events(&self, from: Lsn) -> Events {
         Events { engine: self.clone(), records: self.records(from) }
     }
+
+    /// The records from a position back to the first; those that are not on disk yet are left out.
+    pub fn events_back(&self, from: Lsn) -> impl Iterator<Item = Result<BookRecord, Error>> {
+        let records = self.log().read_back(from);
+        records.map(|record| BookRecord::decoded(record, self.keys()))
+    }
+
+    /// The records from a position on that have an event of a stream, such as `customer:ID` or
+    /// `catalog`, as far as they are on disk. An index names them, so that no others are read.
+    ///
+    /// ```
+    /// use counterfoil::{CreateCustomer, Engine, Lsn, NoPayments, Timestamp};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let book = Engine::in_memory();
+    /// book.advance_to(Timestamp::parse("2024-01-01T00:00:00Z")?, &mut NoPayments)?;
+    /// book.customers().create(CreateCustomer::default())?;
+    /// let ada = book.customers().create(CreateCustomer::default())?;
+    /// let stream = format!("customer:{}", ada.id);
+    ///
+    /// let of_ada = book.events_of(&stream, Lsn(1)).collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(of_ada.iter().map(|record| record.lsn).collect::<Vec<_>>(), [book.durable()]);
+    /// let last = book.events_of_back(&stream, book.durable()).next().unwrap()?;
+    /// assert_eq!(last.events, of_ada[0].events);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn events_of(
+        &self,
+        stream: &str,
+        from: Lsn,
+    ) -> impl Iterator<Item = Result<BookRecord, Error>> {
+        let records = self.log().read_stream(stream, from);
+        records.map(|record| BookRecord::decoded(record, self.keys()))
+    }
+
+    /// The same, from a position back to the first.
+    pub fn events_of_back(
+        &self,
+        stream: &str,
+        from: Lsn,
+    ) -> impl Iterator<Item = Result<BookRecord, Error>> {
+        let records = self.log().read_stream_back(stream, from);
+        records.map(|record| BookRecord::decoded(record, self.keys()))
+    }
 }
 
 impl Events {

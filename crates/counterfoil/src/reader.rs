@@ -78,8 +78,28 @@ impl BookReader {
 
     /// The records from a position back to the first.
     pub fn events_back(&self, from: Lsn) -> impl Iterator<Item = Result<BookRecord, Error>> {
-        let numbers = (1..=from.min(self.last()).0).rev();
-        numbers.map(|lsn| BookRecord::decoded(self.log.read_one(Lsn(lsn)), &self.keys))
+        self.log.read_back(from).map(|record| BookRecord::decoded(record, &self.keys))
+    }
+
+    /// The records from a position on that have an event of a stream; see
+    /// [`Engine::events_of`](crate::Engine::events_of).
+    pub fn events_of(
+        &self,
+        stream: &str,
+        from: Lsn,
+    ) -> impl Iterator<Item = Result<BookRecord, Error>> {
+        let records = self.log.read_stream(stream, from);
+        records.map(|record| BookRecord::decoded(record, &self.keys))
+    }
+
+    /// The same, from a position back to the first.
+    pub fn events_of_back(
+        &self,
+        stream: &str,
+        from: Lsn,
+    ) -> impl Iterator<Item = Result<BookRecord, Error>> {
+        let records = self.log.read_stream_back(stream, from);
+        records.map(|record| BookRecord::decoded(record, &self.keys))
     }
 
     /// The book as it was after a record or at a time; see [`Engine::as_of`](crate::Engine::as_of).

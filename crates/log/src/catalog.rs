@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -47,6 +48,14 @@ struct Cache {
     now: u64,
 }
 
+/// What the stream index says of a stretch of records.
+pub(crate) struct Span {
+    pub(crate) first: Lsn,
+    pub(crate) through: Lsn,
+    /// Those of them that may have an entry in the stream, in order. All others have none.
+    pub(crate) hits: Vec<Lsn>,
+}
+
 struct Kept<T> {
     rows: Arc<[T]>,
     used: u64,
@@ -88,6 +97,72 @@ impl Catalog {
         };
         let offset = locate(&places, lsn).map_or(BATCHES_AT, |row| row.offset);
         Ok(Place { segment, offset })
+    }
+
+    /// Those of the `wanted` records that may have an entry in the stream whose key has a hash, in
+    /// the stretch of records around `at` that one index knows of.
+    pub(crate) fn span(
+        &self,
+        hash: u64,
+        at: Lsn,
+        wanted: &RangeInclusive<Lsn>,
+    ) -> Result<Span, ReadError> {
+        let last = {
+            let active = self.active();
+            if at >= active.first || active.segment == 1 {
+                if at > active.rows.through {
+                    // Not taken into the rows yet: it has to be looked at.
+                    return Ok(Span { first: at, through: at, hits: vec![at] });
+                }
+                let rows = &active.rows.streams;
+                let from = rows.partition_point(|row| row.lsn < *wanted.start());
+                let to = rows.partition_point(|row| row.lsn <= *wanted.end());
+                let rows = rows.get(from..to).unwrap_or_default().iter();
+                let rows = rows.filter(|row| row.key == hash);
+                let mut hits: Vec<Lsn> = rows.map(|row| row.lsn).collect();
+                hits.dedup();
+                return Ok(Span { first: active.first, through: active.rows.through, hits });
+            }
+            active.segment
+        };
+        let segment = self.segment_of(at, last)?;
+        let (_, header) = self.footer(segment)?;
+        let rows = self.streams(segment)?;
+        let from = rows.partition_point(|row| row.key < hash);
+        let rows = rows.get(from..).unwrap_or_default();
+        let rows = rows.iter().take_while(|row| row.key == hash).map(|row| row.lsn);
+        let hits = rows.filter(|lsn| wanted.contains(lsn)).collect();
+        // Whatever the footer says, who asks gets on.
+        Ok(Span { first: header.first.min(at), through: header.last.max(at), hits })
+    }
+
+    /// A record at or before `last` whose time is not after `at`, near the last such one, where
+    /// times never go back; `None` where no index knows of one.
+    pub(crate) fn before_time(&self, at: i64, last: Lsn) -> Result<Option<Lsn>, ReadError> {
+        let before = |row: &PlaceRow| row.first <= last && row.at_min <= at;
+        let last_of = |rows: &[PlaceRow]| {
+            let after = rows.partition_point(before);
+            rows.get(after.checked_sub(1)?).map(|row| row.first)
+        };
+        let active = {
+            let active = self.active();
+            if let Some(found) = last_of(&active.rows.places) {
+                return Ok(Some(found));
+            }
+            active.segment
+        };
+        // The least time of `low` is not after `at`, or it is no segment; that of `high` is after.
+        let (mut low, mut high) = (0_u32, active);
+        while high.saturating_sub(low) > 1 {
+            let middle = low.midpoint(high);
+            let (_, header) = self.footer(middle)?;
+            if header.first <= last && header.at_min <= at {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        if low == 0 { Ok(None) } else { Ok(last_of(&self.places(low)?)) }
     }
 
     /// The sealed segment, before `active`, that holds `lsn`.
@@ -159,7 +234,6 @@ impl Catalog {
     }
 
     /// The stream index of a sealed segment, sorted.
-    #[allow(dead_code, reason = "for reading by stream, not built yet")]
     pub(crate) fn streams(&self, segment: u32) -> Result<Arc<[StreamRow]>, ReadError> {
         if let Some(rows) = self.cache().streams(segment) {
             return Ok(rows);
@@ -206,7 +280,6 @@ impl Cache {
         Some(Arc::clone(&kept.rows))
     }
 
-    #[allow(dead_code, reason = "for reading by stream, not built yet")]
     fn streams(&mut self, segment: u32) -> Option<Arc<[StreamRow]>> {
         let now = self.tick();
         let kept = self.streams.get_mut(&segment)?;

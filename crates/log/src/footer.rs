@@ -326,7 +326,6 @@ pub(crate) fn place_rows(bytes: &[u8]) -> Vec<PlaceRow> {
 }
 
 /// The rows of a stream index.
-#[allow(dead_code, reason = "for reading by stream, not built yet")]
 pub(crate) fn stream_rows(bytes: &[u8]) -> Vec<StreamRow> {
     let row = |row: &[u8]| {
         let mut fields = Fields(row);

@@ -14,40 +14,25 @@
 //!
 //! No threads, no clock, no randomness: the same records, committed alike, give the same bytes.
 //!
+//! # Reading
+//!
+//! [`Log::read`] and [`Log::read_back`] go through all records, [`Log::read_stream`] and
+//! [`Log::read_stream_back`] through those of one stream, and [`Log::find_time`] finds the last one
+//! up to a time. Segments end with indexes for it, so no more is read than is asked for.
+//!
 //! # Files of a book
 //!
 //! | name | content |
 //! |---|---|
 //! | `MANIFEST` | that this is a book, of which format, how far it surely goes, and its head there |
-//! | `0000000001.seg` … | segments: a header block, then commit batches of records |
+//! | `0000000001.seg` … | segments: a header block, commit batches of records, then a footer |
+//! | `0000000001.stub` … | what stays of a segment that was moved to an archive |
 //! | `00000000000000000042.snap` … | snapshots, named by a record: disposable, see `snapshot.rs` |
+//! | `0000000001.keys` … | secrets that can be destroyed |
 //! | `LOCK` | empty; locked while the book is open |
 //!
-//! All numbers are little-endian. The manifest, each segment and each batch begin with a header of
-//! 64 bytes: eight of magic, a CRC-32C that also covers where the header stands, and fields. A
-//! record has a CRC-32C of its own, which also covers its number; the header of its batch holds a
-//! CRC-32C over those. What no field uses is zero. The byte tables stand at the top of the source
-//! files `header.rs`, `manifest.rs`, `segment.rs`, `batch.rs`, `record.rs` and `tree.rs`.
-//!
-//! # Why each step is safe
-//!
-//! - **Append.** A batch is written at the end of the last segment, into zeros, and synced, before
-//!   the next one is written. So after a crash at most the last batch is incomplete, and no whole
-//!   batch follows an incomplete one.
-//! - **Begin a segment.** The former one is cut to its length and synced; then the new one is
-//!   created with its header, and it and its name are synced; then the first batch is written. So a
-//!   segment without a header holds no batch, and is removed on opening; and a segment that exists
-//!   at all proves that the former one is whole.
-//! - **Close.** The last segment is cut to its length and synced; then a manifest that names the
-//!   end is put in place of the former one by renaming. Either the former one is there, and the
-//!   book was not closed, or the new one, and the book must be exactly as it says.
-//! - **Open.** Files and directory are synced before they are read. A torn tail is cut, batches
-//!   that no mark says are synced are written again, and all is synced; only then a manifest with
-//!   the new end is put in place, and only then is anything appended. Each step can be repeated.
-//! - **Snapshot.** It is written under another name, synced and renamed, and the directory synced:
-//!   under its name it is whole, or not there. The log needs none of it.
-//! - **Create.** The first segment is on disk before the manifest is. A crash in between leaves
-//!   nothing but that segment, without a batch, and the next opening begins again.
+//! `docs/LOG.md` describes them to the byte, says what a crash leaves after each step and why it is
+//! safe, and what is found by which check. The byte tables stand at the top of the source files too.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -64,6 +49,7 @@
 
 mod ack;
 mod archive;
+mod back;
 mod backup;
 mod batch;
 mod buffer;
@@ -71,6 +57,7 @@ mod buffer;
 pub mod bugs;
 #[cfg(not(feature = "planted-bugs"))]
 mod bugs;
+mod by_stream;
 mod bytes;
 mod catalog;
 mod chain;
@@ -113,7 +100,9 @@ mod writer;
 
 pub use ack::{Buffered, Durability, Synced};
 pub use archive::{ArchiveError, ArchiveReport};
+pub use back::RecordsBack;
 pub use backup::{BackupError, BackupOptions, BackupReport};
+pub use by_stream::StreamRecords;
 pub use disk_use::DiskUse;
 pub use error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError, ShapeError};
 pub use log::{Log, LogOptions, OpenReport, TailCut};

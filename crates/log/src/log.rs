@@ -9,11 +9,13 @@ use std::{
 };
 
 use crate::{
-    Lsn, Records,
+    Lsn, Records, RecordsBack, StreamRecords,
     ack::{Buffered, Durability, Synced},
+    by_stream::find_time,
     error::{IoError, LogError, OpenError, ReadError},
     group::Shared,
     limits::{PENDING_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT},
+    read::Source,
     record::{NewRecord, Record},
     recover::recover,
     shelf::Shelf,
@@ -250,7 +252,35 @@ impl Log {
     /// are read.
     #[must_use]
     pub fn read(&self, from: Lsn) -> Records {
-        Records::new(Arc::clone(&self.shared), from)
+        Records::new(self.source(), from)
+    }
+
+    /// The durable records from `from`, or the last one where that is before it, down to the first.
+    #[must_use]
+    pub fn read_back(&self, from: Lsn) -> RecordsBack {
+        RecordsBack::new(self.source(), from)
+    }
+
+    /// The durable records from `from` on that have an entry in the stream with a key, in order. The
+    /// index of each segment names them, so that no others are read.
+    #[must_use]
+    pub fn read_stream(&self, key: &str, from: Lsn) -> StreamRecords {
+        StreamRecords::on(self.source(), key, from)
+    }
+
+    /// As [`Log::read_stream`], from `from` down to the first.
+    #[must_use]
+    pub fn read_stream_back(&self, key: &str, from: Lsn) -> StreamRecords {
+        StreamRecords::back(self.source(), key, from)
+    }
+
+    /// The last durable record whose time is not after `at`; [`Lsn::ZERO`] where there is none. The
+    /// times of the records must never go back.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::Archived`] where it lies in an archive that is not attached.
+    pub fn find_time(&self, at: i64) -> Result<Lsn, ReadError> {
+        find_time(&self.source(), at)
     }
 
     /// Reads one durable record.
@@ -258,7 +288,7 @@ impl Log {
     /// # Errors
     /// [`ReadError::NotDurable`] where there is none of this number; [`ReadError`] otherwise.
     pub fn read_one(&self, lsn: Lsn) -> Result<Record, ReadError> {
-        Records::lookup(Arc::clone(&self.shared), lsn)
+        Records::lookup(self.source(), lsn)
     }
 
     /// Ends all use of the handle, as an I/O error does: for a caller that failed between two steps,
@@ -281,6 +311,10 @@ impl Log {
 }
 
 impl Log {
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::<Shared>::clone(&self.shared)
+    }
+
     /// What whoever writes beside the log shares with it.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared

@@ -5,14 +5,59 @@ use std::{fmt, io, sync::Arc};
 use crate::{
     Lsn,
     batch::{BatchCursor, Frame, frame_at},
-    error::{Damage, DamageReason, IoError, ReadError},
+    catalog::{Catalog, damaged},
+    error::{DamageReason, IoError, LogError, ReadError},
     group::{Extent, Shared},
     header::Place,
     limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
     record::{Record, RecordRef},
     segment::{BATCHES_AT, Window, segment_name},
-    storage::Access,
+    storage::{Access, Storage},
 };
+
+/// A book that records are read from: how far it goes, and where in it they are.
+pub(crate) trait Source: Send + Sync {
+    /// How far may be read.
+    fn extent(&self) -> Result<Extent, LogError>;
+
+    /// Where records are.
+    fn catalog(&self) -> &Catalog;
+
+    /// Where the segments are.
+    fn storage(&self) -> &dyn Storage;
+}
+
+impl Source for Shared {
+    fn extent(&self) -> Result<Extent, LogError> {
+        self.durable()
+    }
+
+    fn catalog(&self) -> &Catalog {
+        self.catalog()
+    }
+
+    fn storage(&self) -> &dyn Storage {
+        self.storage()
+    }
+}
+
+/// What may be read of a segment: all of it, or of the active one what is durable.
+pub(crate) fn window(
+    source: &dyn Source,
+    segment: u32,
+    durable: Extent,
+    read_ahead: usize,
+) -> Result<Window, ReadError> {
+    let name = segment_name(segment);
+    let storage = source.storage();
+    let file = storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+    let limit = if segment == durable.end.segment {
+        durable.end.offset
+    } else {
+        file.len().map_err(IoError::at("read", &name))?
+    };
+    Ok(Window::new(Arc::from(file), limit, read_ahead))
+}
 
 /// The durable records from some number on, in order.
 ///
@@ -20,7 +65,7 @@ use crate::{
 /// error it yields `None` for good. It holds its own reference to the log and may be sent to
 /// another thread.
 pub struct Records {
-    shared: Arc<Shared>,
+    source: Arc<dyn Source>,
     /// The record to be yielded next.
     next: Lsn,
     position: Option<Position>,
@@ -38,20 +83,42 @@ struct Position {
 }
 
 impl Records {
-    pub(crate) fn new(shared: Arc<Shared>, from: Lsn) -> Self {
+    pub(crate) fn new(source: Arc<dyn Source>, from: Lsn) -> Self {
         let next = from.max(Lsn::ZERO.next());
-        Self { shared, next, position: None, read_ahead: READ_AHEAD_BYTES, failed: false }
+        Self { source, next, position: None, read_ahead: READ_AHEAD_BYTES, failed: false }
+    }
+
+    /// For records that are not one directly after the other.
+    pub(crate) fn here_and_there(source: Arc<dyn Source>) -> Self {
+        Self { read_ahead: LOOKUP_BYTES, ..Self::new(source, Lsn::ZERO) }
+    }
+
+    /// Goes to a record, from where it is if the index knows of no nearer place.
+    pub(crate) fn seek(&mut self, lsn: Lsn) -> Result<(), ReadError> {
+        if let Some(position) = self.position.as_mut().filter(|_| lsn != self.next) {
+            let near = self.source.catalog().locate(lsn)?;
+            let at = position.place;
+            let nearer = (near.segment, near.offset) > (at.segment, at.offset);
+            if lsn < self.next || (nearer && near.segment != at.segment) {
+                self.position = None;
+            } else if nearer {
+                position.place = near;
+                position.batch = None;
+            }
+        }
+        self.next = lsn;
+        Ok(())
     }
 
     /// Reads one durable record.
-    pub(crate) fn lookup(shared: Arc<Shared>, lsn: Lsn) -> Result<Record, ReadError> {
-        let durable = shared.durable()?.last;
+    pub(crate) fn lookup(source: Arc<dyn Source>, lsn: Lsn) -> Result<Record, ReadError> {
+        let durable = source.extent()?.last;
         let not_durable = ReadError::NotDurable { lsn, durable };
         if lsn == Lsn::ZERO || lsn > durable {
             return Err(not_durable);
         }
-        let mut records = Self::new(shared, lsn);
-        records.read_ahead = LOOKUP_BYTES;
+        let mut records = Self::here_and_there(source);
+        records.next = lsn;
         let record = records.read_next()?.map(RecordRef::to_record);
         record.ok_or(not_durable)
     }
@@ -68,9 +135,9 @@ impl Records {
         }
     }
 
-    fn read_next(&mut self) -> Result<Option<RecordRef<'_>>, ReadError> {
+    pub(crate) fn read_next(&mut self) -> Result<Option<RecordRef<'_>>, ReadError> {
         self.failed = true;
-        let durable = self.shared.durable()?;
+        let durable = self.source.extent()?;
         if self.next > durable.last {
             self.failed = false;
             return Ok(None);
@@ -90,22 +157,9 @@ impl Records {
 
     /// Starts at the nearest known place at or before the next record.
     fn locate(&self, durable: Extent) -> Result<Position, ReadError> {
-        let place = self.shared.catalog().locate(self.next)?;
-        let window = self.window(place.segment, durable)?;
+        let place = self.source.catalog().locate(self.next)?;
+        let window = window(&*self.source, place.segment, durable, self.read_ahead)?;
         Ok(Position { place, window, batch: None })
-    }
-
-    /// What may be read of a segment: all of it, or of the active one what is durable.
-    fn window(&self, segment: u32, durable: Extent) -> Result<Window, ReadError> {
-        let name = segment_name(segment);
-        let storage = self.shared.storage();
-        let file = storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
-        let limit = if segment == durable.end.segment {
-            durable.end.offset
-        } else {
-            file.len().map_err(IoError::at("read", &name))?
-        };
-        Ok(Window::new(Arc::from(file), limit, self.read_ahead))
     }
 
     /// Moves to the next batch, which a durable record is in or behind.
@@ -120,7 +174,7 @@ impl Records {
             position.window.raise_limit_to_end().map_err(failed(position.place))?;
         }
         let place = position.place;
-        let reason = match frame_at(&mut position.window, self.shared.owner(), place)
+        let reason = match frame_at(&mut position.window, self.source.catalog().owner(), place)
             .map_err(failed(place))?
         {
             Frame::Batch(header) if header.first <= self.next => {
@@ -143,7 +197,7 @@ impl Records {
             }
             Frame::Footer(_) if place.segment < durable.end.segment => {
                 let segment = place.segment.saturating_add(1);
-                let window = self.window(segment, durable)?;
+                let window = window(&*self.source, segment, durable, self.read_ahead)?;
                 let place = Place { segment, offset: BATCHES_AT };
                 *position = Position { place, window, batch: None };
                 return Ok(());
@@ -160,7 +214,7 @@ impl Position {
     fn reaches(&mut self, lsn: Lsn) -> Result<bool, ReadError> {
         let Self { place, window, batch } = self;
         let Some(cursor) = batch else { return Ok(false) };
-        while cursor.next_lsn() < lsn {
+        while cursor.next_lsn() < lsn && !cursor.is_done() {
             let at = cursor.offset();
             let skipped = cursor.skip(window).map_err(failed(place.segment))?;
             skipped.map_err(|reason| damaged(place.segment, at, reason))?;
@@ -188,12 +242,8 @@ impl Position {
     }
 }
 
-fn failed(segment: u32) -> impl Fn(io::Error) -> IoError {
+pub(crate) fn failed(segment: u32) -> impl Fn(io::Error) -> IoError {
     move |error| IoError::at("read", &segment_name(segment))(error)
-}
-
-fn damaged(segment: u32, offset: u64, reason: DamageReason) -> ReadError {
-    ReadError::Damaged(Damage { file: segment_name(segment), offset, reason })
 }
 
 impl fmt::Debug for Records {

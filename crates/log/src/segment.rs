@@ -203,6 +203,21 @@ impl Window {
         Ok(self.held(offset, len))
     }
 
+    /// As [`Window::get`], where what stands before it, down to `floor`, will be wanted next.
+    pub(crate) fn get_back(
+        &mut self,
+        offset: u64,
+        len: usize,
+        floor: u64,
+    ) -> io::Result<Option<&[u8]>> {
+        let end = offset.saturating_add(wide(len));
+        if end <= self.limit && self.held(offset, len).is_none() {
+            let from = end.saturating_sub(wide(self.read_ahead)).max(floor).min(offset);
+            self.fill(from, narrow(end.saturating_sub(from)))?;
+        }
+        self.get(offset, len)
+    }
+
     /// `len` bytes from `offset` on, if no more has to be read for them.
     pub(crate) fn held(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let at = narrow(offset.checked_sub(self.start)?);

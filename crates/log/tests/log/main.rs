@@ -9,6 +9,7 @@ mod history;
 mod hostile;
 mod hostile_record;
 mod locking;
+mod reading;
 mod refusals;
 mod reserve;
 mod round_trip;
