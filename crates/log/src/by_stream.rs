@@ -80,7 +80,8 @@ impl StreamRecords {
         match &self.walk {
             Walk::On(_) => {
                 if self.next > durable.last {
-                    return Ok(false);
+                    let damage = self.source.damage().map(ReadError::Damaged);
+                    return damage.map_or(Ok(false), Err);
                 }
                 let wanted = self.next..=durable.last;
                 let span = self.source.catalog().span(self.hash, self.next, &wanted)?;
@@ -109,11 +110,11 @@ pub(crate) fn find_time(source: &Arc<dyn Source>, at: i64) -> Result<Lsn, ReadEr
     let mut found = from.previous().min(durable);
     let mut records = Records::here_and_there(Arc::clone(source));
     records.seek(from)?;
-    while let Some(record) = records.read_next()? {
-        if record.at() > at || record.lsn() > durable {
-            break;
+    while found < durable {
+        match records.read_next()? {
+            Some(record) if record.at() <= at => found = record.lsn(),
+            _ => break,
         }
-        found = record.lsn();
     }
     Ok(found)
 }

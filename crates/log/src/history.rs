@@ -1,6 +1,8 @@
 //! Heads and proofs of a log.
 
-use crate::{Log, Lsn, Proof, Receipt, error::ReadError, group::Extent, stream::StoredStream};
+use crate::{
+    Log, Lsn, Proof, Receipt, error::ReadError, group::Extent, read::Source, stream::StoredStream,
+};
 
 impl Log {
     /// The receipt of the last durable record: what the book is now.
@@ -54,8 +56,7 @@ impl Log {
     }
 
     pub(crate) fn receipt_within(&self, lsn: Lsn, durable: Extent) -> Result<Receipt, ReadError> {
-        let receipt = self.stream_within(lsn, durable)?.receipt(lsn)?;
-        receipt.ok_or(ReadError::NotDurable { lsn, durable: durable.last })
+        receipt_within(&**self.shared(), lsn, durable)
     }
 
     pub(crate) fn stream_within(
@@ -63,14 +64,32 @@ impl Log {
         lsn: Lsn,
         durable: Extent,
     ) -> Result<StoredStream<'_>, ReadError> {
-        let shared = self.shared();
-        let mut stream = StoredStream::new(shared.storage(), shared.owner(), durable.end);
-        if lsn > durable.last {
-            return Err(ReadError::NotDurable { lsn, durable: durable.last });
-        }
-        let active = shared.catalog().active();
-        stream.learn_places(active.segment, &active.rows.places);
-        drop(active);
-        Ok(stream)
+        stream_within(&**self.shared(), lsn, durable)
     }
+}
+
+/// The receipt of a record of a book that goes as far as `durable`.
+pub(crate) fn receipt_within(
+    source: &dyn Source,
+    lsn: Lsn,
+    durable: Extent,
+) -> Result<Receipt, ReadError> {
+    let receipt = stream_within(source, lsn, durable)?.receipt(lsn)?;
+    receipt.ok_or(ReadError::NotDurable { lsn, durable: durable.last })
+}
+
+fn stream_within(
+    source: &dyn Source,
+    lsn: Lsn,
+    durable: Extent,
+) -> Result<StoredStream<'_>, ReadError> {
+    let catalog = source.catalog();
+    let mut stream = StoredStream::new(source.storage(), catalog.owner(), durable.end);
+    if lsn > durable.last {
+        return Err(ReadError::NotDurable { lsn, durable: durable.last });
+    }
+    let active = catalog.active();
+    stream.learn_places(active.segment, &active.rows.places);
+    drop(active);
+    Ok(stream)
 }

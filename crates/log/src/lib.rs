@@ -19,6 +19,7 @@
 //! [`Log::read`] and [`Log::read_back`] go through all records, [`Log::read_stream`] and
 //! [`Log::read_stream_back`] through those of one stream, and [`Log::find_time`] finds the last one
 //! up to a time. Segments end with indexes for it, so no more is read than is asked for.
+//! [`Reader`] has the same calls for a book that somebody else has open, or that cannot be written.
 //!
 //! # Files of a book
 //!
@@ -71,6 +72,7 @@ mod group;
 mod header;
 mod history;
 mod index;
+mod inspect;
 pub mod limits;
 mod log;
 mod lsn;
@@ -105,6 +107,7 @@ pub use backup::{BackupError, BackupOptions, BackupReport};
 pub use by_stream::StreamRecords;
 pub use disk_use::DiskUse;
 pub use error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError, ShapeError};
+pub use inspect::Reader;
 pub use log::{Log, LogOptions, OpenReport, TailCut};
 pub use lsn::Lsn;
 pub use proof::{Proof, ProofError};

@@ -6,7 +6,7 @@ use crate::{
     Lsn,
     batch::{BatchCursor, Frame, frame_at},
     catalog::{Catalog, damaged},
-    error::{DamageReason, IoError, LogError, ReadError},
+    error::{Damage, DamageReason, IoError, LogError, ReadError},
     group::{Extent, Shared},
     header::Place,
     limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
@@ -25,6 +25,11 @@ pub(crate) trait Source: Send + Sync {
 
     /// Where the segments are.
     fn storage(&self) -> &dyn Storage;
+
+    /// The damage behind what may be read. What is open for writing has none.
+    fn damage(&self) -> Option<Damage> {
+        None
+    }
 }
 
 impl Source for Shared {
@@ -139,6 +144,9 @@ impl Records {
         self.failed = true;
         let durable = self.source.extent()?;
         if self.next > durable.last {
+            if let Some(damage) = self.source.damage() {
+                return Err(ReadError::Damaged(damage));
+            }
             self.failed = false;
             return Ok(None);
         }

@@ -8,6 +8,7 @@ mod faults;
 mod history;
 mod hostile;
 mod hostile_record;
+mod inspect;
 mod locking;
 mod reading;
 mod refusals;

@@ -1,0 +1,383 @@
+//! Reading a book without opening it: without a lock, without write access, and without repair.
+//!
+//! The records up to the end of the last batch that is whole are read, by the code that reads an
+//! open log. What stands behind them is looked at anew by [`Reader::refresh`]: while another process
+//! writes, it may be a batch that is half there. It is called damage only where a mark says that it
+//! was synced, and the place was read again after that mark was seen.
+
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    Lsn, Receipt, Records, RecordsBack, StreamRecords,
+    batch::{BatchCursor, BatchHeader, Frame, frame_at, later_mark},
+    buffer::BLOCK_BYTES,
+    by_stream::find_time,
+    bytes::narrow,
+    catalog::{Active, Catalog},
+    error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError},
+    footer,
+    group::Extent,
+    header::{Owner, Place},
+    history::receipt_within,
+    index::Rows,
+    limits::READ_AHEAD_BYTES,
+    manifest::{MANIFEST, Manifest},
+    read::Source,
+    record::Record,
+    segment::{BATCHES_AT, SegmentHeader, Window, segment_name},
+    shelf::{Shelf, shelved_number},
+    storage::{Access, Storage},
+    survey::refuse_foreign,
+};
+
+/// How often a file is opened anew that became shorter while it was read.
+const CUT_MAX: usize = 8;
+
+/// A book that is read and never written to: it may be open in another process, lie on a file system
+/// that is read-only, or be damaged.
+///
+/// It takes no lock and repairs nothing. It sees the records that are whole when it is opened, and
+/// more after [`Reader::refresh`]. Those after [`Reader::synced`] may not be on disk yet: if the
+/// power goes, they may be gone, and nobody was told of them.
+pub struct Reader {
+    book: Arc<Book>,
+}
+
+struct Book {
+    shelf: Arc<Shelf>,
+    catalog: Catalog,
+    seen: Mutex<Seen>,
+}
+
+/// How far the book was read.
+struct Seen {
+    extent: Extent,
+    /// Bytes of the record stream up to there.
+    stream: u64,
+    /// The highest synced-through mark.
+    marked: Lsn,
+    /// The damage that stands there.
+    damage: Option<Damage>,
+}
+
+impl Reader {
+    /// Looks at the book in `storage`. The manifest and the last segment are read and checked;
+    /// damage in the others is found when they are read.
+    ///
+    /// # Errors
+    /// [`OpenError::NotABook`], [`OpenError::Version`], [`OpenError::Io`]; [`OpenError::Damaged`]
+    /// where the manifest, or the headers of the last two segments, cannot be read.
+    pub fn open(storage: impl Storage) -> Result<Self, OpenError> {
+        let shelf = Arc::new(Shelf::new(Arc::new(storage)));
+        let names = shelf.list().map_err(IoError::at("list", "the book"))?;
+        refuse_foreign(&names)?;
+        if !names.iter().any(|name| name == MANIFEST) {
+            return Err(OpenError::NotABook { found: format!("it holds no {MANIFEST}") });
+        }
+        let manifest = Manifest::read(&*shelf)?;
+        let last = names.iter().filter_map(|name| shelved_number(name)).max().unwrap_or(1);
+        let (number, header) = match read_header(&*shelf, last) {
+            // It may be just being created, or be what a crash left.
+            Err(OpenError::Damaged(_)) if last > 1 => {
+                let number = last.saturating_sub(1);
+                (number, read_header(&*shelf, number)?)
+            }
+            found => (last, found?),
+        };
+        if header.book != manifest.book {
+            let (file, reason) = (segment_name(number), DamageReason::OtherBook);
+            return Err(OpenError::Damaged(Damage { file, offset: 0, reason }));
+        }
+        let (before, stream) = (header.first.previous(), header.frontier.stream_len());
+        let end = Place { segment: number, offset: BATCHES_AT };
+        let extent = Extent { last: before, end };
+        let seen = Mutex::new(Seen { extent, stream, marked: before, damage: None });
+        let active = Active { segment: number, first: header.first, rows: Rows::default() };
+        let storage: Arc<dyn Storage> = Arc::<Shelf>::clone(&shelf);
+        let catalog = Catalog::new(storage, Owner::of(&manifest.book), active);
+        let reader = Self { book: Arc::new(Book { shelf, catalog, seen }) };
+        reader.refresh()?;
+        Ok(reader)
+    }
+
+    /// Looks for what was written since, and returns the last record. Those who read go on with it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; what was seen before can still be read.
+    pub fn refresh(&self) -> Result<Lsn, OpenError> {
+        let book = &self.book;
+        let mut seen = book.seen();
+        let manifest = Manifest::read(&*book.shelf)?;
+        seen.marked = seen.marked.max(manifest.last);
+        seen.damage = None;
+        let mut cut = 0;
+        loop {
+            match book.go_on(&mut seen) {
+                // Its writer took back space behind the end while it was read.
+                Err(OpenError::Io(error))
+                    if error.source.kind() == io::ErrorKind::UnexpectedEof && cut < CUT_MAX =>
+                {
+                    cut = cut.saturating_add(1);
+                }
+                gone_on => {
+                    gone_on?;
+                    return Ok(seen.extent.last);
+                }
+            }
+        }
+    }
+
+    /// The last record that is seen.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        self.book.seen().extent.last
+    }
+
+    /// The last record that is known to be synced; those up to it outlive the power. Where the book
+    /// is open, that of the last batch is known only once the next one is written.
+    #[must_use]
+    pub fn synced(&self) -> Lsn {
+        let seen = self.book.seen();
+        seen.marked.min(seen.extent.last)
+    }
+
+    /// The damage that stands behind the last record, if there is any. Reading comes to it.
+    #[must_use]
+    pub fn damage(&self) -> Option<Damage> {
+        self.book.seen().damage.clone()
+    }
+
+    /// Reads archived segments from this storage: see [`Log::archive`](crate::Log::archive).
+    pub fn attach_archive(&self, archive: impl Storage) {
+        self.book.shelf.attach(Some(Arc::new(archive)));
+    }
+
+    /// As [`Log::read`](crate::Log::read). Behind the last record, damage is an error.
+    #[must_use]
+    pub fn read(&self, from: Lsn) -> Records {
+        Records::new(self.source(), from)
+    }
+
+    /// As [`Log::read_back`](crate::Log::read_back).
+    #[must_use]
+    pub fn read_back(&self, from: Lsn) -> RecordsBack {
+        RecordsBack::new(self.source(), from)
+    }
+
+    /// As [`Log::read_stream`](crate::Log::read_stream). Behind the last record, damage is an error.
+    #[must_use]
+    pub fn read_stream(&self, key: &str, from: Lsn) -> StreamRecords {
+        StreamRecords::on(self.source(), key, from)
+    }
+
+    /// As [`Log::read_stream_back`](crate::Log::read_stream_back).
+    #[must_use]
+    pub fn read_stream_back(&self, key: &str, from: Lsn) -> StreamRecords {
+        StreamRecords::back(self.source(), key, from)
+    }
+
+    /// As [`Log::find_time`](crate::Log::find_time).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn find_time(&self, at: i64) -> Result<Lsn, ReadError> {
+        find_time(&self.source(), at)
+    }
+
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// [`ReadError::NotDurable`] where none of this number is seen; [`ReadError`] otherwise.
+    pub fn read_one(&self, lsn: Lsn) -> Result<Record, ReadError> {
+        Records::lookup(self.source(), lsn)
+    }
+
+    /// As [`Log::head_at`](crate::Log::head_at).
+    ///
+    /// # Errors
+    /// As [`Log::head_at`](crate::Log::head_at).
+    pub fn head_at(&self, lsn: Lsn) -> Result<Receipt, ReadError> {
+        let extent = self.book.seen().extent;
+        receipt_within(&*self.book, lsn, extent)
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::<Book>::clone(&self.book)
+    }
+}
+
+impl Source for Book {
+    fn extent(&self) -> Result<Extent, LogError> {
+        Ok(self.seen().extent)
+    }
+
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn storage(&self) -> &dyn Storage {
+        &*self.shelf
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        self.seen().damage.clone()
+    }
+}
+
+/// What stands behind what was seen.
+enum Next {
+    /// A whole batch, and its records.
+    Batch(BatchHeader, Vec<u8>),
+    /// A whole footer.
+    Footer,
+    End,
+    Broken(DamageReason),
+}
+
+impl Book {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // It is changed by whole batches.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what is whole behind what was seen.
+    fn go_on(&self, seen: &mut Seen) -> Result<(), OpenError> {
+        let mut window = self.window(seen.extent.end.segment)?;
+        // Where a broken place was read that a mark says was synced: it is read once more.
+        let mut suspect = None;
+        loop {
+            let place = seen.extent.end;
+            match self.next(seen, &mut window)? {
+                Next::Batch(header, records) => {
+                    let mut active = self.catalog.active_mut();
+                    active.rows.batch(header.first, place.offset, header.stream, &records);
+                    drop(active);
+                    seen.extent.end.offset = place.offset.saturating_add(header.frame_len());
+                    seen.extent.last = header.last();
+                    seen.stream = seen.stream.saturating_add(u64::from(header.records_len));
+                    seen.marked = seen.marked.max(header.synced);
+                }
+                Next::Footer => {
+                    if !self.enter_next(seen)? {
+                        return Ok(());
+                    }
+                    window = self.window(seen.extent.end.segment)?;
+                }
+                Next::End if seen.marked <= seen.extent.last => return Ok(()),
+                broken => {
+                    let reason = match broken {
+                        Next::Broken(reason) => reason,
+                        _ => DamageReason::EndsEarly { synced: seen.marked },
+                    };
+                    window = self.window(place.segment)?;
+                    let mark =
+                        later_mark(&mut window, self.catalog.owner(), place.segment, place.offset);
+                    let mark = mark.map_err(failed(place.segment))?;
+                    seen.marked = seen.marked.max(mark);
+                    if reason.may_be_torn() && seen.marked <= seen.extent.last {
+                        return Ok(());
+                    }
+                    if suspect.replace(place) == Some(place) {
+                        let file = segment_name(place.segment);
+                        seen.damage = Some(Damage { file, offset: place.offset, reason });
+                        return Ok(());
+                    }
+                    window = self.window(place.segment)?;
+                }
+            }
+        }
+    }
+
+    fn next(&self, seen: &Seen, window: &mut Window) -> Result<Next, OpenError> {
+        let (place, owner) = (seen.extent.end, self.catalog.owner());
+        let failed = |error| failed(place.segment)(error);
+        let header = match frame_at(window, owner, place).map_err(failed)? {
+            Frame::End => return Ok(Next::End),
+            Frame::Broken(reason) => return Ok(Next::Broken(reason)),
+            Frame::Footer(header) => {
+                let checked = footer::check(window, owner, place, &header).map_err(failed)?;
+                return Ok(
+                    checked.map_or_else(|(_, reason)| Next::Broken(reason), |_| Next::Footer)
+                );
+            }
+            Frame::Batch(header) => header,
+        };
+        let expected = seen.extent.last.next();
+        if header.first != expected {
+            let reason = DamageReason::FirstLsn { found: header.first, expected };
+            return Ok(Next::Broken(reason));
+        }
+        if header.stream != seen.stream {
+            let (found, expected) = (header.stream, seen.stream);
+            return Ok(Next::Broken(DamageReason::StreamPosition { found, expected }));
+        }
+        let mut records = Vec::new();
+        let mut cursor = BatchCursor::new(header, place.offset);
+        loop {
+            match cursor.advance(window).map_err(failed)? {
+                Ok(Some(view)) => records.extend_from_slice(view.bytes),
+                Ok(None) => return Ok(Next::Batch(header, records)),
+                Err(reason) => return Ok(Next::Broken(reason)),
+            }
+        }
+    }
+
+    /// Goes to the segment after a sealed one; `false` where there is none yet.
+    fn enter_next(&self, seen: &mut Seen) -> Result<bool, OpenError> {
+        let number = seen.extent.end.segment.saturating_add(1);
+        let due = seen.extent.last.next();
+        seen.marked = seen.marked.max(seen.extent.last);
+        let reason = match read_header(&*self.shelf, number) {
+            Ok(header) if header.first == due && header.frontier.stream_len() == seen.stream => {
+                let active = Active { segment: number, first: due, rows: Rows::default() };
+                *self.catalog.active_mut() = active;
+                seen.extent.end = Place { segment: number, offset: BATCHES_AT };
+                return Ok(true);
+            }
+            Ok(header) => DamageReason::FirstLsn { found: header.first, expected: due },
+            Err(OpenError::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {
+                if seen.marked < due {
+                    return Ok(false);
+                }
+                DamageReason::Missing
+            }
+            // A segment that is being created, or was when a crash came, has no header yet.
+            Err(OpenError::Damaged(_)) if seen.marked < due => return Ok(false),
+            Err(OpenError::Damaged(damage)) => damage.reason,
+            Err(other) => return Err(other),
+        };
+        seen.damage = Some(Damage { file: segment_name(number), offset: 0, reason });
+        Ok(false)
+    }
+
+    fn window(&self, number: u32) -> Result<Window, OpenError> {
+        let name = segment_name(number);
+        let file = self.shelf.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+        let len = file.len().map_err(IoError::at("read", &name))?;
+        Ok(Window::new(Arc::from(file), len, READ_AHEAD_BYTES))
+    }
+}
+
+fn failed(number: u32) -> impl FnOnce(io::Error) -> OpenError {
+    move |error| IoError::at("read", &segment_name(number))(error).into()
+}
+
+fn read_header(storage: &dyn Storage, number: u32) -> Result<SegmentHeader, OpenError> {
+    let name = segment_name(number);
+    let file = storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+    let mut block = vec![0; BLOCK_BYTES];
+    let len = file.len().map_err(IoError::at("read", &name))?;
+    block.truncate(narrow(len));
+    let read = file.read_at(&mut block, 0).map_err(IoError::at("read", &name))?;
+    SegmentHeader::decode(block.get(..read).unwrap_or_default(), number)
+        .map_err(|reason| OpenError::Damaged(Damage { file: name, offset: 0, reason }))
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("last", &self.last()).finish_non_exhaustive()
+    }
+}
