@@ -29,7 +29,8 @@ pub(crate) fn verify(arguments: &Verify, out: &mut dyn Write) -> Result<Ending, 
     tell_torn(verified.log.tail.as_ref(), path);
     tell_content(&verified, out)?;
     let receipt = tell_receipt(&verified, path, out)?;
-    if verified.findings.is_empty() && receipt == Ending::Sound {
+    let beside = &verified.log.beside;
+    if verified.findings.is_empty() && beside.is_empty() && receipt == Ending::Sound {
         writeln!(out, "invariants  all hold: the book is sound")?;
         return Ok(Ending::Sound);
     }
@@ -37,8 +38,11 @@ pub(crate) fn verify(arguments: &Verify, out: &mut dyn Write) -> Result<Ending, 
     if receipt == Ending::Unsound {
         eprintln!("counterfoil: {}: the book is not what the receipt says", path.display());
     }
-    if !verified.findings.is_empty() {
+    if !verified.findings.is_empty() || !beside.is_empty() {
         eprintln!("counterfoil: {}: the book is not sound", path.display());
+    }
+    for damage in beside {
+        eprintln!("counterfoil: {}: {damage}", path.display());
     }
     for finding in &verified.findings {
         eprintln!("record {}: {}", finding.lsn, finding.what);

@@ -506,10 +506,7 @@ fn a_damaged_book_is_refused_wherever_a_byte_was_flipped() {
     let log = fs::read_dir(&book)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .max_by_key(|path| {
-            let bytes = fs::read(path).unwrap();
-            bytes.iter().filter(|byte| **byte != 0).count()
-        })
+        .find(|path| path.extension().is_some_and(|ending| ending == "seg"))
         .unwrap();
     let sound = fs::read(&log).unwrap();
     let written = sound.iter().rposition(|byte| *byte != 0).unwrap();
@@ -523,6 +520,29 @@ fn a_damaged_book_is_refused_wherever_a_byte_was_flipped() {
     }
     fs::write(&log, sound).unwrap();
     counterfoil(&["verify", book.to_str().unwrap()]).succeeds();
+}
+
+#[test]
+fn damage_to_keys_and_snapshots_is_told_and_keeps_nobody_out() {
+    let (_dir, book) = book();
+    let path = book.to_str().unwrap();
+    counterfoil(&["snapshot", path]).succeeds();
+    for ending in ["keys", "snap"] {
+        let files = fs::read_dir(&book).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.filter(|path| path.extension().is_some_and(|found| found == ending)).max();
+        let file = file.unwrap();
+        let sound = fs::read(&file).unwrap();
+        let mut damaged = sound.clone();
+        // The first secret that no customer has yet, and the first section.
+        let byte = if ending == "keys" { 1_000 * 64 + 20 } else { 4_096 };
+        damaged[byte] ^= 1;
+        fs::write(&file, damaged).unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        counterfoil(&["verify", path]).ends(1, &[name, "not sound"]);
+        counterfoil(&["balance", path]).succeeds();
+        fs::write(&file, sound).unwrap();
+    }
+    counterfoil(&["verify", path]).succeeds();
 }
 
 #[test]

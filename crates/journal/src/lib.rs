@@ -11,6 +11,7 @@
 //! use counterfoil_billing::invoice::{Derivation, Finalized, InvoiceEvent, InvoiceStatus, Line};
 //! use counterfoil_core::{Currency, Decimal12, Id, Period, Timestamp};
 //! use counterfoil_journal::{Account, Journal, PostingRules};
+//! use std::sync::Arc;
 //!
 //! let (start, end) = ("2024-02-01T00:00:00Z".parse()?, "2024-03-01T00:00:00Z".parse()?);
 //! let event = Event::Invoice(InvoiceEvent::Finalized(Finalized {
@@ -19,7 +20,7 @@
 //!     at: start,
 //!     number: "ADA-0001".into(),
 //!     currency: Currency::USD,
-//!     lines: vec![Line {
+//!     lines: vec![Arc::new(Line {
 //!         // 29.00 for the leap February of 29 days.
 //!         amount: 2_900,
 //!         period: Period::new(start, end),
@@ -34,7 +35,7 @@
 //! #       invoice_item: None,
 //! #       derivation: Derivation::Given,
 //!         // …
-//!     }],
+//!     })],
 //!     subtotal: 2_900,
 //!     total: 2_900,
 //!     amount_due: 2_900,

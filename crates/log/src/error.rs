@@ -119,6 +119,9 @@ pub enum DamageReason {
     /// The disk does not give the bytes back.
     #[error("the disk cannot read it")]
     Unreadable,
+    /// A snapshot is not what was written.
+    #[error("the snapshot cannot be used: {0}")]
+    Snapshot(&'static str),
     /// Bytes follow the end of a sealed segment or a closed book.
     #[error("bytes follow the end")]
     AfterEnd,

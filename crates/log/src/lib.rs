@@ -53,6 +53,7 @@ mod archive;
 mod back;
 mod backup;
 mod batch;
+mod beside;
 mod buffer;
 #[cfg(feature = "planted-bugs")]
 pub mod bugs;

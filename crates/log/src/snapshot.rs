@@ -155,6 +155,24 @@ fn file_name(lsn: Lsn) -> String {
     format!("{:020}{SUFFIX}", lsn.0)
 }
 
+/// What is wrong with a snapshot, if the file is one: its header, or a section.
+pub(crate) fn damage_of_snapshot(
+    storage: &dyn Storage,
+    name: &str,
+) -> Result<Option<&'static str>, IoError> {
+    let Some(lsn) = lsn_of(name) else { return Ok(None) };
+    let read = Snapshot::open(storage, lsn).and_then(|snapshot| {
+        let mut kinds = snapshot.header.sections.iter().map(|section| section.kind);
+        kinds.try_for_each(|kind| snapshot.section(kind).map(drop))
+    });
+    match read {
+        Err(SnapshotError::Damaged { reason, .. }) => Ok(Some(reason)),
+        Err(SnapshotError::Io(error)) => Err(error),
+        // One that is gone meanwhile is not damaged.
+        _ => Ok(None),
+    }
+}
+
 /// The record that a snapshot of this name stands at.
 fn lsn_of(name: &str) -> Option<Lsn> {
     let digits = name.strip_suffix(SUFFIX)?;

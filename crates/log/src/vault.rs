@@ -390,6 +390,34 @@ fn file_name(number: u32) -> String {
     format!("{number:010}.keys")
 }
 
+/// Adds the damaged slots of a file, if it is one of keys.
+pub(crate) fn damage_of_keys(
+    storage: &dyn Storage,
+    name: &str,
+    damage: &mut Vec<Damage>,
+) -> Result<(), IoError> {
+    let number = name.strip_suffix(".keys").and_then(|digits| digits.parse::<u32>().ok());
+    let Some(number) = number.filter(|number| *number > 0 && file_name(*number) == name) else {
+        return Ok(());
+    };
+    let file = storage.open(name, Access::Read).map_err(IoError::at("open", name))?;
+    let len = file.len().map_err(IoError::at("read", name))?;
+    let mut at =
+        |offset: u64, reason| damage.push(Damage { file: name.to_owned(), offset, reason });
+    if len > FILE_BYTES {
+        at(FILE_BYTES, DamageReason::AfterEnd);
+    }
+    let mut bytes = Zeroizing::new(vec![0; narrow(len.min(FILE_BYTES))]);
+    let read = file.read_at(&mut bytes, 0).map_err(IoError::at("read", name))?;
+    let first = u64::from(number).saturating_sub(1).saturating_mul(KEY_FILE_SLOTS);
+    for (slot, bytes) in (first..).zip(bytes.get(..read).unwrap_or_default().chunks(SLOT_BYTES)) {
+        if decode(slot, bytes).is_err() {
+            at(wide(offset(slot)), DamageReason::KeySlot);
+        }
+    }
+    Ok(())
+}
+
 fn file_number(slot: u64) -> Result<u32, VaultError> {
     let number = (slot / KEY_FILE_SLOTS).checked_add(1).ok_or(VaultError::Full)?;
     u32::try_from(number).map_err(|_| VaultError::Full)

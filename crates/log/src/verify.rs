@@ -2,6 +2,7 @@
 
 use crate::{
     Lsn, Receipt, TailCut,
+    beside::damage_beside,
     error::{Damage, OpenError, ReadError},
     header::Owner,
     manifest::BookState,
@@ -36,6 +37,9 @@ pub struct VerifyReport {
     pub receipt: Option<ReceiptCheck>,
     /// A torn tail, which opening the book would cut.
     pub tail: Option<TailCut>,
+    /// Damage beside the log, in key slots and snapshots. Opening is not refused for it, but what is
+    /// sealed with such a key cannot be read, and such a snapshot is passed over.
+    pub beside: Vec<Damage>,
     /// Damaged places, at most [`DAMAGE_LISTED_MAX`](crate::limits::DAMAGE_LISTED_MAX). Opening the
     /// book is refused if there is one.
     pub damage: Vec<Damage>,
@@ -66,7 +70,7 @@ impl VerifyReport {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let holds = self.receipt.is_none_or(|receipt| receipt == ReceiptCheck::Holds);
-        self.damage.is_empty() && holds
+        self.damage.is_empty() && self.beside.is_empty() && holds
     }
 }
 
@@ -123,6 +127,7 @@ fn verify_whole(
         head,
         receipt,
         tail: survey.tail,
+        beside: damage_beside(storage)?,
         damage: survey.damage,
     })
 }
