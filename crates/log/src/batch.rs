@@ -215,6 +215,11 @@ impl PendingBatch {
         self.buffer.bytes().get(start..end).unwrap_or_default()
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The buffer, to be used again.
     pub(crate) fn into_buffer(self) -> BlockBuffer {
         self.buffer

@@ -1,6 +1,22 @@
 //! The hash tree of the running log: it takes in the records of each batch, in order.
+//!
+//! Nobody needs the tree before a segment is sealed or the book closed, so hashing is no part of a
+//! commit: batches that were written wait in a queue, and whoever wrote one hashes it after the
+//! writer was handed on, while the next batch is on its way to the disk.
 
-use crate::Frontier;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{PoisonError, TryLockError},
+};
+
+use crate::{
+    Frontier,
+    batch::PendingBatch,
+    buffer::BlockBuffer,
+    limits::{HASH_QUEUE_BATCHES_MAX, HASH_QUEUE_BYTES_MAX},
+    sync::{Mutex, MutexGuard},
+};
 
 /// Small pieces are gathered up to this, since large ones are hashed several times as fast.
 const PIECE_BYTES: usize = 128 << 10;
@@ -65,9 +81,149 @@ impl Chain {
     }
 }
 
-#[cfg(test)]
+/// The hash tree, and the batches that were written and are not in it yet.
+///
+/// Who has the writer puts batches in, so they stand in the order of the log; who takes one out has
+/// the lock on the tree before, so they are hashed in that order, whoever does it.
+pub(crate) struct Hashing {
+    chain: Mutex<Chain>,
+    queue: Mutex<VecDeque<PendingBatch>>,
+}
+
+impl Hashing {
+    pub(crate) fn new(chain: Chain) -> Self {
+        Self { chain: Mutex::new(chain), queue: Mutex::default() }
+    }
+
+    /// Puts a batch behind those that wait. Where they are many, they are hashed first, and who has
+    /// the writer is held up by that: so the memory that waits is bounded. Called with the writer.
+    pub(crate) fn push(
+        &self,
+        batch: PendingBatch,
+        keep: &mut impl FnMut(BlockBuffer),
+    ) -> io::Result<()> {
+        if !self.has_room(batch.capacity()) {
+            let mut chain = self.chain.lock().map_err(|_| stopped())?;
+            while self.hash_next(&mut chain, keep) {}
+        }
+        self.queue().push_back(batch);
+        Ok(())
+    }
+
+    /// Hashes what waits, unless somebody is at it: then it is left to them, or to the next one.
+    /// Nobody is kept here for ever by others who write.
+    pub(crate) fn help(&self, keep: &mut impl FnMut(BlockBuffer)) -> io::Result<()> {
+        let mut chain = match self.chain.try_lock() {
+            Ok(chain) => chain,
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Poisoned(_)) => return Err(stopped()),
+        };
+        for _ in 0..HASH_QUEUE_BATCHES_MAX {
+            if !self.hash_next(&mut chain, keep) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tree over all batches that were put in. Called with the writer, so that none is added
+    /// before the lock is given back.
+    pub(crate) fn settle(&self) -> io::Result<MutexGuard<'_, Chain>> {
+        let mut chain = self.chain.lock().map_err(|_| stopped())?;
+        while self.hash_next(&mut chain, &mut drop) {}
+        chain.settle();
+        Ok(chain)
+    }
+
+    /// Hashes the batch that waited longest; whether there was one.
+    fn hash_next(&self, chain: &mut Chain, keep: &mut impl FnMut(BlockBuffer)) -> bool {
+        let Some(batch) = self.queue().pop_front() else { return false };
+        chain.take(batch.records());
+        keep(batch.into_buffer());
+        true
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let queue = self.queue();
+        let all = queue.iter().fold(bytes, |sum, batch| sum.saturating_add(batch.capacity()));
+        queue.is_empty() || (queue.len() < HASH_QUEUE_BATCHES_MAX && all <= HASH_QUEUE_BYTES_MAX)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<PendingBatch>> {
+        // Nothing that can panic runs under this lock, but for what the allocator does.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread panicked while it hashed: the tree lacks a part, and nothing is put on top of it.
+fn stopped() -> io::Error {
+    io::Error::other("the hash tree stopped half way")
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::{Lsn, NewRecord, RecordKind, record::EncodedRecord};
+
+    fn batch(lsn: u64, bytes: usize) -> PendingBatch {
+        let mut batch = PendingBatch::new(Lsn(lsn), 0, BlockBuffer::default());
+        let meta = vec![u8::try_from(lsn % 251).unwrap(); bytes];
+        let record = NewRecord { at: 0, kind: RecordKind::Note, meta, events: vec![] };
+        let mut record = EncodedRecord::new(&record, |_| batch.memory(BlockBuffer::default()));
+        batch.push(record.as_mut().unwrap());
+        batch
+    }
+
+    #[test]
+    fn batches_are_hashed_in_order_and_never_more_of_them_wait_than_there_is_room_for() {
+        for bytes in [10, 70_000, 3 << 20, HASH_QUEUE_BYTES_MAX + 1] {
+            let (hashing, mut all) = (Hashing::new(Chain::default()), blake3::Hasher::new());
+            let count = if bytes > 1 << 20 { 10 } else { 100 };
+            let (mut back, mut waited) = (0, 0);
+            for lsn in 1..=count {
+                let batch = batch(lsn, bytes);
+                all.update(batch.records());
+                hashing.push(batch, &mut |_| back += 1).unwrap();
+                let queue = hashing.queue();
+                let held: usize = queue.iter().map(PendingBatch::capacity).sum();
+                assert!(queue.len() == 1 || held <= HASH_QUEUE_BYTES_MAX, "{bytes}");
+                assert!(queue.len() <= HASH_QUEUE_BATCHES_MAX, "{bytes}");
+                waited = waited.max(queue.len());
+            }
+            hashing.help(&mut |_| back += 1).unwrap();
+            assert_eq!((back, hashing.queue().len()), (count, 0), "{bytes}");
+            assert!(waited > 1 || bytes > HASH_QUEUE_BYTES_MAX, "they wait");
+            let chain = hashing.settle().unwrap();
+            assert_eq!(chain.frontier.root(), *all.finalize().as_bytes(), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn who_cannot_have_the_tree_leaves_the_batch_to_others() {
+        let hashing = Hashing::new(Chain::default());
+        let chain = hashing.settle().unwrap();
+        hashing.push(batch(1, 100), &mut drop).unwrap();
+        hashing.help(&mut |_| panic!("somebody else has the tree")).unwrap();
+        assert_eq!((hashing.queue().len(), chain.stream_len()), (1, 0));
+        drop(chain);
+        hashing.help(&mut drop).unwrap();
+        assert_eq!(hashing.queue().len(), 0);
+    }
+
+    #[test]
+    fn a_tree_that_stopped_half_way_is_not_gone_on_with() {
+        let hashing = Hashing::new(Chain::default());
+        hashing.push(batch(1, 100), &mut drop).unwrap();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            hashing.help(&mut |_| panic!("half way"))
+        }));
+        assert!(panicked.is_err());
+        hashing.push(batch(2, 100), &mut drop).unwrap();
+        assert!(hashing.help(&mut drop).is_err());
+        assert!(hashing.settle().is_err());
+        let pushed = (3..).map(|lsn| hashing.push(batch(lsn, 100), &mut drop));
+        assert!(pushed.take(HASH_QUEUE_BATCHES_MAX).any(|pushed| pushed.is_err()));
+    }
 
     #[test]
     fn any_pieces_give_the_hash_of_the_whole_and_its_groups() {

@@ -198,7 +198,7 @@ pub fn record_hostile(bytes: &[u8]) {
         personal: event.personal,
     });
     let record = NewRecord { at, kind, meta, events: events.collect() };
-    let memory = || BatchMemory { buffer: BlockBuffer::default(), records_at: 0 };
+    let memory = |_| BatchMemory { buffer: BlockBuffer::default(), records_at: 0 };
     let encoded = EncodedRecord::new(&record, memory).map(|mut encoded| {
         encoded.number(lsn);
         encoded.bytes().to_vec()

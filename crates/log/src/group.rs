@@ -13,6 +13,7 @@ use crate::{
     buffer::{BLOCK_BYTES, BlockBuffer},
     bugs::{Bug, planted},
     catalog::Catalog,
+    chain::Hashing,
     error::LogError,
     header::{Owner, Place},
     record::{EncodedRecord, NewRecord},
@@ -24,8 +25,9 @@ use crate::{
     writer::Writer,
 };
 
-/// Pieces of memory that are kept for batches to come.
-const SPARES: usize = 2;
+/// Pieces of memory that are kept for batches to come: while some are written and hashed, others
+/// are filled.
+const SPARES: usize = 8;
 
 /// What the handle and its readers share.
 pub(crate) struct Shared {
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     progress: Condvar,
     /// Where records are.
     catalog: Arc<Catalog>,
+    /// The hash tree, which lags behind what was written.
+    hashing: Arc<Hashing>,
     /// The lock on the book, until it is closed or the handle dropped.
     book: PlainMutex<Option<Box<dyn StorageLock>>>,
     /// Held while a snapshot is written or removed.
@@ -58,7 +62,8 @@ pub(crate) struct State {
     durable: Extent,
     /// Absent while a thread writes a batch, and after the log was closed or has failed.
     writer: Option<Writer>,
-    /// Memory for batches to come, at most [`SPARES`] pieces.
+    /// Memory for batches to come, at most [`SPARES`] pieces, and twice the bytes that may be
+    /// pending.
     spares: Vec<BlockBuffer>,
     phase: Phase,
     waiting: Waiting,
@@ -120,19 +125,33 @@ impl State {
         self.phase == Phase::Closed
     }
 
-    /// Keeps memory for a batch to come, unless there is enough or this is too large. What was used
-    /// before is worth more than what the system gives anew.
-    fn keep(&mut self, buffer: BlockBuffer, pending_bytes_max: usize) {
-        let bounds = BLOCK_BYTES..=pending_bytes_max.saturating_mul(2);
-        if self.spares.len() < SPARES && bounds.contains(&buffer.capacity()) && buffer.is_aligned()
-        {
-            self.spares.push(buffer);
+    /// Keeps memory for a batch to come, or gives it back where there is enough or this is too
+    /// large. What was used before is worth more than what the system gives anew.
+    fn keep(&mut self, buffer: BlockBuffer, pending_bytes_max: usize) -> Option<BlockBuffer> {
+        let bytes_max = pending_bytes_max.saturating_mul(2);
+        let capacity = buffer.capacity();
+        let all = self.spares.iter().fold(capacity, |sum, one| sum.saturating_add(one.capacity()));
+        let room = self.spares.len() < SPARES && all <= bytes_max;
+        if !room || capacity < BLOCK_BYTES || !buffer.is_aligned() {
+            return Some(buffer);
         }
+        self.spares.push(buffer);
+        None
+    }
+
+    /// The smallest memory that has room for so many bytes, or else the largest.
+    fn spare(&mut self, bytes: usize) -> BlockBuffer {
+        let sizes = self.spares.iter().map(BlockBuffer::capacity).enumerate();
+        let best = sizes.min_by_key(|(_, size)| match size.checked_sub(bytes) {
+            Some(more) => (false, more),
+            None => (true, bytes.saturating_sub(*size)),
+        });
+        best.map_or_else(BlockBuffer::default, |(index, _)| self.spares.swap_remove(index))
     }
 
     /// Takes what is pending, to be written; records are appended to the next batch from now on.
     fn take_pending(&mut self, writer: &Writer) -> PendingBatch {
-        let spare = self.spares.pop().unwrap_or_default();
+        let spare = self.spare(0);
         let lead = match self.pending.is_empty() {
             true => writer.lead(),
             false => writer.lead_after(self.pending.frame_len()),
@@ -150,6 +169,7 @@ impl Shared {
         options: &LogOptions,
     ) -> Self {
         let catalog = Arc::clone(writer.catalog());
+        let hashing = Arc::clone(writer.hashing());
         let extent = writer.written();
         let state = State {
             pending: PendingBatch::new(extent.last.next(), writer.lead(), BlockBuffer::default()),
@@ -167,6 +187,7 @@ impl Shared {
             state: Mutex::new(state),
             progress: Condvar::new(),
             catalog,
+            hashing,
             book: PlainMutex::new(Some(book)),
             snapshots: PlainMutex::default(),
         }
@@ -221,9 +242,9 @@ impl Shared {
 
     /// Adds a record to the pending batch. Where there is no room, the caller first helps to write.
     pub(crate) fn append(&self, record: &NewRecord) -> Result<Lsn, LogError> {
-        let mut record = EncodedRecord::new(record, || {
+        let mut record = EncodedRecord::new(record, |bytes| {
             let mut state = self.state();
-            let spare = state.spares.pop().unwrap_or_default();
+            let spare = state.spare(bytes);
             state.pending.memory(spare)
         })?;
         loop {
@@ -232,7 +253,10 @@ impl Shared {
             let bytes = state.pending.frame_len().saturating_add(record.padded_len());
             if state.pending.is_empty() || bytes <= self.pending_bytes_max {
                 let lsn = state.pending.push(&mut record);
-                state.keep(std::mem::take(record.buffer()), self.pending_bytes_max);
+                let left = state.keep(std::mem::take(record.buffer()), self.pending_bytes_max);
+                drop(state);
+                // To give memory back takes a while: not under the lock.
+                drop(left);
                 return Ok(lsn);
             }
             self.drive(state, Goal::Room);
@@ -386,11 +410,25 @@ impl Lead<'_> {
             }
         };
         self.tell(&writer);
-        if let Some(place) = place {
-            writer.take_in(place, &batch);
+        let Some(place) = place else {
+            self.done = true;
+            return self.hand_on(writer, Some(batch.into_buffer()));
+        };
+        writer.take_in(place, &batch);
+        let mut keep = |buffer| {
+            let left = shared.state().keep(buffer, shared.pending_bytes_max);
+            drop(left);
+        };
+        let mut hashed = shared.hashing.push(batch, &mut keep);
+        if hashed.is_ok() {
+            // The next batch can be on its way while this one is hashed.
+            self.hand_on(writer, None);
+            hashed = shared.hashing.help(&mut keep);
         }
         self.done = true;
-        self.hand_on(writer, Some(batch.into_buffer()));
+        if let Err(error) = hashed {
+            shared.poison(&error.to_string());
+        }
     }
 
     /// Says how far the log has come, and wakes who has what it waited for. The writer is not there
@@ -412,11 +450,10 @@ impl Lead<'_> {
         state.durable = writer.synced();
         let (written, durable) = (state.written.last, state.durable.last);
         state.writer = Some(writer);
-        if let Some(buffer) = buffer {
-            state.keep(buffer, self.shared.pending_bytes_max);
-        }
+        let left = buffer.and_then(|buffer| state.keep(buffer, self.shared.pending_bytes_max));
         let wake = state.waiting.take_reached(written, durable);
         self.shared.give_back(state, wake);
+        drop(left);
     }
 }
 

@@ -45,5 +45,9 @@ pub(crate) const LOOKUP_BYTES: usize = 32 << 10;
 /// Bytes read at once when a whole book is checked: they stay in the cache of the processor while
 /// they are summed and hashed, and records up to 64 KiB leave little at the end to be read again.
 pub(crate) const SURVEY_BYTES: usize = 1 << 20;
+/// Batches that were written and wait to be hashed. The model has them wait for room at once.
+pub(crate) const HASH_QUEUE_BATCHES_MAX: usize = if cfg!(loom) { 1 } else { 16 };
+/// Memory that batches take which wait to be hashed; a single batch may be larger.
+pub(crate) const HASH_QUEUE_BYTES_MAX: usize = 16 << 20;
 /// Damaged places that a verification lists before it stops looking.
 pub const DAMAGE_LISTED_MAX: usize = 1_000;

@@ -393,7 +393,7 @@ pub(crate) mod tests {
             };
             let record =
                 NewRecord { at: 7, kind: RecordKind::Events, meta: vec![], events: vec![event] };
-            let mut encoded = EncodedRecord::new(&record, BatchMemory::default).unwrap();
+            let mut encoded = EncodedRecord::new(&record, |_| BatchMemory::default()).unwrap();
             encoded.number(Lsn(n));
             let bytes = encoded.bytes();
             self.bytes.extend_from_slice(bytes);

@@ -276,16 +276,17 @@ pub(crate) struct EncodedRecord {
 impl EncodedRecord {
     /// Encodes a record; refuses one that is over a limit or does not fit its kind. A record of at
     /// least [`IN_PLACE_BYTES_MIN`] asks for the memory of a batch, and is encoded where it will
-    /// stand if it becomes the first record of one: then it is not copied again.
+    /// stand if it becomes the first record of one: then it is not copied again. `memory` is told how
+    /// many bytes it takes.
     pub(crate) fn new(
         record: &NewRecord,
-        memory: impl FnOnce() -> BatchMemory,
+        memory: impl FnOnce(usize) -> BatchMemory,
     ) -> Result<Self, LogError> {
         let layout = Layout::of(record)?;
         let (mut buffer, at) = if layout.len < IN_PLACE_BYTES_MIN {
             (BlockBuffer::unaligned(aligned(layout.len)), 0)
         } else {
-            let BatchMemory { mut buffer, records_at } = memory();
+            let BatchMemory { mut buffer, records_at } = memory(aligned(layout.len));
             buffer.resize(records_at);
             (buffer, records_at)
         };

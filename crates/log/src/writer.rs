@@ -9,7 +9,7 @@ use crate::{
     bugs::{Bug, planted},
     bytes::{narrow, wide},
     catalog::{Active, Catalog},
-    chain::Chain,
+    chain::{Chain, Hashing},
     error::IoError,
     footer::{self, Seal},
     group::Extent,
@@ -52,9 +52,10 @@ pub(crate) struct Writer {
     written: Lsn,
     synced: Extent,
     book: BookId,
-    /// The hash tree over the records up to `end`, those of the last batch excepted until they are
-    /// taken in.
-    chain: Chain,
+    /// Bytes of the record stream up to `end`.
+    stream: u64,
+    /// The hash tree over the records up to `end`, as far as they were put in.
+    hashing: Arc<Hashing>,
     /// Where records are.
     catalog: Arc<Catalog>,
 }
@@ -100,7 +101,8 @@ impl Writer {
             written: last,
             synced,
             book,
-            chain,
+            stream: chain.stream_len(),
+            hashing: Arc::new(Hashing::new(chain)),
             catalog: Arc::new(catalog),
         })
     }
@@ -119,6 +121,11 @@ impl Writer {
     /// To which book the headers of batches are bound.
     pub(crate) fn owner(&self) -> Owner {
         Owner::of(&self.book)
+    }
+
+    /// The hash tree.
+    pub(crate) fn hashing(&self) -> &Arc<Hashing> {
+        &self.hashing
     }
 
     /// Where records are.
@@ -182,7 +189,7 @@ impl Writer {
             self.rotate(batch.first())?;
         }
         let place = self.end;
-        let (owner, stream) = (self.owner(), self.chain.stream_len());
+        let (owner, stream) = (self.owner(), self.stream);
         let too_high = planted(Bug::MarkTooHigh);
         let synced = if too_high { self.written } else { self.synced.last };
         let blocks = batch.seal(&BatchStart { owner, place, synced, stream }, &self.tail);
@@ -200,15 +207,16 @@ impl Writer {
         self.tail.extend_from_slice(batch.tail());
         self.end.offset = place.offset.saturating_add(wide(batch.frame_len()));
         self.written = batch.next().previous();
+        self.stream = stream.saturating_add(wide(batch.records().len()));
         Ok(place)
     }
 
-    /// Takes the records of the batch that was just committed into indexes and hash tree. Nobody
-    /// needs that before the next batch, so it is done once those who waited were told.
+    /// Takes the records of the batch that was just committed into the indexes. Nobody needs that
+    /// before the next batch, so it is done once those who waited were told.
     pub(crate) fn take_in(&mut self, place: Place, batch: &PendingBatch) {
-        let (stream, records) = (self.chain.stream_len(), batch.records());
+        let records = batch.records();
+        let stream = self.stream.saturating_sub(wide(records.len()));
         self.catalog.active_mut().rows.batch(batch.first(), place.offset, stream, records);
-        self.chain.take(records);
     }
 
     /// Writes zeros behind `end` where a batch of `len` bytes came to the end of the file. Later
@@ -274,10 +282,14 @@ impl Writer {
     /// step is on disk before the next: a segment that exists proves that the former one is whole,
     /// and one that holds a batch has its header.
     fn rotate(&mut self, first: Lsn) -> Result<(), IoError> {
-        let previous_end = self.seal()?;
+        let hashing = Arc::clone(&self.hashing);
+        // No batch of the next segment is in the tree: who puts one in has the writer.
+        let mut chain = hashing.settle().map_err(IoError::at("hash", &self.name))?;
+        let previous_end = self.seal(&mut chain)?;
         let number = self.end.segment.saturating_add(1);
-        let frontier = self.chain.settle().clone();
-        self.chain.begin_segment();
+        let frontier = chain.settle().clone();
+        chain.begin_segment();
+        drop(chain);
         let header = SegmentHeader { first, previous_end, book: self.book, frontier };
         let prepared = self.prepared.pop_front();
         let (file, name) = match prepared {
@@ -297,12 +309,13 @@ impl Writer {
 
     /// Writes the footer of the active segment behind its last batch, takes back the space written
     /// ahead, and syncs all; returns where the file ends.
-    fn seal(&mut self) -> Result<u64, IoError> {
-        let stream = self.chain.settle().stream_len();
+    fn seal(&mut self, chain: &mut Chain) -> Result<u64, IoError> {
+        let stream = chain.settle().stream_len();
+        debug_assert_eq!(stream, self.stream, "all that was written was hashed");
         let seal = Seal {
             owner: self.owner(),
             place: self.end,
-            groups: self.chain.groups(),
+            groups: chain.groups(),
             last: self.written,
             stream,
             synced: self.synced.last,
@@ -339,7 +352,8 @@ impl Writer {
             let name = prepared_name(self.end.segment.saturating_add(ahead));
             self.storage.remove(&name).map_err(IoError::at("remove", &name))?;
         }
-        let frontier = self.chain.settle();
+        let mut chain = self.hashing.settle().map_err(IoError::at("hash", &self.name))?;
+        let frontier = chain.settle();
         let manifest = Manifest {
             state: BookState::Closed,
             synced: self.end,

@@ -2,6 +2,7 @@
 
 use counterfoil_log::{
     Log, LogOptions, Lsn, MemStorage, NewRecord, Proof, ProofError, ReadError, Receipt, RecordKind,
+    verify,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -140,5 +141,62 @@ proptest! {
             let size = sizes[usize::try_from(lsn).unwrap() - 1];
             prop_assert_eq!(record, recorded(lsn, sized(lsn, size)));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// Footers, header blocks and the manifest are written from the tree of the running log, which
+    /// others feed while one seals a segment; `verify` hashes all records anew.
+    #[test]
+    fn heads_are_right_whoever_hashes_while_segments_are_sealed(
+        sizes in vec(
+            vec(
+                prop_oneof![4 => 0_usize..500, 2 => 500_usize..9000, 1 => 60_000_usize..140_000],
+                1..25,
+            ),
+            2..5,
+        ),
+        segment_kib in prop::sample::select(vec![8_u64, 64, 300]),
+        pending in prop::sample::select(vec![1_usize, 20_000, 8 << 20]),
+    ) {
+        let options = LogOptions {
+            segment_bytes: segment_kib << 10,
+            pending_bytes_max: pending,
+            ..LogOptions::default()
+        };
+        let storage = MemStorage::new();
+        let (log, _) = Log::open(storage.clone(), options).unwrap();
+        let heads: Vec<Receipt> = std::thread::scope(|scope| {
+            let log = &log;
+            let threads = sizes.iter().map(|sizes| scope.spawn(move || {
+                let mut heads = Vec::new();
+                for (n, size) in (1..).zip(sizes) {
+                    let lsn = log.append(sized(n, *size)).unwrap();
+                    if n % 3 == 0 {
+                        log.wait(lsn).unwrap();
+                        heads.push(log.head().unwrap());
+                    }
+                }
+                log.commit().unwrap();
+                heads.push(log.head().unwrap());
+                heads
+            }));
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        log.close().unwrap();
+        let found = verify(&storage).unwrap();
+        prop_assert!(found.is_sound(), "{found:?}");
+        prop_assert_eq!(found.records, sizes.iter().map(Vec::len).sum::<usize>() as u64);
+        let last = log.head().unwrap();
+        prop_assert_eq!(found.head, Some(last));
+        for head in heads {
+            prop_assert_eq!(log.head_at(head.lsn).unwrap(), head);
+        }
+        // Opening compares the head in the manifest with what the last segment gives.
+        drop(log);
+        let (log, report) = Log::open(storage, LogOptions::default()).unwrap();
+        prop_assert_eq!((report.clean, log.head().unwrap()), (true, last));
     }
 }

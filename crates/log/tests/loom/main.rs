@@ -16,7 +16,8 @@ use std::{
 };
 
 use counterfoil_log::{
-    Durability, Log, LogError, LogOptions, Lsn, NewEvent, NewRecord, RecordKind, verify,
+    Durability, Log, LogError, LogOptions, Lsn, NewEvent, NewRecord, RecordKind,
+    limits::SEGMENT_BYTES_MIN, verify, verify_against,
 };
 use disk::Disk;
 use loom::thread;
@@ -199,5 +200,40 @@ fn space_is_reserved_while_others_append() {
         log.reserve(10_000).unwrap();
         let second = append_and_wait(&log, &disk, 2);
         assert_holds(&log, vec![(appender.join().unwrap(), 1), (second, 2)]);
+    });
+}
+
+/// A record of which two do not fit into the smallest segment.
+fn large(tag: u8) -> NewRecord {
+    let mut record = record(tag);
+    record.events[0].body.resize(2_500, tag);
+    record
+}
+
+#[test]
+fn a_segment_is_sealed_while_others_hash() {
+    let options = LogOptions { segment_bytes: SEGMENT_BYTES_MIN, ..LogOptions::default() };
+    check(options, None, |log, disk| {
+        let (other, others) = (Arc::clone(&log), disk.clone());
+        let appender = thread::spawn(move || {
+            let lsn = other.append(large(1)).unwrap();
+            assert_eq!(other.wait(lsn).unwrap().lsn(), lsn);
+            assert!(others.synced() >= lsn);
+            (lsn, 1)
+        });
+        let records = [2, 3].map(|tag| {
+            let lsn = log.append(large(tag)).unwrap();
+            log.wait(lsn).unwrap();
+            (lsn, tag)
+        });
+        let head = log.head().unwrap();
+        assert!(head.lsn >= records[1].0);
+        let records = [vec![appender.join().unwrap()], records.to_vec()].concat();
+        log.close().unwrap();
+        // Footers, header blocks and the manifest say what the hash of the records says.
+        let found = verify_against(&disk, &head).unwrap();
+        assert!(found.is_sound(), "{found:?}");
+        assert_eq!(found.head, Some(log.head().unwrap()));
+        assert_holds(&log, records);
     });
 }
