@@ -1,6 +1,14 @@
 //! Large blocks, each on disk before the next one, beside every way of writing a plain file.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
 
 use clap::Args;
 use counterfoil_log::{FileStorage, Log, LogOptions, Lsn};
@@ -18,6 +26,9 @@ pub struct Arguments {
     /// Sizes of a block in KiB [default: 1024 and 64].
     #[arg(long, value_delimiter = ',')]
     block_kib: Vec<usize>,
+    /// Numbers of threads, each with a block of its own [default: 1].
+    #[arg(long, value_delimiter = ',')]
+    threads: Vec<usize>,
     /// MiB for each side in each round [default: 512 for blocks of 1 MiB, less for smaller ones].
     #[arg(long)]
     mib: Option<u64>,
@@ -56,16 +67,21 @@ pub fn run(run: &Run, arguments: &Arguments) -> Result<()> {
     for kib in blocks {
         let usual = if run.quick { 8 } else { (kib as u64 / 2).clamp(64, 512) };
         let bytes = arguments.mib.unwrap_or(usual) << 20;
-        compare(run, &sides, kib << 10, bytes)?;
+        let one = [1];
+        let threads = if arguments.threads.is_empty() { &one[..] } else { &arguments.threads };
+        for threads in threads {
+            compare(run, &sides, kib << 10, bytes, *threads)?;
+        }
     }
     Ok(())
 }
 
-fn compare(run: &Run, sides: &[Side], block: usize, bytes: u64) -> Result<()> {
+fn compare(run: &Run, sides: &[Side], block: usize, bytes: u64, threads: usize) -> Result<()> {
     let mut samples: Vec<Vec<Measured<Sample>>> = sides.iter().map(|_| Vec::new()).collect();
     for _ in 0..run.rounds {
         for (side, samples) in sides.iter().zip(&mut samples) {
-            let measured = run.quietly(|| sample(&run.fresh("bulk")?, *side, block, bytes))?;
+            let measured =
+                run.quietly(|| sample(&run.fresh("bulk")?, *side, block, bytes, threads))?;
             let others = measured.others;
             samples.extend(measured.value.map(|value| Measured { value, others }));
         }
@@ -95,7 +111,11 @@ fn compare(run: &Run, sides: &[Side], block: usize, bytes: u64) -> Result<()> {
         ]);
     }
     stats::print(
-        &format!("Bulk: {} MiB in blocks of {} KiB, each synced", bytes >> 20, block >> 10),
+        &format!(
+            "Bulk: {} MiB in blocks of {} KiB, each synced, threads: {threads}",
+            bytes >> 20,
+            block >> 10
+        ),
         &["side", "GB/s", "range", "p50 µs", "p99 µs", "of the best raw way", "others %"],
         &rows,
         &[],
@@ -104,10 +124,14 @@ fn compare(run: &Run, sides: &[Side], block: usize, bytes: u64) -> Result<()> {
 }
 
 /// One side in one round, or nothing where the file system cannot write so.
-fn sample(dir: &Path, side: Side, block: usize, bytes: u64) -> Result<Option<Sample>> {
+fn sample(
+    dir: &Path,
+    side: Side,
+    block: usize,
+    bytes: u64,
+    threads: usize,
+) -> Result<Option<Sample>> {
     let count = bytes / block as u64;
-    let mut memory = Aligned::new(block);
-    fill(memory.bytes_mut(), 7);
     match side {
         Side::Counterfoil | Side::Reserved => {
             let (log, _) = Log::open(FileStorage::open(dir)?, LogOptions::default())?;
@@ -115,60 +139,94 @@ fn sample(dir: &Path, side: Side, block: usize, bytes: u64) -> Result<Option<Sam
                 // The header of a batch and a record, and the rest of a block behind each.
                 log.reserve(bytes + count * 8192)?;
             }
-            // The memory that is written from is the same for every block, here as there.
-            let mut next = record(memory.bytes().to_vec());
-            let sample = timed(count, &mut memory, |block| {
-                next.events[0].body[..8].copy_from_slice(&block[..8]);
-                let lsn = log.append(&next)?;
-                log.wait(lsn)?;
-                Ok(())
+            let sample = timed(count, block, threads, || {
+                // The memory that is written from is the same for every block, here as there.
+                let mut body = vec![0; block];
+                fill(&mut body, 7);
+                let mut next = record(body);
+                let log = &log;
+                move |block: &[u8]| {
+                    next.events[0].body[..8].copy_from_slice(&block[..8]);
+                    let lsn = log.append(&next)?;
+                    log.wait(lsn)?;
+                    Ok(())
+                }
             })?;
             log.close()?;
-            check_log(dir, count, block)?;
+            check_log(dir, count, block, threads)?;
             Ok(Some(sample))
         }
         Side::Raw(way) => {
-            let Some(mut raw) = way.open(&dir.join("file"), bytes)? else { return Ok(None) };
-            Ok(Some(timed(count, &mut memory, |block| raw.put(block))?))
+            let Some(raw) = way.open(&dir.join("file"), bytes)? else { return Ok(None) };
+            let raw = &raw;
+            Ok(Some(timed(count, block, threads, || move |block: &[u8]| raw.put(block))?))
         }
     }
 }
 
-/// Writes `count` blocks, each with its number in it.
-fn timed(
+/// Writes `count` blocks from so many threads, each block with its number in it.
+fn timed<P: FnMut(&[u8]) -> Result<()>>(
     count: u64,
-    memory: &mut Aligned,
-    mut put: impl FnMut(&[u8]) -> Result<()>,
+    block: usize,
+    threads: usize,
+    client: impl Fn() -> P + Sync,
 ) -> Result<Sample> {
+    let (next, ready) = (AtomicU64::new(0), Barrier::new(threads + 1));
+    let work = || {
+        let mut memory = Aligned::new(block);
+        fill(memory.bytes_mut(), 7);
+        let (mut put, latencies) = (client(), Latencies::new());
+        ready.wait();
+        let mut latencies = latencies?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(latencies);
+            }
+            memory.bytes_mut()[..8].copy_from_slice(&number.to_le_bytes());
+            let began = Instant::now();
+            put(memory.bytes())?;
+            latencies.add(began.elapsed());
+        }
+    };
+    let (done, elapsed) = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        ready.wait();
+        let started = Instant::now();
+        let done: Vec<Result<Latencies>> = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Err("a thread panicked".into())))
+            .collect();
+        (done, started.elapsed())
+    });
     let mut latencies = Latencies::new()?;
-    let started = Instant::now();
-    for number in 0..count {
-        memory.bytes_mut()[..8].copy_from_slice(&number.to_le_bytes());
-        let began = Instant::now();
-        put(memory.bytes())?;
-        latencies.add(began.elapsed());
+    for done in done {
+        latencies.join(&done?)?;
     }
-    let seconds = started.elapsed().as_secs_f64();
-    let bytes = count * memory.bytes().len() as u64;
-    Ok(Sample { bytes_per_second: bytes as f64 / seconds, latencies })
+    let bytes = count * block as u64;
+    Ok(Sample { bytes_per_second: bytes as f64 / elapsed.as_secs_f64(), latencies })
 }
 
-/// That the log holds the blocks, in order.
-fn check_log(dir: &Path, count: u64, block: usize) -> Result<()> {
+/// That the log holds the blocks, each once, and in order where one thread wrote them.
+fn check_log(dir: &Path, count: u64, block: usize, threads: usize) -> Result<()> {
     let mut expected = vec![0; block];
     fill(&mut expected, 7);
     let (log, _) = Log::open(FileStorage::open_existing(dir)?, LogOptions::default())?;
-    let mut number = 0_u64;
+    let mut numbers = Vec::new();
     for record in log.read(Lsn(1)) {
         let record = record?;
-        expected[..8].copy_from_slice(&number.to_le_bytes());
-        if record.events.first().is_none_or(|event| event.body[..] != expected[..]) {
-            return Err(format!("block {number} is not what was written").into());
-        }
-        number += 1;
+        let body = record.events.first().map_or(&[][..], |event| &event.body[..]);
+        let rest_is_right = body.len() == block && body[8..] == expected[8..];
+        let Some(number) = body.first_chunk().filter(|_| rest_is_right) else {
+            return Err(format!("{} is not what was written", record.lsn).into());
+        };
+        numbers.push(u64::from_le_bytes(*number));
     }
-    if number != count {
-        return Err(format!("{number} blocks of {count} are in the log").into());
+    if threads > 1 {
+        numbers.sort_unstable();
+    }
+    if !numbers.iter().copied().eq(0..count) {
+        return Err(format!("{} blocks of {count} are in the log", numbers.len()).into());
     }
     Ok(())
 }

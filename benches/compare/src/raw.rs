@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
@@ -92,7 +93,7 @@ impl Way {
         else {
             return Ok(None);
         };
-        Ok(Some(Raw { file, sync: self.path != Through::DirectSync, offset: 0 }))
+        Ok(Some(Raw { file, sync: self.path != Through::DirectSync, end: AtomicU64::new(0) }))
     }
 }
 
@@ -111,17 +112,18 @@ fn prewrite(file: &File, bytes: u64) -> Result<()> {
 pub struct Raw {
     file: File,
     sync: bool,
-    offset: u64,
+    end: AtomicU64,
 }
 
 impl Raw {
-    /// Writes a block at the end of the former one and returns when it is on disk.
-    pub fn put(&mut self, block: &[u8]) -> Result<()> {
-        self.file.write_all_at(block, self.offset)?;
+    /// Writes a block behind those that came before and returns when it is on disk. Threads write
+    /// side by side, each at a place of its own.
+    pub fn put(&self, block: &[u8]) -> Result<()> {
+        let offset = self.end.fetch_add(block.len() as u64, Ordering::Relaxed);
+        self.file.write_all_at(block, offset)?;
         if self.sync {
             self.file.sync_data()?;
         }
-        self.offset += block.len() as u64;
         Ok(())
     }
 }
