@@ -4,7 +4,7 @@ use std::{io, ops::Range, sync::Arc};
 
 use counterfoil_log::{
     Access, Log, Lsn, MemStorage, Missing, Orphans, Receipt, Record, SalvageError, SalvageReport,
-    Storage, StorageFile, StorageLock, salvage, verify_against,
+    Secret, Storage, StorageFile, StorageLock, Vault, salvage, verify_against,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -63,7 +63,11 @@ fn body_of(files: &Files, n: u64) -> (String, Range<usize>) {
 #[test]
 fn a_sound_book_is_copied_whole() {
     let mut files = closed_book(LAST);
-    files.insert("0000000001.keys".to_owned(), b"keys".to_vec());
+    let vaulted = MemStorage::new();
+    let (log, _) = open(vaulted.clone());
+    Vault::of(&log).free_from(0, &|_| Ok(Secret::from([7; 32]))).unwrap();
+    let keys = vaulted.files()["0000000001.keys"].clone();
+    files.insert("0000000001.keys".to_owned(), keys.clone());
     let (report, orphans) = salvaged(&files);
     assert_eq!((report.missing, orphans), (vec![], vec![]));
     let (log, _) = open(MemStorage::from_files(files.clone()));
@@ -71,7 +75,7 @@ fn a_sound_book_is_copied_whole() {
     let target = MemStorage::new();
     let source = Arc::new(MemStorage::from_files(files));
     salvage(source, target.clone(), small_segments()).unwrap();
-    assert_eq!(target.files()["0000000001.keys"], b"keys");
+    assert_eq!(target.files()["0000000001.keys"], keys);
 }
 
 #[test]
