@@ -42,23 +42,32 @@ enum Head {
     Map(usize),
 }
 
+#[cold]
 fn cut() -> Error {
     Error::custom("a value is cut off")
 }
 
+#[cold]
+fn other(marker: u8) -> Error {
+    Error::custom(format_args!("a value of the form {marker:#04x}"))
+}
+
 impl<'de> Reader<'de> {
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'de [u8], Error> {
         let (taken, rest) = self.bytes.split_at_checked(len).ok_or_else(cut)?;
         self.bytes = rest;
         Ok(taken)
     }
 
+    #[inline]
     fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let (taken, rest) = self.bytes.split_first_chunk().ok_or_else(cut)?;
         self.bytes = rest;
         Ok(*taken)
     }
 
+    #[inline]
     fn len(&mut self, bytes: u8) -> Result<usize, Error> {
         let len = match bytes {
             1 => u32::from(u8::from_be_bytes(self.chunk()?)),
@@ -68,6 +77,7 @@ impl<'de> Reader<'de> {
         usize::try_from(len).map_err(|_| cut())
     }
 
+    #[inline]
     fn head(&mut self) -> Result<Head, Error> {
         let [marker] = self.chunk()?;
         Ok(match marker {
@@ -97,7 +107,7 @@ impl<'de> Reader<'de> {
             0xde => Head::Map(self.len(2)?),
             0xdf => Head::Map(self.len(4)?),
             0xe0..=0xff => Head::Signed(i8::from_be_bytes([marker]).into()),
-            _ => return Err(Error::custom(format_args!("a value of the form {marker:#04x}"))),
+            _ => return Err(other(marker)),
         })
     }
 
@@ -105,7 +115,72 @@ impl<'de> Reader<'de> {
         std::str::from_utf8(self.take(len)?).map_err(Error::custom)
     }
 
+    /// The next byte, where it is among these; nothing is read otherwise.
+    #[inline]
+    fn marker(&mut self, low: u8, high: u8) -> Option<u8> {
+        let (&marker, rest) = self.bytes.split_first()?;
+        if marker < low || marker > high {
+            return None;
+        }
+        self.bytes = rest;
+        Some(marker)
+    }
+
+    /// The text that comes next, if it is shorter than 32 bytes, as names and ids are.
+    #[inline]
+    fn short_text(&mut self) -> Option<&'de [u8]> {
+        let (&marker, rest) = self.bytes.split_first()?;
+        let len = marker.checked_sub(0xa0).filter(|len| *len < 32)?;
+        let (text, rest) = rest.split_at_checked(len.into())?;
+        self.bytes = rest;
+        Some(text)
+    }
+
+    #[inline]
+    fn read_text<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        match self.short_text() {
+            Some(text) => {
+                visitor.visit_borrowed_str(std::str::from_utf8(text).map_err(Error::custom)?)
+            }
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    #[inline]
+    fn read_number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        match self.marker(0x00, 0x7f) {
+            Some(number) => visitor.visit_u64(number.into()),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    #[inline]
+    fn read_seq<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        let len = match self.marker(0x90, 0x9f) {
+            Some(marker) => (marker & 0x0f).into(),
+            None => match self.head()? {
+                Head::Seq(len) => len,
+                _ => return Err(Error::custom("a value that is no sequence")),
+            },
+        };
+        self.within(len, |items| visitor.visit_seq(items))
+    }
+
+    /// A struct is a map as well: its fields have names.
+    #[inline]
+    fn read_map<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        let len = match self.marker(0x80, 0x8f) {
+            Some(marker) => (marker & 0x0f).into(),
+            None => match self.head()? {
+                Head::Map(len) => len,
+                _ => return Err(Error::custom("a value that has no named fields")),
+            },
+        };
+        self.within(len, |items| visitor.visit_map(items))
+    }
+
     /// Reads what lies within a value.
+    #[inline]
     fn within<T>(
         &mut self,
         left: usize,
@@ -160,6 +235,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if let Some(name) = self.short_text() {
+            return visitor.visit_borrowed_bytes(name);
+        }
         match self.head()? {
             Head::Text(len) => visitor.visit_borrowed_bytes(self.take(len)?),
             head => self.visit(head, visitor),
@@ -183,13 +261,54 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.read_text(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.read_text(visitor)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.read_number(visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.read_number(visitor)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.read_number(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.read_seq(visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
+        self.read_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.read_map(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.read_map(visitor)
+    }
+
     fn is_human_readable(&self) -> bool {
         false
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct ignored_any
+        bool i8 i16 i32 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple_struct
+        ignored_any
     }
 }
 
@@ -334,7 +453,8 @@ mod tests {
         }
 
         /// Damage is refused or read as the other reads it. The other takes more: bytes behind a
-        /// value, and names that are not UTF-8 or stand for nothing.
+        /// value, structs without the names of their fields, and names that are not UTF-8 or stand
+        /// for nothing.
         #[test]
         fn it_takes_nothing_that_rmp_serde_refuses(
             shape in shapes(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
@@ -381,6 +501,9 @@ mod tests {
         }
         let mut over = rmp_serde::to_vec_named(&Shape::Unit).unwrap();
         over.push(0);
+        let (text, option) = ("a".to_owned(), None);
+        let unnamed = rmp_serde::to_vec(&Shape::Struct { text, option }).unwrap();
+        assert!(read(&unnamed).unwrap_err().to_string().contains("no named fields"));
         assert!(read(&over).unwrap_err().to_string().contains("left over"));
     }
 }
