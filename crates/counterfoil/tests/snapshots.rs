@@ -300,3 +300,23 @@ fn a_book_without_records_has_no_snapshot() {
     assert!(matches!(Engine::in_memory().snapshot(), Err(Error::NoTime)));
     assert!(book().snapshot().is_ok());
 }
+
+/// What the snapshot of [`lived`] came to, under which fingerprint of the layout.
+const KEPT: (u64, u64) = (0xe18b_0f7b_eacd_f518, 0xab48_ef7d_b0a8_435c);
+
+#[test]
+fn no_snapshot_changes_its_form_under_an_old_fingerprint() {
+    let (storage, position, _) = lived();
+    let file = &storage.files()[&snapshot_name(position)];
+    let fingerprint = u64::from_le_bytes(file[32..40].try_into().unwrap());
+    let content = file[4096..].iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let found = (fingerprint, content);
+    assert!(
+        found.1 == KEPT.1 || found.0 != KEPT.0,
+        "the form of snapshots changed: raise the number in SNAPSHOT_LAYOUT (model), \
+         CHECKPOINT_LAYOUT (meter) or BOOK_LAYOUT (counterfoil), then keep what is found here"
+    );
+    assert_eq!(found, KEPT, "({:#018x}, {:#018x})", found.0, found.1);
+}
