@@ -122,6 +122,10 @@ impl Problem {
                     "a book has one user at a time: wait for the other, or give this run a \
                      directory of its own",
                 ),
+                OpenError::NotWritable { .. } => Some(
+                    "give it write access, or look into a copy: `cp -r` of a book that nobody \
+                     has open is a book",
+                ),
                 OpenError::NotABook { .. } => Some(
                     "a book is the directory that `counterfoil run SCENARIO --book DIR` or a \
                      program with the library made",

@@ -152,6 +152,13 @@ pub enum OpenError {
     /// Another process, or another handle of this one, has the book.
     #[error("the book is in use by another process or handle")]
     Locked,
+    /// The book cannot be written to: its file system is read-only, or permission is missing. A
+    /// [`Reader`](crate::Reader) looks into it all the same.
+    #[error("the book cannot be written to, only read: {reason}")]
+    NotWritable {
+        /// What the system said.
+        reason: String,
+    },
     /// The directory holds files, but no book; or it is not there.
     #[error("not a book: {found}")]
     NotABook {

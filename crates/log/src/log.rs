@@ -133,6 +133,9 @@ impl Log {
         refuse_foreign(&storage.list().map_err(IoError::at("list", "the book"))?)?;
         let book = storage.lock().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked,
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                OpenError::NotWritable { reason: error.to_string() }
+            }
             _ => IoError::at("lock", "the book")(error).into(),
         })?;
         let recovered = trace::open(|| recover(Arc::clone(&storage), &options))?;

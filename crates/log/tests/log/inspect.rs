@@ -63,6 +63,56 @@ fn all(records: impl Iterator<Item = Result<Record, ReadError>>) -> Vec<Record> 
     records.map(Result::unwrap).collect()
 }
 
+/// A storage whose lock cannot be had for this reason.
+struct Unlockable(MemStorage, io::ErrorKind);
+
+impl Storage for Unlockable {
+    fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
+        Err(self.1.into())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        self.0.create(name)
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StorageFile>> {
+        self.0.open(name, access)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.0.sync_dir()
+    }
+}
+
+#[test]
+fn who_may_not_have_the_book_is_told_why() {
+    for (kind, expected) in [
+        (io::ErrorKind::WouldBlock, "the book is in use by another process or handle"),
+        (io::ErrorKind::ReadOnlyFilesystem, "the book cannot be written to, only read: "),
+        (io::ErrorKind::PermissionDenied, "the book cannot be written to, only read: "),
+        (io::ErrorKind::OutOfMemory, "cannot lock the book: "),
+    ] {
+        let storage = MemStorage::from_files(closed_book(3));
+        let before = storage.files();
+        let opened = Log::open(Unlockable(storage.clone(), kind), small_segments());
+        let refused = opened.map(drop).unwrap_err().to_string();
+        assert!(refused.starts_with(expected), "{kind:?}: {refused}");
+        assert_eq!(storage.files(), before, "{kind:?}");
+    }
+}
+
 #[test]
 fn a_book_that_cannot_be_written_is_read_and_left_as_it_is() {
     for (files, clean) in [(closed_book(50), true), (open_book(50), false)] {
