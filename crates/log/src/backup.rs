@@ -15,10 +15,11 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Log, Lsn, Receipt,
+    History, Lsn, Receipt,
     copy::{Copy, CopyError, NEW, names, remove, wipe_and_remove},
     error::{IoError, LogError, OpenError, ReadError},
     header::Place,
+    history::{receipt_within, stream_within},
     manifest::{BookState, MANIFEST, Manifest},
     segment::{segment_name, segment_number},
     shelf::{Stub, stub_name, stub_number},
@@ -102,17 +103,17 @@ impl From<LogError> for BackupError {
     }
 }
 
-impl Log {
-    /// Copies the book, up to the last record that is durable now, into `target`: a storage that is
+impl History {
+    /// Copies the book, up to the last record that there is now, into `target`: a storage that is
     /// empty, or holds a former backup of this book, of which only what is missing is written.
-    /// Others may append meanwhile. The copy is a book that was closed.
+    /// Others may append meanwhile, in another process too. The copy is a book that was closed.
     ///
     /// A sealed segment that is there already is compared by its length, its header, which holds
     /// the hash of all before it, and the end of its footer. Use [`verify`](crate::verify) on the
     /// copy to be sure of every byte.
     ///
     /// Keys of personal data are copied as they are now: those of erased customers are not in it,
-    /// and are removed from a former backup. A segment that was [archived](Log::archive) is copied
+    /// and are removed from a former backup. A segment that was [archived](crate::Log::archive) is copied
     /// as the stub that stands for it.
     ///
     /// # Errors
@@ -122,13 +123,13 @@ impl Log {
         target: &dyn Storage,
         options: BackupOptions,
     ) -> Result<BackupReport, BackupError> {
-        let _one_at_a_time = self.shared().shelf().moving();
+        let _one_at_a_time = self.source().shelf().moving();
         let manifest = self.closed_manifest()?;
         let _lock = target.lock().map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => BackupError::TargetLocked,
             _ => BackupError::Target(IoError::at("lock", "the backup")(error)),
         })?;
-        let source = self.shared().shelf().local();
+        let source = self.source().shelf().local();
         let mut backup = Backup { copy: Copy { source, target }, manifest, written: 0 };
         backup.prepare(self)?;
         let (segments_copied, segments_kept) = backup.segments()?;
@@ -146,13 +147,16 @@ impl Log {
     }
 }
 
-impl Log {
+impl History {
     /// The manifest that the book would have if it were closed after the last durable record.
-    fn closed_manifest(&self) -> Result<Manifest, ReadError> {
-        let durable = self.shared().durable()?;
+    pub(crate) fn closed_manifest(&self) -> Result<Manifest, ReadError> {
+        if let Some(damage) = self.source().damage() {
+            return Err(ReadError::Damaged(damage));
+        }
+        let durable = self.source().extent()?;
         let Receipt { lsn: last, stream_bytes: stream, head } =
-            self.receipt_within(durable.last, durable)?;
-        let book = self.stream_within(Lsn::ZERO, durable)?.start(1)?.book;
+            receipt_within(self.source(), durable.last, durable)?;
+        let book = stream_within(self.source(), Lsn::ZERO, durable)?.start(1)?.book;
         let (state, synced) = (BookState::Closed, durable.end);
         Ok(Manifest { state, synced, last, stream, book, head })
     }
@@ -167,7 +171,7 @@ struct Backup<'a> {
 
 impl Backup<'_> {
     /// Refuses a target that is something else, and opens a former backup.
-    fn prepare(&mut self, log: &Log) -> Result<(), BackupError> {
+    fn prepare(&mut self, history: &History) -> Result<(), BackupError> {
         let target = self.copy.target;
         let found = names(target).map_err(BackupError::Target)?;
         if !found.iter().any(|name| name == MANIFEST) {
@@ -188,7 +192,7 @@ impl Backup<'_> {
         let last = former.last;
         let ahead =
             last > self.manifest.last || last_segment(&found) > self.manifest.synced.segment;
-        if ahead || log.head_at(last)?.head != former.head {
+        if ahead || history.head_at(last)?.head != former.head {
             return Err(BackupError::Diverged { last });
         }
         if former.state == BookState::Closed {
@@ -219,11 +223,12 @@ impl Backup<'_> {
             // It may be the same at both ends and differ between them.
             return self.keep_or_copy(&name, end, None);
         }
-        let len = match self.source_len(&name) {
+        let copied =
+            self.source_len(&name).and_then(|len| self.keep_or_copy(&name, len, Some(EDGE_BYTES)));
+        let kept = match copied {
             Err(BackupError::Source(error)) if is_gone(&error) => return self.stub(number),
-            len => len?,
+            kept => kept?,
         };
-        let kept = self.keep_or_copy(&name, len, Some(EDGE_BYTES))?;
         // Fetched back since the former backup.
         remove_if_there(self.copy.target, &stub_name(number))?;
         Ok(kept)

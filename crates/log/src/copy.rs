@@ -35,19 +35,7 @@ impl Copy<'_> {
     pub(crate) fn file(&self, name: &str, len: u64) -> Result<(), CopyError> {
         let source = self.source.open(name, Access::Read).map_err(IoError::at("open", name));
         let source = source.map_err(CopyError::Source)?;
-        replace(self.target, name, |target, new| {
-            let mut buffer = Vec::new();
-            let mut at = 0;
-            while at < len {
-                read_piece(&*source, at, len, &mut buffer)
-                    .map_err(IoError::at("read", name))
-                    .map_err(CopyError::Source)?;
-                let write = target.write_all_at(&buffer, at);
-                write.map_err(IoError::at("write", new)).map_err(CopyError::Target)?;
-                at = at.saturating_add(wide(buffer.len()));
-            }
-            Ok(())
-        })
+        replace(self.target, name, |target, new| pour((&*source, name), (target, new), len))
     }
 
     /// Overwrites a file of the target in place with the first `len` bytes of the source's: nothing
@@ -58,16 +46,7 @@ impl Copy<'_> {
         let source = source.map_err(CopyError::Source)?;
         let target = self.target.open(name, Access::Write).map_err(IoError::at("open", name));
         let target = target.map_err(CopyError::Target)?;
-        let mut buffer = Vec::new();
-        let mut at = 0;
-        while at < len {
-            read_piece(&*source, at, len, &mut buffer)
-                .map_err(IoError::at("read", name))
-                .map_err(CopyError::Source)?;
-            let write = target.write_all_at(&buffer, at).map_err(IoError::at("write", name));
-            write.map_err(CopyError::Target)?;
-            at = at.saturating_add(wide(buffer.len()));
-        }
+        pour((&*source, name), (&*target, name), len)?;
         wipe(&*target, len).map_err(IoError::at("write", name)).map_err(CopyError::Target)?;
         target.set_len(len).map_err(IoError::at("shorten", name)).map_err(CopyError::Target)?;
         target.sync_data().map_err(IoError::at("sync", name)).map_err(CopyError::Target)
@@ -110,6 +89,25 @@ impl Copy<'_> {
         }
         Ok(true)
     }
+}
+
+/// Writes the first `len` bytes of one file, with its name, to another.
+fn pour(
+    (source, name): (&dyn StorageFile, &str),
+    (target, new): (&dyn StorageFile, &str),
+    len: u64,
+) -> Result<(), CopyError> {
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while at < len {
+        read_piece(source, at, len, &mut buffer)
+            .map_err(IoError::at("read", name))
+            .map_err(CopyError::Source)?;
+        let write = target.write_all_at(&buffer, at).map_err(IoError::at("write", new));
+        write.map_err(CopyError::Target)?;
+        at = at.saturating_add(wide(buffer.len()));
+    }
+    Ok(())
 }
 
 /// Reads a piece of what lies between `at` and `end`, which the file must reach.

@@ -1,7 +1,7 @@
 //! What a book takes up on disk, by kind.
 
 use crate::{
-    Log,
+    History,
     copy::names,
     error::{IoError, ReadError},
     segment::segment_number,
@@ -38,15 +38,15 @@ impl DiskUse {
     }
 }
 
-impl Log {
+impl History {
     /// What the book takes up on disk now. While others append, or snapshots come and go, the parts
     /// are from slightly different moments.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn disk_use(&self) -> Result<DiskUse, ReadError> {
-        let durable = self.shared().durable()?;
-        let local = self.shared().shelf().local();
+        let durable = self.source().extent()?;
+        let local = self.source().shelf().local();
         let mut found = DiskUse::default();
         for name in names(local)? {
             let file = match local.open(&name, Access::Read) {
@@ -58,7 +58,7 @@ impl Log {
             let len = file.len().map_err(read)?;
             match segment_number(&name) {
                 Some(number) if number < durable.end.segment => {
-                    let (footer, _) = self.shared().catalog().footer(number)?;
+                    let (footer, _) = self.source().catalog().footer(number)?;
                     found.records = found.records.saturating_add(footer.offset);
                     let footer = len.saturating_sub(footer.offset);
                     found.footers = found.footers.saturating_add(footer);

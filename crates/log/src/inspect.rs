@@ -7,34 +7,41 @@
 
 use std::{
     fmt, io,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
-    Lsn, Receipt, Records, RecordsBack, StreamRecords,
+    History, Lsn, Receipt, VerifyReport,
     batch::{BatchCursor, BatchHeader, Frame, frame_at, later_mark},
+    beside::damage_beside,
     buffer::BLOCK_BYTES,
-    by_stream::find_time,
     bytes::narrow,
     catalog::{Active, Catalog},
-    error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError},
+    error::{Damage, DamageReason, IoError, LogError, OpenError},
     footer,
+    frozen::Frozen,
     group::Extent,
     header::{Owner, Place},
-    history::receipt_within,
     index::Rows,
     limits::READ_AHEAD_BYTES,
     manifest::{MANIFEST, Manifest},
     read::Source,
-    record::Record,
     segment::{BATCHES_AT, SegmentHeader, Window, segment_name},
     shelf::{Shelf, shelved_number},
     storage::{Access, Storage},
     survey::refuse_foreign,
+    verify::verify_whole,
 };
 
 /// How often a file is opened anew that became shorter while it was read.
 const CUT_MAX: usize = 8;
+
+/// The pauses of whoever waits for a writer in another process: the first one, and the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// A book that is read and never written to: it may be open in another process, lie on a file system
 /// that is read-only, or be damaged.
@@ -44,6 +51,15 @@ const CUT_MAX: usize = 8;
 /// power goes, they may be gone, and nobody was told of them.
 pub struct Reader {
     book: Arc<Book>,
+    history: History,
+}
+
+impl Deref for Reader {
+    type Target = History;
+
+    fn deref(&self) -> &History {
+        &self.history
+    }
 }
 
 struct Book {
@@ -98,7 +114,9 @@ impl Reader {
         let active = Active { segment: number, first: header.first, rows: Rows::default() };
         let storage: Arc<dyn Storage> = Arc::<Shelf>::clone(&shelf);
         let catalog = Catalog::new(storage, Owner::of(&manifest.book), active);
-        let reader = Self { book: Arc::new(Book { shelf, catalog, seen }) };
+        let book = Arc::new(Book { shelf, catalog, seen });
+        let history = History::new(Arc::<Book>::clone(&book));
+        let reader = Self { book, history };
         reader.refresh()?;
         Ok(reader)
     }
@@ -150,62 +168,88 @@ impl Reader {
         self.book.seen().damage.clone()
     }
 
+    /// Syncs what is seen, so that it outlives the power, and returns the last record that is known
+    /// to. Nothing is changed by it. Where the system lets nobody sync who may not write, what was
+    /// not synced stays so.
+    ///
+    /// # Errors
+    /// [`IoError`].
+    pub fn sync(&self) -> Result<Lsn, IoError> {
+        let (extent, marked) = {
+            let seen = self.book.seen();
+            (seen.extent, seen.marked)
+        };
+        if marked >= extent.last {
+            return Ok(extent.last);
+        }
+        // All segments before the last were synced when they were sealed.
+        let name = segment_name(extent.end.segment);
+        let opened = self.book.shelf.open(&name, Access::Read);
+        match opened.map_err(IoError::at("open", &name))?.sync_data() {
+            Err(error) if !may_not_sync(&error) => Err(IoError::at("sync", &name)(error)),
+            Err(_) => Ok(marked),
+            Ok(()) => {
+                let mut seen = self.book.seen();
+                seen.marked = seen.marked.max(extent.last);
+                Ok(extent.last)
+            }
+        }
+    }
+
+    /// Looks again and again until a record after `lsn` is seen, damage is, or the time is over; and
+    /// returns the last record. The pauses between grow to a tenth of a second.
+    ///
+    /// # Errors
+    /// As [`Reader::refresh`].
+    pub fn wait_beyond(&self, lsn: Lsn, timeout: Duration) -> Result<Lsn, OpenError> {
+        let started = Instant::now();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let last = self.refresh()?;
+            let rest = timeout.saturating_sub(started.elapsed());
+            if last > lsn || rest.is_zero() || self.damage().is_some() {
+                return Ok(last);
+            }
+            thread::sleep(pause.min(rest));
+            pause = pause.saturating_mul(2).min(PAUSE_MAX);
+        }
+    }
+
+    /// As [`verify`](crate::verify), or with a receipt as [`verify_against`](crate::verify_against),
+    /// with what is in the archive that is attached, and sure also while another process writes:
+    /// where something looks torn or damaged and the book went on meanwhile, what was there before
+    /// is looked at once more without what came.
+    ///
+    /// # Errors
+    /// As [`verify`](crate::verify).
+    pub fn verify(&self, receipt: Option<&Receipt>) -> Result<VerifyReport, OpenError> {
+        let before = self.standing()?;
+        let mut report = verify_whole(&*self.book.shelf, receipt)?;
+        let whole = report.damage.is_empty() && report.tail.is_none();
+        if !whole
+            && self.standing().is_ok_and(|now| now != before)
+            && let Ok(closed) = self.closed_manifest()
+        {
+            let frozen = Frozen::new(Arc::clone(&self.book.shelf), &closed);
+            report = VerifyReport { clean: report.clean, ..verify_whole(&frozen, receipt)? };
+        }
+        if !report.beside.is_empty() {
+            // A key may be half made or half gone, and is not when it is looked at again.
+            let again = damage_beside(&*self.book.shelf)?;
+            report.beside.retain(|damage| again.contains(damage));
+        }
+        Ok(report)
+    }
+
+    /// How far the book is, and what its manifest says: both change only if somebody writes.
+    fn standing(&self) -> Result<(Manifest, Extent), OpenError> {
+        self.refresh()?;
+        Ok((Manifest::read(&*self.book.shelf)?, self.book.seen().extent))
+    }
+
     /// Reads archived segments from this storage: see [`Log::archive`](crate::Log::archive).
     pub fn attach_archive(&self, archive: impl Storage) {
         self.book.shelf.attach(Some(Arc::new(archive)));
-    }
-
-    /// As [`Log::read`](crate::Log::read). Behind the last record, damage is an error.
-    #[must_use]
-    pub fn read(&self, from: Lsn) -> Records {
-        Records::new(self.source(), from)
-    }
-
-    /// As [`Log::read_back`](crate::Log::read_back).
-    #[must_use]
-    pub fn read_back(&self, from: Lsn) -> RecordsBack {
-        RecordsBack::new(self.source(), from)
-    }
-
-    /// As [`Log::read_stream`](crate::Log::read_stream). Behind the last record, damage is an error.
-    #[must_use]
-    pub fn read_stream(&self, key: &str, from: Lsn) -> StreamRecords {
-        StreamRecords::on(self.source(), key, from)
-    }
-
-    /// As [`Log::read_stream_back`](crate::Log::read_stream_back).
-    #[must_use]
-    pub fn read_stream_back(&self, key: &str, from: Lsn) -> StreamRecords {
-        StreamRecords::back(self.source(), key, from)
-    }
-
-    /// As [`Log::find_time`](crate::Log::find_time).
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn find_time(&self, at: i64) -> Result<Lsn, ReadError> {
-        find_time(&self.source(), at)
-    }
-
-    /// Reads one record.
-    ///
-    /// # Errors
-    /// [`ReadError::NotDurable`] where none of this number is seen; [`ReadError`] otherwise.
-    pub fn read_one(&self, lsn: Lsn) -> Result<Record, ReadError> {
-        Records::lookup(self.source(), lsn)
-    }
-
-    /// As [`Log::head_at`](crate::Log::head_at).
-    ///
-    /// # Errors
-    /// As [`Log::head_at`](crate::Log::head_at).
-    pub fn head_at(&self, lsn: Lsn) -> Result<Receipt, ReadError> {
-        let extent = self.book.seen().extent;
-        receipt_within(&*self.book, lsn, extent)
-    }
-
-    fn source(&self) -> Arc<dyn Source> {
-        Arc::<Book>::clone(&self.book)
     }
 }
 
@@ -218,8 +262,8 @@ impl Source for Book {
         &self.catalog
     }
 
-    fn storage(&self) -> &dyn Storage {
-        &*self.shelf
+    fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     fn damage(&self) -> Option<Damage> {
@@ -359,6 +403,12 @@ impl Book {
         let len = file.len().map_err(IoError::at("read", &name))?;
         Ok(Window::new(Arc::from(file), len, READ_AHEAD_BYTES))
     }
+}
+
+/// Whether the system says that a file that is open for reading cannot be synced.
+fn may_not_sync(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported)
 }
 
 fn failed(number: u32) -> impl FnOnce(io::Error) -> OpenError {

@@ -16,10 +16,11 @@
 //!
 //! # Reading
 //!
-//! [`Log::read`] and [`Log::read_back`] go through all records, [`Log::read_stream`] and
-//! [`Log::read_stream_back`] through those of one stream, and [`Log::find_time`] finds the last one
-//! up to a time. Segments end with indexes for it, so no more is read than is asked for.
-//! [`Reader`] has the same calls for a book that somebody else has open, or that cannot be written.
+//! [`History`] has what is read of a book. [`History::read`] and [`History::read_back`] go through
+//! all records, [`History::read_stream`] and [`History::read_stream_back`] through those of one
+//! stream, and [`History::find_time`] finds the last one up to a time. Segments end with indexes for
+//! it, so no more is read than is asked for. A [`Log`] reads so what is durable, a [`Reader`] what it
+//! sees of a book that somebody else has open, or that cannot be written.
 //!
 //! # Files of a book
 //!
@@ -67,6 +68,7 @@ mod copy;
 mod disk_use;
 mod error;
 mod footer;
+mod frozen;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
@@ -108,6 +110,7 @@ pub use backup::{BackupError, BackupOptions, BackupReport};
 pub use by_stream::StreamRecords;
 pub use disk_use::DiskUse;
 pub use error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError, ShapeError};
+pub use history::History;
 pub use inspect::Reader;
 pub use log::{Log, LogOptions, OpenReport, TailCut};
 pub use lsn::Lsn;

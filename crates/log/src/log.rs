@@ -4,19 +4,18 @@
 use std::{
     borrow::Borrow,
     fmt, io,
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
-    Lsn, Records, RecordsBack, StreamRecords,
+    History, Lsn,
     ack::{Buffered, Durability, Synced},
-    by_stream::find_time,
-    error::{IoError, LogError, OpenError, ReadError},
+    error::{IoError, LogError, OpenError},
     group::Shared,
     limits::{PENDING_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT},
-    read::Source,
-    record::{NewRecord, Record},
+    record::NewRecord,
     recover::recover,
     shelf::Shelf,
     storage::Storage,
@@ -86,8 +85,8 @@ pub struct TailCut {
 /// An append-only log of records, shared by reference between threads.
 ///
 /// [`Log::append`] gives a record its number and does not wait; [`Log::wait`] returns when it is
-/// durable. Dropping the log without [`Log::close`] is like a crash: what nobody waited for may be
-/// lost, and nothing else.
+/// durable. What is durable is read through its [`History`]. Dropping the log without [`Log::close`]
+/// is like a crash: what nobody waited for may be lost, and nothing else.
 ///
 /// ```
 /// use counterfoil_log::{Log, LogOptions, Lsn, MemStorage, NewEvent, NewRecord, RecordKind};
@@ -112,6 +111,15 @@ pub struct TailCut {
 /// ```
 pub struct Log {
     shared: Arc<Shared>,
+    history: History,
+}
+
+impl Deref for Log {
+    type Target = History;
+
+    fn deref(&self) -> &History {
+        &self.history
+    }
 }
 
 impl Log {
@@ -139,9 +147,10 @@ impl Log {
             _ => IoError::at("lock", "the book")(error).into(),
         })?;
         let recovered = trace::open(|| recover(Arc::clone(&storage), &options))?;
-        let shared = Shared::new(shelf, book, recovered.writer, &options);
+        let shared = Arc::new(Shared::new(shelf, book, recovered.writer, &options));
         trace::opened(&recovered.report);
-        Ok((Self { shared: Arc::new(shared) }, recovered.report))
+        let history = History::new(Arc::<Shared>::clone(&shared));
+        Ok((Self { shared, history }, recovered.report))
     }
 
     /// Appends a record and gives it its number. It is not durable yet: see [`Log::wait`]. If too
@@ -251,49 +260,6 @@ impl Log {
         }
     }
 
-    /// The durable records from `from` on, in order, those included that become durable while they
-    /// are read.
-    #[must_use]
-    pub fn read(&self, from: Lsn) -> Records {
-        Records::new(self.source(), from)
-    }
-
-    /// The durable records from `from`, or the last one where that is before it, down to the first.
-    #[must_use]
-    pub fn read_back(&self, from: Lsn) -> RecordsBack {
-        RecordsBack::new(self.source(), from)
-    }
-
-    /// The durable records from `from` on that have an entry in the stream with a key, in order. The
-    /// index of each segment names them, so that no others are read.
-    #[must_use]
-    pub fn read_stream(&self, key: &str, from: Lsn) -> StreamRecords {
-        StreamRecords::on(self.source(), key, from)
-    }
-
-    /// As [`Log::read_stream`], from `from` down to the first.
-    #[must_use]
-    pub fn read_stream_back(&self, key: &str, from: Lsn) -> StreamRecords {
-        StreamRecords::back(self.source(), key, from)
-    }
-
-    /// The last durable record whose time is not after `at`; [`Lsn::ZERO`] where there is none. The
-    /// times of the records must never go back.
-    ///
-    /// # Errors
-    /// [`ReadError`]; [`ReadError::Archived`] where it lies in an archive that is not attached.
-    pub fn find_time(&self, at: i64) -> Result<Lsn, ReadError> {
-        find_time(&self.source(), at)
-    }
-
-    /// Reads one durable record.
-    ///
-    /// # Errors
-    /// [`ReadError::NotDurable`] where there is none of this number; [`ReadError`] otherwise.
-    pub fn read_one(&self, lsn: Lsn) -> Result<Record, ReadError> {
-        Records::lookup(self.source(), lsn)
-    }
-
     /// Ends all use of the handle, as an I/O error does: for a caller that failed between two steps,
     /// and must not acknowledge what it left half done. The first reason stays, and every call gives
     /// the error that this one returns.
@@ -314,10 +280,6 @@ impl Log {
 }
 
 impl Log {
-    fn source(&self) -> Arc<dyn Source> {
-        Arc::<Shared>::clone(&self.shared)
-    }
-
     /// What whoever writes beside the log shares with it.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared

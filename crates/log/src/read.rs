@@ -12,6 +12,7 @@ use crate::{
     limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
     record::{Record, RecordRef},
     segment::{BATCHES_AT, Window, segment_name},
+    shelf::Shelf,
     storage::{Access, Storage},
 };
 
@@ -23,8 +24,8 @@ pub(crate) trait Source: Send + Sync {
     /// Where records are.
     fn catalog(&self) -> &Catalog;
 
-    /// Where the segments are.
-    fn storage(&self) -> &dyn Storage;
+    /// The files of the book, with what is known of an archive.
+    fn shelf(&self) -> &Shelf;
 
     /// The damage behind what may be read. What is open for writing has none.
     fn damage(&self) -> Option<Damage> {
@@ -41,8 +42,8 @@ impl Source for Shared {
         self.catalog()
     }
 
-    fn storage(&self) -> &dyn Storage {
-        self.storage()
+    fn shelf(&self) -> &Shelf {
+        self.shelf()
     }
 }
 
@@ -54,8 +55,7 @@ pub(crate) fn window(
     read_ahead: usize,
 ) -> Result<Window, ReadError> {
     let name = segment_name(segment);
-    let storage = source.storage();
-    let file = storage.open(&name, Access::Read).map_err(IoError::at("open", &name))?;
+    let file = source.shelf().open(&name, Access::Read).map_err(IoError::at("open", &name))?;
     let limit = if segment == durable.end.segment {
         durable.end.offset
     } else {

@@ -34,7 +34,7 @@ use std::{
 };
 
 use crate::{
-    Log, Lsn,
+    History, Log, Lsn,
     bugs::{Bug, planted},
     bytes::{Fields, aligned, is_zero, narrow, put, wide},
     error::{IoError, LogError, ReadError},
@@ -432,6 +432,39 @@ impl Snapshot {
     }
 }
 
+impl History {
+    /// The snapshots that are there, usable or not, oldest first.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub fn snapshots(&self) -> Result<Vec<Lsn>, SnapshotError> {
+        let names = self.source().shelf().list().map_err(IoError::at("list", "the book"))?;
+        let mut found: Vec<Lsn> = names.iter().filter_map(|name| lsn_of(name)).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Opens the snapshot at a record, if it is whole, of this history and of this layout. Only its
+    /// header is read.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] that says why it cannot be used.
+    pub fn open_snapshot(&self, lsn: Lsn, fingerprint: u64) -> Result<Snapshot, SnapshotError> {
+        let snapshot = Snapshot::open(self.source().shelf(), lsn)?;
+        let (file, found) = (file_name(lsn), snapshot.header.info.fingerprint);
+        if found != fingerprint {
+            return Err(SnapshotError::Layout { file, found, expected: fingerprint });
+        }
+        if (lsn > self.source().extent()?.last
+            || self.head_at(lsn)?.head != snapshot.header.history)
+            && !planted(Bug::SnapshotTrusted)
+        {
+            return Err(SnapshotError::Foreign { file });
+        }
+        Ok(snapshot)
+    }
+}
+
 impl Log {
     /// Writes a snapshot that goes up to a record, which is made durable first. One at the same
     /// record is replaced. `fill` writes the sections; commands may be appended meanwhile.
@@ -449,7 +482,7 @@ impl Log {
         let _one = self.snapshots_lock();
         self.wait(stamp.lsn)?;
         self.shared().check_open()?;
-        let history = self.history(stamp.lsn)?;
+        let history = self.head_at(stamp.lsn)?.head;
         let storage = self.shared().storage();
         let (name, new) = (file_name(stamp.lsn), format!("{}.new", file_name(stamp.lsn)));
         let names = storage.list().map_err(IoError::at("list", "the book"))?;
@@ -477,36 +510,6 @@ impl Log {
         };
         self.change_names("rename", &new, || storage.rename(&new, &name))?;
         Ok(info)
-    }
-
-    /// The snapshots that are there, usable or not, oldest first.
-    ///
-    /// # Errors
-    /// [`SnapshotError::Io`].
-    pub fn snapshots(&self) -> Result<Vec<Lsn>, SnapshotError> {
-        let names = self.shared().storage().list().map_err(IoError::at("list", "the book"))?;
-        let mut found: Vec<Lsn> = names.iter().filter_map(|name| lsn_of(name)).collect();
-        found.sort_unstable();
-        Ok(found)
-    }
-
-    /// Opens the snapshot at a record, if it is whole, of this history and of this layout. Only its
-    /// header is read.
-    ///
-    /// # Errors
-    /// [`SnapshotError`] that says why it cannot be used.
-    pub fn open_snapshot(&self, lsn: Lsn, fingerprint: u64) -> Result<Snapshot, SnapshotError> {
-        let snapshot = Snapshot::open(self.shared().storage(), lsn)?;
-        let (file, found) = (file_name(lsn), snapshot.header.info.fingerprint);
-        if found != fingerprint {
-            return Err(SnapshotError::Layout { file, found, expected: fingerprint });
-        }
-        if (lsn > self.durable() || self.history(lsn)? != snapshot.header.history)
-            && !planted(Bug::SnapshotTrusted)
-        {
-            return Err(SnapshotError::Foreign { file });
-        }
-        Ok(snapshot)
     }
 
     /// Removes a snapshot. One that is not there is removed already.
@@ -556,11 +559,6 @@ impl Log {
 
     fn snapshots_lock(&self) -> MutexGuard<'_, ()> {
         self.shared().snapshots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The head up to a record: a snapshot of another history is never trusted.
-    fn history(&self, lsn: Lsn) -> Result<[u8; 32], ReadError> {
-        Ok(self.head_at(lsn)?.head)
     }
 }
 

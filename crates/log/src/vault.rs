@@ -181,15 +181,22 @@ impl Vault {
     /// writer wrote, [`VaultError::Io`].
     pub fn slot(&self, slot: u64) -> Result<Slot, VaultError> {
         let mut cache = self.cache();
-        match self.look_up(&mut cache, slot)? {
-            Some(found) => Ok(found),
-            None => {
-                // Somebody else may have made it since the file was read.
+        match self.look_up(&mut cache, slot) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) | Err(VaultError::Damaged(_)) => {
+                // Somebody else may have made it since the file was read, or was just writing it.
                 cache.files.remove(&file_number(slot)?);
                 let file = file_name(file_number(slot)?);
                 self.look_up(&mut cache, slot)?.ok_or(VaultError::Missing { slot, file })
             }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Forgets what was read, so that secrets that somebody else destroyed meanwhile are known no
+    /// longer.
+    pub fn refresh(&self) {
+        self.cache().files.clear();
     }
 
     /// The first live slot from number `from` on, on disk for certain. Where there is none that was

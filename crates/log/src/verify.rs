@@ -83,8 +83,8 @@ impl VerifyReport {
 /// receipt that was kept elsewhere: that no record up to the receipt's was edited, removed,
 /// inserted or moved since it was given out.
 ///
-/// The book is not locked. While another process writes, the end may look torn or damaged; a copy,
-/// or a book that nobody has open, gives a sure answer.
+/// The book is not locked. While another process writes, the end may look torn or damaged;
+/// [`Reader::verify`](crate::Reader::verify) gives a sure answer then too.
 ///
 /// # Errors
 /// [`OpenError::NotABook`], [`OpenError::Version`] or [`OpenError::Io`]; damage is in the report.
@@ -100,7 +100,7 @@ pub fn verify_against(storage: &dyn Storage, receipt: &Receipt) -> Result<Verify
     verify_whole(storage, Some(receipt))
 }
 
-fn verify_whole(
+pub(crate) fn verify_whole(
     storage: &dyn Storage,
     receipt: Option<&Receipt>,
 ) -> Result<VerifyReport, OpenError> {

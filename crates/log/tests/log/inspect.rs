@@ -7,11 +7,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use counterfoil_log::{
-    Access, FileStorage, Log, Lsn, MemStorage, OpenError, ReadError, Reader, Record, Storage,
-    StorageFile, StorageLock,
+    Access, BackupError, BackupOptions, FileStorage, Log, Lsn, MemStorage, OpenError, ReadError,
+    Reader, Record, Storage, StorageFile, StorageLock, verify_against,
 };
 
 use super::{
@@ -176,6 +177,72 @@ fn a_reader_beside_a_writer_sees_each_prefix_and_never_damage() {
     append(&log, 601, 620, 1);
     assert_eq!(reader.refresh().unwrap(), Lsn(620));
     assert_eq!(all(reader.read(Lsn(601))).len(), 20);
+}
+
+#[test]
+fn beside_a_writer_a_book_is_verified_and_copied_as_one_that_lies_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = FileStorage::open(dir.path().join("book")).unwrap();
+    let (log, _) = Log::open(storage.clone(), small_segments()).unwrap();
+    append(&log, 1, 5, 1);
+    let reader = Reader::open(storage.clone()).unwrap();
+    let target = MemStorage::new();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut log = log;
+            for round in 0..60 {
+                let from = 6 + round * 10;
+                append(&log, from, from + 9, 3);
+                if round % 20 == 19 {
+                    // Closed and opened again, which changes the manifest.
+                    log.close().unwrap();
+                    drop(log);
+                    log = open(storage.clone()).0;
+                }
+            }
+            done.store(true, Ordering::Release);
+        });
+        let (mut looks, mut receipt) = (0, reader.head().unwrap());
+        while !done.load(Ordering::Acquire) || looks < 5 {
+            let report = reader.verify(Some(&receipt)).unwrap();
+            assert!(report.is_sound(), "{report:?}");
+            assert!(report.last >= receipt.lsn && report.head.is_some());
+            assert_eq!(reader.sync().unwrap(), reader.last());
+            assert_eq!(reader.synced(), reader.last());
+            receipt = reader.backup(&target, BackupOptions::default()).unwrap().receipt;
+            let copy = verify_against(&target, &receipt).unwrap();
+            assert!(copy.is_sound() && copy.clean && copy.last == receipt.lsn, "{copy:?}");
+            looks += 1;
+        }
+    });
+    assert_eq!(reader.refresh().unwrap(), Lsn(605));
+    assert_eq!(reader.verify(None).unwrap().last, Lsn(605));
+}
+
+#[test]
+fn who_waits_for_a_writer_sees_what_it_appends_and_damage() {
+    let storage = MemStorage::new();
+    let (log, _) = open(storage.clone());
+    append(&log, 1, 3, 1);
+    let reader = Reader::open(storage.clone()).unwrap();
+    let none = Duration::ZERO;
+    assert_eq!(reader.wait_beyond(Lsn(3), none).unwrap(), Lsn(3));
+    thread::scope(|scope| {
+        scope.spawn(|| append(&log, 4, 4, 1));
+        assert_eq!(reader.wait_beyond(Lsn(3), Duration::from_secs(60)).unwrap(), Lsn(4));
+    });
+    log.close().unwrap();
+    drop(log);
+    let reader = Reader::open(ReadOnly(storage.clone())).unwrap();
+    let file = storage.open(FIRST_SEGMENT, Access::Write).unwrap();
+    file.set_len(file.len().unwrap() - 8).unwrap();
+    assert_eq!(reader.wait_beyond(Lsn(3), none).unwrap(), Lsn(4));
+    let reader = Reader::open(ReadOnly(storage)).unwrap();
+    let last = reader.wait_beyond(Lsn(4), Duration::from_secs(60)).unwrap();
+    assert!(last < Lsn(4) && reader.damage().is_some());
+    let refused = reader.backup(&MemStorage::new(), BackupOptions::default()).unwrap_err();
+    assert!(matches!(refused, BackupError::Book(ReadError::Damaged(_))), "{refused}");
 }
 
 #[test]
