@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Backup(Backup),
     Salvage(Salvage),
     Snapshot(Snapshot),
+    Disk(Disk),
 }
 
 /// Run a scenario and show its invoices, its trial balance and one explained invoice.
@@ -79,7 +80,8 @@ pub(crate) struct Run {
 /// List what happened in a book, one event a line.
 ///
 /// Each line holds the position of the record, its time, the stream, the type and a summary. The
-/// events of one record happened together or not at all.
+/// events of one record happened together or not at all. A book that a program has open is listed as
+/// far as it has come; with --follow, what it writes from then on is listed as it comes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -87,6 +89,7 @@ Examples:
   counterfoil events /tmp/api --reverse --limit 5
   counterfoil events /tmp/api --stream customer:cus_ada
   counterfoil events /tmp/api --from 42 --json | jq -r .type
+  counterfoil events /tmp/api --follow --json
 
 Exit status: 0, or 2 where the book could not be read")]
 pub(crate) struct Events {
@@ -104,6 +107,9 @@ pub(crate) struct Events {
     /// End after this many events.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// Wait at the end for what is written next, until interrupted, or whoever reads goes away.
+    #[arg(long, conflicts_with = "reverse")]
+    pub(crate) follow: bool,
     /// Print one JSON object a line, with the whole event.
     #[arg(long)]
     pub(crate) json: bool,
@@ -160,12 +166,14 @@ pub(crate) struct Balance {
 /// them from the start, checks the invariants of each customer after every record and of the whole
 /// at the end, and reads the usage behind every metered line again. With a receipt that was kept
 /// elsewhere it also tells whether the history up to there is still the same. Two books with the
-/// same history have the same state hash.
+/// same history have the same state hash. Nothing is written: the book may be open in a program that
+/// goes on, and is then checked as far as it has come.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   counterfoil verify /tmp/saas
   counterfoil verify /tmp/saas --receipt saas-2028.receipt
+  counterfoil verify /tmp/saas --archive /mnt/archive/saas
 
 Exit status: 0; 1 where something does not hold; 2 where the book is damaged or could not be read")]
 pub(crate) struct Verify {
@@ -174,6 +182,9 @@ pub(crate) struct Verify {
     /// A receipt of this book, or a file that holds one.
     #[arg(long, value_name = "FILE|TEXT", value_parser = receipt)]
     pub(crate) receipt: Option<BookReceipt>,
+    /// The directory that segments of this book were archived to.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
 }
 
 /// Print a receipt: what the history of a book is, in one line.
@@ -244,8 +255,7 @@ pub(crate) struct CheckProof {
 /// Copy a book to another directory, or bring a former copy up to date.
 ///
 /// The copy ends at the last record that is on disk when it begins, and opens like any book. Only
-/// what is missing in the target is written. A program that has the book open makes its own backups
-/// with the library, without stopping.
+/// what is missing in the target is written. A program that has the book open goes on meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -295,6 +305,25 @@ Exit status: 0, or 2 where the book could not be read or the snapshot not be wri
 pub(crate) struct Snapshot {
     /// The directory of the book.
     pub(crate) book: PathBuf,
+}
+
+/// Show what a book takes up on disk, by kind, in bytes.
+///
+/// `ahead` is space that was written before it is needed, and is given back when the book is closed;
+/// `archived` segments are not in the book any more, and not in the total.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil disk /tmp/saas
+  counterfoil disk /tmp/saas --json | jq .total
+
+Exit status: 0, or 2 where the book could not be read")]
+pub(crate) struct Disk {
+    /// The directory of the book.
+    pub(crate) book: PathBuf,
+    /// Print one JSON object, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

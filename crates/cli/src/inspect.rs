@@ -2,7 +2,7 @@
 
 use crate::Ending;
 use crate::arguments::{Balance, Events, Explain};
-use crate::problem::{Problem, tell_tail_cut};
+use crate::problem::Problem;
 use crate::progress::waiting;
 use crate::table::{Columns, amount, amount_header, only_currency};
 use counterfoil::{
@@ -12,13 +12,15 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long whoever follows a book waits for more before it looks whether its output is still read.
+const LOOK_UP: Duration = Duration::from_millis(500);
 
 /// Opens a book to look into it.
 pub(crate) fn open(path: &Path) -> Result<BookReader, Problem> {
     let opened = waiting("reading the book", || BookReader::open(path));
-    let book = opened.map_err(|reason| Problem::Book { path: path.to_owned(), reason })?;
-    tell_tail_cut(book.tail_cut(), path);
-    Ok(book)
+    opened.map_err(|reason| Problem::Book { path: path.to_owned(), reason })
 }
 
 /// Opens a book as it was.
@@ -40,10 +42,10 @@ pub(crate) fn events(arguments: &Events, out: &mut dyn Write) -> Result<Ending, 
     let from = arguments.from.map(Lsn);
     let (first, last) = (from.unwrap_or(Lsn(1)), from.unwrap_or(book.last()));
     match (&arguments.stream, arguments.reverse) {
-        (None, false) => listing.all(book.events(first))?,
-        (None, true) => listing.all(book.events_back(last))?,
-        (Some(stream), false) => listing.all(book.events_of(stream, first))?,
-        (Some(stream), true) => listing.all(book.events_of_back(stream, last))?,
+        (None, false) => listing.all(&book, book.events(first))?,
+        (None, true) => listing.all(&book, book.events_back(last))?,
+        (Some(stream), false) => listing.all(&book, book.events_of(stream, first))?,
+        (Some(stream), true) => listing.all(&book, book.events_of_back(stream, last))?,
     }
     Ok(Ending::Sound)
 }
@@ -59,13 +61,37 @@ struct Listing<'a> {
 impl Listing<'_> {
     fn all(
         &mut self,
-        records: impl Iterator<Item = Result<BookRecord, Error>>,
+        book: &BookReader,
+        mut records: impl Iterator<Item = Result<BookRecord, Error>>,
     ) -> Result<(), Problem> {
-        for record in records {
-            if self.left == 0 {
-                break;
+        let path = &self.arguments.book;
+        loop {
+            while self.left > 0
+                && let Some(record) = records.next()
+            {
+                self.record(&record.map_err(question(path))?)?;
             }
-            self.record(&record.map_err(question(&self.arguments.book))?)?;
+            if !self.arguments.follow || self.left == 0 {
+                return Ok(());
+            }
+            self.out.flush()?;
+            self.out_is_read()?;
+            let waited = book.wait_beyond(book.last(), LOOK_UP);
+            waited.map_err(|reason| Problem::Book { path: path.clone(), reason })?;
+        }
+    }
+
+    /// Fails where nobody reads what is printed any more: nothing is printed that would show it.
+    fn out_is_read(&self) -> Result<(), Problem> {
+        #[cfg(unix)]
+        {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let out = io::stdout();
+            let mut out = [PollFd::new(&out, PollFlags::empty())];
+            let now = Timespec::default();
+            if poll(&mut out, Some(&now)).is_ok() && out[0].revents().contains(PollFlags::ERR) {
+                return Err(Problem::Output(io::ErrorKind::BrokenPipe.into()));
+            }
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Keeping a book: checking it, copying it, saving what is left of it.
 
 use crate::Ending;
-use crate::arguments::{Backup, Salvage, Snapshot, Verify};
+use crate::arguments::{Backup, Disk, Salvage, Snapshot, Verify};
 use crate::inspect;
 use crate::problem::{Problem, tell_tail_cut, tell_torn};
 use crate::progress::{Bar, waiting};
-use crate::table::counted;
-use counterfoil::{Engine, Options, ReceiptCheck, SalvageReport, Verified};
+use crate::table::{Columns, counted};
+use counterfoil::{BookReader, Engine, Options, ReceiptCheck, SalvageReport, Verified};
+use serde_json::Value;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -15,12 +16,15 @@ use std::path::Path;
 pub(crate) fn verify(arguments: &Verify, out: &mut dyn Write) -> Result<Ending, Problem> {
     let path = &arguments.book;
     let mut bar = Bar::new("replaying the book", "reading every byte of the book");
-    let verified = counterfoil::verify_with(
-        path,
-        &Options::default(),
-        arguments.receipt.as_ref(),
-        &mut |done, of| bar.at(done, of),
-    );
+    let (options, receipt) = (Options::default(), arguments.receipt.as_ref());
+    let mut progress = |done, of| bar.at(done, of);
+    let verified = match &arguments.archive {
+        None => counterfoil::verify_with(path, &options, receipt, &mut progress),
+        Some(archive) => BookReader::open(path).and_then(|book| {
+            book.attach_archive(archive)?;
+            book.verify(&options, receipt, &mut progress)
+        }),
+    };
     drop(bar);
     let verified = verified.map_err(|reason| Problem::Book { path: path.clone(), reason })?;
     if !verified.log.damage.is_empty() {
@@ -94,6 +98,33 @@ pub(crate) fn backup(arguments: &Backup, out: &mut dyn Write) -> Result<Ending, 
     let kept = report.segments_kept;
     writeln!(out, "copied      {copied}, {} bytes; {kept} were there", report.bytes_written)?;
     writeln!(out, "receipt     {}", report.receipt)?;
+    Ok(Ending::Sound)
+}
+
+/// `counterfoil disk`.
+pub(crate) fn disk(arguments: &Disk, out: &mut dyn Write) -> Result<Ending, Problem> {
+    let book = inspect::open(&arguments.book)?;
+    let used = book.disk_use().map_err(inspect::question(&arguments.book))?;
+    let rows = [
+        ("records", used.records),
+        ("ahead", used.ahead),
+        ("footers", used.footers),
+        ("snapshots", used.snapshots),
+        ("keys", used.keys),
+        ("other", used.other),
+        ("total", used.total()),
+        ("archived", used.archived),
+    ];
+    if arguments.json {
+        let fields = rows.iter().map(|(kind, bytes)| ((*kind).to_owned(), (*bytes).into()));
+        writeln!(out, "{}", Value::Object(fields.collect()))?;
+        return Ok(Ending::Sound);
+    }
+    let mut columns = Columns::new(&["Kind", ">Bytes"]);
+    for (kind, bytes) in rows {
+        columns.row([kind.to_owned(), bytes.to_string()]);
+    }
+    columns.print(out)?;
     Ok(Ending::Sound)
 }
 

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Command::Backup(arguments) => keep::backup(arguments, &mut out),
         Command::Salvage(arguments) => keep::salvage(arguments, &mut out),
         Command::Snapshot(arguments) => keep::snapshot(arguments, &mut out),
+        Command::Disk(arguments) => keep::disk(arguments, &mut out),
     };
     let ended = ended.and_then(|ending| out.flush().map(|()| ending).map_err(Problem::from));
     match ended {

@@ -7,6 +7,9 @@ use counterfoil_scenario::Unreadable;
 use std::io;
 use std::path::{Path, PathBuf};
 
+const DAMAGED: &str = "nothing was changed; restore the book from a copy, or save what is whole with \
+    `counterfoil salvage`. What was never acknowledged is no damage";
+
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
@@ -119,27 +122,25 @@ impl Problem {
         match self {
             Self::Book { reason: BookError::Log(reason), .. } => match reason {
                 OpenError::Locked => Some(
-                    "a book has one user at a time: wait for the other, or give this run a \
-                     directory of its own",
+                    "a book has one writer at a time: wait for the other, or give this run a \
+                     directory of its own. Looking into it is possible meanwhile",
                 ),
                 OpenError::NotWritable { .. } => Some(
-                    "give it write access, or look into a copy: `cp -r` of a book that nobody \
-                     has open is a book",
+                    "looking into it needs no write access; to go on with it, give it write access, \
+                     or go on with a copy, which `counterfoil backup` makes",
                 ),
                 OpenError::NotABook { .. } => Some(
                     "a book is the directory that `counterfoil run SCENARIO --book DIR` or a \
                      program with the library made",
                 ),
-                OpenError::Damaged(_) => Some(
-                    "nothing was changed; restore the book from a copy. What was never \
-                     acknowledged is cut off without this error",
-                ),
+                OpenError::Damaged(_) => Some(DAMAGED),
                 OpenError::Version { .. } => Some("open it with the version that wrote it"),
                 _ => None,
             },
             Self::Damaged { .. } => Some(
                 "nothing was changed; `counterfoil salvage` copies what is whole to a new book",
             ),
+            Self::Question { reason: Error::Damaged(_), .. } => Some(DAMAGED),
             Self::Question { reason: Error::Refused(refusal), .. }
                 if refusal.code().as_str() == "resource_missing" =>
             {
@@ -168,8 +169,8 @@ pub(crate) fn tell_tail_cut(cut: Option<&TailCut>, book: &Path) {
 pub(crate) fn tell_torn(tail: Option<&TailCut>, book: &Path) {
     if let Some(tail) = tail {
         eprintln!(
-            "note: {}: it ends in {} bytes of an interrupted write, at byte {} of {}; opening it \
-             to write cuts them off",
+            "note: {}: it ends in {} bytes of a write that was interrupted or is under way, at byte \
+             {} of {}; opening it to write cuts them off",
             book.display(),
             tail.bytes,
             tail.offset,

@@ -12,9 +12,11 @@ use std::io::Write;
 /// `counterfoil receipt`.
 pub(crate) fn receipt(arguments: &Receipt, out: &mut dyn Write) -> Result<Ending, Problem> {
     let book = inspect::open(&arguments.book)?;
-    let at = arguments.at.map_or(book.last(), Lsn);
-    let receipt = waiting("reading the book", || book.receipt_at(at))
-        .map_err(inspect::question(&arguments.book))?;
+    let receipt = waiting("reading the book", || match arguments.at {
+        Some(at) => book.receipt_at(Lsn(at)),
+        None => book.receipt(),
+    });
+    let receipt = receipt.map_err(inspect::question(&arguments.book))?;
     writeln!(out, "{receipt}")?;
     Ok(Ending::Sound)
 }
@@ -25,7 +27,7 @@ pub(crate) fn prove(arguments: &Prove, out: &mut dyn Write) -> Result<Ending, Pr
     let proven = waiting("reading the book", || {
         let receipt = match arguments.receipt {
             Some(receipt) => receipt,
-            None => book.receipt_at(book.last())?,
+            None => book.receipt()?,
         };
         book.prove(&arguments.invoice, &receipt).map(|proof| (proof, receipt))
     });

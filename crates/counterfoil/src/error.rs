@@ -3,7 +3,7 @@
 use crate::codec::CodecError;
 use crate::keys::KeyError;
 use counterfoil_core::{Code, Refusal};
-use counterfoil_log::{LogError, Lsn, OpenError, ProofError, ReadError, VaultError};
+use counterfoil_log::{Damage, LogError, Lsn, OpenError, ProofError, ReadError, VaultError};
 use counterfoil_model::UpcastError;
 use std::sync::Arc;
 
@@ -21,6 +21,9 @@ pub enum Error {
     /// The book could not be read.
     #[error("the book cannot be read: {0}")]
     Read(String),
+    /// The book is damaged where it was read. Nothing was changed.
+    #[error(transparent)]
+    Damaged(Damage),
     /// What is personal could not be sealed or opened.
     #[error(transparent)]
     Key(Arc<KeyError>),
@@ -84,7 +87,21 @@ impl From<Refusal> for Error {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        Self::Read(error.to_string())
+        match error {
+            ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::Log(error) => Self::Log(error),
+            error => Self::Read(error.to_string()),
+        }
+    }
+}
+
+impl From<BookError> for Error {
+    fn from(error: BookError) -> Self {
+        match error {
+            BookError::Log(OpenError::Damaged(damage)) => Self::Damaged(damage),
+            BookError::Settings(refusal) => refusal.into(),
+            error => Self::Read(error.to_string()),
+        }
     }
 }
 
@@ -131,4 +148,14 @@ pub enum BookError {
     /// The settings or a policy are out of their limits, or a position is not there.
     #[error(transparent)]
     Settings(#[from] Refusal),
+}
+
+impl BookError {
+    /// Why the record that is due could not be read: damage, or something else.
+    pub(crate) fn reading(lsn: Lsn, error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damage) => Self::Log(OpenError::Damaged(damage)),
+            error => Self::Record { lsn, reason: error.to_string() },
+        }
+    }
 }

@@ -45,7 +45,7 @@ impl BookRecord {
     }
 
     fn of(lsn: Lsn, decoded: Result<codec::Decoded, BookError>) -> Result<Self, Error> {
-        let decoded = decoded.map_err(|error| Error::Read(error.to_string()))?;
+        let decoded = decoded.map_err(Error::from)?;
         let codec::Decoded { at, events, erased, block, .. } = decoded;
         Ok(Self { lsn, at, events, erased, usage: block })
     }

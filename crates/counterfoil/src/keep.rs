@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::events::BookRecord;
 use crate::keys::Keys;
 use counterfoil_log::{
-    BackupError, BackupOptions, BackupReport, DiskUse, FileStorage, Log, LogOptions, OpenError,
+    BackupError, BackupOptions, BackupReport, DiskUse, FileStorage, History, LogOptions, OpenError,
     Orphans, SalvageError, SalvageReport, Storage,
 };
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Engine {
     }
 }
 
-pub(crate) fn backup(log: &Log, to: &Path) -> Result<BackupReport, BackupError> {
+pub(crate) fn backup(log: &History, to: &Path) -> Result<BackupReport, BackupError> {
     let target = FileStorage::open(to)
         .map_err(|error| BackupError::OtherTarget { found: error.to_string() })?;
     log.backup(&target, BackupOptions::default())

@@ -130,6 +130,11 @@ impl Keys {
         Self { shut: true, ..Self::read_only(Arc::new(MemStorage::new())) }
     }
 
+    /// Forgets keys that somebody else may have destroyed meanwhile.
+    pub(crate) fn refresh(&self) {
+        self.vault.refresh();
+    }
+
     /// The first slot from a number on that no customer has.
     pub(crate) fn free_from(&self, from: u64) -> Result<u64, KeyError> {
         let entropy = self.entropy.clone();

@@ -46,7 +46,7 @@
 //! - [`PaymentSource`] answers attempts to collect while time advances. Without one an attempt is
 //!   an event that somebody outside picks up ([`PaymentAttempts`]), and its outcome a command.
 //! - [`View`] is the book as it was ([`as_of`](Engine::as_of) a record or a time), read-only.
-//! - [`BookReader`] looks into a book without writing to it.
+//! - [`BookReader`] looks into a book without writing to it, beside whoever has it open.
 //! - [`Engine::snapshot`] writes down the state beside the log, so that the book opens from there
 //!   ([`Opened`]). Snapshots are disposable: the log alone decides what a book says.
 //! - [`Events`] follows the book from a position: an outbox, an export.

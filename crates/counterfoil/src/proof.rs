@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::events::BookRecord;
 use counterfoil_billing::invoice::{InvoiceEvent, InvoiceId};
 use counterfoil_core::Refusal;
-use counterfoil_log::{Log, Lsn, Proof, Receipt};
+use counterfoil_log::{History, Lsn, Proof, Receipt};
 use counterfoil_model::Event;
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Refused`] for a position that is not on disk; [`Error::Read`].
     pub fn receipt_at(&self, position: Lsn) -> Result<Receipt, Error> {
-        receipt_at(self.log(), position)
+        receipt_at(self.log(), position, self.durable())
     }
 
     /// A proof that an invoice was finalized as it was, for whoever has `receipt`: the record with
@@ -75,14 +75,14 @@ pub fn check_proof(proof: &Proof, receipt: &Receipt) -> Result<BookRecord, Error
     BookRecord::without_keys(proof.check(receipt)?)
 }
 
-/// The receipt of a record that is on disk.
-pub(crate) fn receipt_at(log: &Log, position: Lsn) -> Result<Receipt, Error> {
-    crate::view::check(position.into(), log.durable())?;
+/// The receipt of a record of a book that goes up to `last`.
+pub(crate) fn receipt_at(log: &History, position: Lsn, last: Lsn) -> Result<Receipt, Error> {
+    crate::view::check(position.into(), last)?;
     Ok(log.head_at(position)?)
 }
 
 /// A proof of the finalization of the invoice with this id or number.
-pub(crate) fn prove(log: &Log, invoice: &str, receipt: &Receipt) -> Result<Proof, Error> {
+pub(crate) fn prove(log: &History, invoice: &str, receipt: &Receipt) -> Result<Proof, Error> {
     for record in log.read(Lsn::ZERO.next()) {
         let record = record?;
         let lsn = record.lsn;

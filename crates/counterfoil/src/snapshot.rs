@@ -6,7 +6,7 @@ use crate::error::{BookError, Error};
 use crate::keys::{Keys, Place, Sealed};
 use crate::sequencer::Sequencer;
 use counterfoil_core::Timestamp;
-use counterfoil_log::{Log, Lsn, Snapshot, SnapshotError, SnapshotStamp, SnapshotWriter};
+use counterfoil_log::{History, Log, Lsn, Snapshot, SnapshotError, SnapshotStamp, SnapshotWriter};
 use counterfoil_meter::{Aggregator, CHECKPOINT_LAYOUT, Capture, DedupePolicy};
 use counterfoil_model::{
     Part, SNAPSHOT_LAYOUT, SealedPlace, Settings, Sink, Source, State, Unreadable,
@@ -210,7 +210,7 @@ impl Source for Parts {
 }
 
 /// The book that a snapshot keeps.
-fn load(log: &Log, lsn: Lsn, kept: &Kept) -> Result<Sequencer, Unreadable> {
+fn load(log: &History, lsn: Lsn, kept: &Kept) -> Result<Sequencer, Unreadable> {
     let snapshot = log.open_snapshot(lsn, fingerprint()).map_err(Unreadable::because)?;
     let meters = snapshot.section(METERS).map_err(Unreadable::because)?;
     let meters = Aggregator::from_checkpoint(&meters, kept.dedupe).map_err(Unreadable::because)?;
@@ -254,7 +254,7 @@ impl Kept {
 /// Goes on from the latest usable snapshot among those that `wanted` wants, or from the beginning.
 /// Where what lies in a snapshot turns out to be unreadable, the next older one is tried.
 pub(crate) fn begin<T>(
-    log: &Log,
+    log: &History,
     kept: &Kept,
     wanted: impl Fn(Lsn) -> bool,
     go_on: impl Fn(Sequencer) -> Result<(Sequencer, T), BookError>,
@@ -313,13 +313,10 @@ pub(crate) fn open(log: &Log, kept: &Kept) -> Result<(Sequencer, Opened), BookEr
 }
 
 /// Applies the records that follow.
-fn replay(log: &Log, mut book: Sequencer) -> Result<Sequencer, BookError> {
+fn replay(log: &History, mut book: Sequencer) -> Result<Sequencer, BookError> {
     let mut records = log.read(book.last.next());
     while let Some(record) = records.next_ref() {
-        let record = record.map_err(|error| BookError::Record {
-            lsn: book.last.next(),
-            reason: error.to_string(),
-        })?;
+        let record = record.map_err(|error| BookError::reading(book.last.next(), error))?;
         let decoded = codec::decode_ref(record, book.keys())?;
         book.replay(record.lsn(), &decoded)?;
     }

@@ -8,7 +8,7 @@ use crate::metering::read_at;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
 use counterfoil_log::{
-    FileStorage, Log, Lsn, OpenError, Receipt, RecordRef, VerifyReport, verify_against,
+    FileStorage, History, Lsn, OpenError, Reader, Receipt, RecordRef, VerifyReport, verify_against,
 };
 use counterfoil_meter::{Aggregator, Position};
 use counterfoil_model::{Event, invariants};
@@ -49,10 +49,11 @@ const FINDINGS_MAX: usize = 100;
 
 /// Reads a whole book: every checksum, every record; replays it from the start, checks every
 /// invariant of each customer a record touches, and of the book at the end, and reads the usage
-/// behind every metered line again at the position that its event names.
+/// behind every metered line again at the position that its event names. The book may be open in
+/// another process, or lie where nothing can be written.
 ///
 /// # Errors
-/// [`BookError`] where the book does not open: in use, damaged, or no book.
+/// [`BookError`] where the book cannot be read, is damaged, or there is none.
 pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, BookError> {
     let verified = verify_with(dir, options, None, &mut |_, _| {})?;
     match verified.log.damage.first() {
@@ -65,50 +66,67 @@ pub fn verify(dir: impl AsRef<Path>, options: &Options) -> Result<Verified, Book
 /// how many were replayed. Damage is in the report.
 ///
 /// # Errors
-/// [`BookError`] where the book does not open: in use, or no book.
+/// [`BookError`] where the book cannot be read, or there is none.
 pub fn verify_with(
     dir: impl AsRef<Path>,
     options: &Options,
     receipt: Option<&Receipt>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified, BookError> {
-    let storage = FileStorage::open_existing(dir.as_ref())?;
-    let report = match receipt {
-        Some(receipt) => verify_against(&storage, receipt)?,
-        None => counterfoil_log::verify(&storage)?,
-    };
-    let mut verified = Verified {
-        log: report,
-        records: 0,
-        events: 0,
-        usage_events: 0,
-        lines_read_again: 0,
-        state_hash: [0; 32],
-        findings: Vec::new(),
-    };
+    let storage = Arc::new(FileStorage::open_existing(dir.as_ref())?);
+    match Reader::open(Arc::clone(&storage)) {
+        Ok(reader) => {
+            let keys = Arc::new(Keys::read_only(storage));
+            verify_read(&reader, &keys, options, receipt, progress)
+        }
+        Err(OpenError::Damaged(damage)) => {
+            let mut report = match receipt {
+                Some(receipt) => verify_against(&*storage, receipt)?,
+                None => counterfoil_log::verify(&*storage)?,
+            };
+            if report.damage.is_empty() {
+                report.damage.push(damage);
+            }
+            Ok(Verified::of(report))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same for a book that is looked into.
+pub(crate) fn verify_read(
+    reader: &Reader,
+    keys: &Arc<Keys>,
+    options: &Options,
+    receipt: Option<&Receipt>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified, BookError> {
+    let mut verified = Verified::of(reader.verify(receipt)?);
     if verified.log.damage.is_empty() {
-        replay(storage, options, &mut verified, progress)?;
+        // The files may go on to a record that was not there yet when the reader looked.
+        reader.refresh()?;
+        replay(reader, keys, options, &mut verified, progress)?;
     }
     Ok(verified)
 }
 
 fn replay(
-    storage: FileStorage,
+    log: &History,
+    keys: &Arc<Keys>,
     options: &Options,
     verified: &mut Verified,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), BookError> {
-    let (log, _) = Log::open(storage, options.log.clone())?;
-    let last = log.durable();
+    let last = verified.log.last;
     let meters = Aggregator::new(options.dedupe);
-    let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
-    let mut book = Sequencer::new(options.settings.clone(), meters, Arc::clone(&keys));
+    let mut book = Sequencer::new(options.settings.clone(), meters, Arc::clone(keys));
     let mut records = log.read(Lsn::ZERO.next());
-    while let Some(record) = records.next_ref() {
+    while book.last < last
+        && let Some(record) = records.next_ref()
+    {
         let lsn = book.last.next();
-        let record =
-            record.map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
-        let decoded = codec::decode_ref(record, &keys)?;
+        let record = record.map_err(|error| BookError::reading(lsn, error))?;
+        let decoded = codec::decode_ref(record, keys)?;
         check_versions(&book, record, verified);
         check_usage(&book, lsn, &decoded.events, verified);
         book.replay(lsn, &decoded)?;
@@ -121,13 +139,16 @@ fn replay(
     {
         verified.note(book.last, violation.to_string());
     }
+    // Where the book is open, its writer destroyed them since.
+    keys.refresh();
     for slot in book.state.erased_slots() {
         match keys.is_destroyed(slot) {
             Ok(true) => {}
             Ok(false) => verified.note(
                 book.last,
                 format!(
-                    "the key in slot {slot} was erased, and is still there: open the book once"
+                    "the key in slot {slot} was erased, and is still there: open the book once, \
+                     or look again where it is open"
                 ),
             ),
             Err(error) => verified.note(book.last, error.to_string()),
@@ -140,6 +161,19 @@ fn replay(
 }
 
 impl Verified {
+    /// What is known before anything is replayed.
+    fn of(log: VerifyReport) -> Self {
+        Self {
+            log,
+            records: 0,
+            events: 0,
+            usage_events: 0,
+            lines_read_again: 0,
+            state_hash: [0; 32],
+            findings: Vec::new(),
+        }
+    }
+
     fn note(&mut self, lsn: Lsn, what: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(Finding { lsn, what });

@@ -12,7 +12,7 @@ use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::InvoiceId;
 use counterfoil_core::{Refusal, Timestamp};
 use counterfoil_journal::TrialBalance;
-use counterfoil_log::{Log, Lsn, ReadError, Record};
+use counterfoil_log::{History, Lsn, ReadError, Record};
 use counterfoil_model::{InvoiceView, State, invariants};
 
 /// Which moment of a book is asked for.
@@ -63,7 +63,7 @@ pub struct View {
 
 impl View {
     /// The book in a log at a moment: from the nearest snapshot before it, or from the beginning.
-    pub(crate) fn of_log(log: &Log, kept: &Kept, moment: AsOf) -> Result<Self, BookError> {
+    pub(crate) fn of_log(log: &History, kept: &Kept, moment: AsOf) -> Result<Self, BookError> {
         let wanted = |lsn: Lsn| match moment {
             AsOf::Latest => true,
             AsOf::Position(last) => lsn <= last,
@@ -91,9 +91,12 @@ impl View {
         records: impl IntoIterator<Item = Result<Record, ReadError>>,
         as_of: AsOf,
     ) -> Result<Self, BookError> {
-        for record in records {
-            let failed = |reason: String| BookError::Record { lsn: book.last.next(), reason };
-            let record = record.map_err(|error| failed(error.to_string()))?;
+        let mut records = records.into_iter();
+        // Behind the position that is asked for nothing is read: it may be damaged.
+        while as_of != AsOf::Position(book.last)
+            && let Some(record) = records.next()
+        {
+            let record = record.map_err(|error| BookError::reading(book.last.next(), error))?;
             let beyond = match as_of {
                 AsOf::Latest => false,
                 AsOf::Position(last) => record.lsn > last,
@@ -210,12 +213,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Refused`] for a position that is not on disk; [`Error::Read`] where a record cannot
-    /// be read.
+    /// be read, [`Error::Damaged`] where it is damaged.
     pub fn as_of(&self, moment: impl Into<AsOf>) -> Result<View, Error> {
         let moment = moment.into();
         check(moment, self.durable())?;
-        View::of_log(self.log(), &self.kept()?, moment)
-            .map_err(|error| Error::Read(error.to_string()))
+        View::of_log(self.log(), &self.kept()?, moment).map_err(Error::from)
     }
 }
 

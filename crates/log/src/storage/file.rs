@@ -40,20 +40,26 @@ impl FileStorage {
     /// Takes a directory that must hold a book.
     ///
     /// # Errors
-    /// [`OpenError::NotABook`] where it holds none, is a file, or does not exist.
+    /// [`OpenError::NotABook`] where it holds none, is a file, or does not exist;
+    /// [`OpenError::Io`] where permission is missing to look.
     pub fn open_existing(dir: impl Into<PathBuf>) -> Result<Self, OpenError> {
         let storage = Self::of_directory(dir.into())?;
-        if storage.path(MANIFEST).exists() {
-            return Ok(storage);
+        match storage.path(MANIFEST).try_exists() {
+            Ok(true) => Ok(storage),
+            Ok(false) => Err(OpenError::NotABook { found: format!("it holds no {MANIFEST}") }),
+            Err(error) => Err(IoError::at("look for", MANIFEST)(error).into()),
         }
-        Err(OpenError::NotABook { found: format!("it holds no {MANIFEST}") })
     }
 
     fn of_directory(dir: PathBuf) -> Result<Self, OpenError> {
-        if dir.is_dir() {
-            Ok(Self { dir })
-        } else {
-            Err(OpenError::NotABook { found: format!("{} is not a directory", dir.display()) })
+        match fs::metadata(&dir) {
+            Ok(found) if found.is_dir() => Ok(Self { dir }),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(IoError::at("look for", &dir.to_string_lossy())(error).into())
+            }
+            _ => {
+                Err(OpenError::NotABook { found: format!("{} is not a directory", dir.display()) })
+            }
         }
     }
 
