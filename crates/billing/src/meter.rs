@@ -6,6 +6,7 @@ use crate::catalog::MeterId;
 use crate::text;
 use counterfoil_core::{Metadata, MetadataPatch, Refusal, Timestamp, limits};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A meter.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -174,19 +175,19 @@ pub struct ReactivateMeter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MeterEvent {
     /// It was created.
-    Created(Meter),
+    Created(Arc<Meter>),
     /// It was changed.
-    Updated(Meter),
+    Updated(Arc<Meter>),
     /// It takes no more events.
-    Deactivated(Meter),
+    Deactivated(Arc<Meter>),
     /// It takes events again.
-    Reactivated(Meter),
+    Reactivated(Arc<Meter>),
 }
 
 impl MeterEvent {
     /// The meter from now on.
     #[must_use]
-    pub fn meter(&self) -> &Meter {
+    pub fn meter(&self) -> &Arc<Meter> {
         match self {
             Self::Created(meter)
             | Self::Updated(meter)
@@ -229,7 +230,7 @@ pub fn decide_create(
         updated: at,
         metadata: Metadata::of(command.metadata.as_ref())?,
     };
-    Ok(MeterEvent::Created(meter))
+    Ok(MeterEvent::Created(meter.into()))
 }
 
 /// Changes what a person reads.
@@ -247,7 +248,7 @@ pub fn decide_update(
     }
     meter.metadata = text::patched_metadata(&meter.metadata, &command.metadata)?;
     meter.updated = at;
-    Ok(MeterEvent::Updated(meter))
+    Ok(MeterEvent::Updated(meter.into()))
 }
 
 /// Stops a meter from taking events.
@@ -260,7 +261,7 @@ pub fn decide_deactivate(meter: &Meter, at: Timestamp) -> Result<MeterEvent, Ref
     }
     let mut meter = meter.clone();
     (meter.active, meter.deactivated_at, meter.updated) = (false, Some(at), at);
-    Ok(MeterEvent::Deactivated(meter))
+    Ok(MeterEvent::Deactivated(meter.into()))
 }
 
 /// Lets a meter take events again.
@@ -273,7 +274,7 @@ pub fn decide_reactivate(meter: &Meter, at: Timestamp) -> Result<MeterEvent, Ref
     }
     let mut meter = meter.clone();
     (meter.active, meter.deactivated_at, meter.updated) = (true, None, at);
-    Ok(MeterEvent::Reactivated(meter))
+    Ok(MeterEvent::Reactivated(meter.into()))
 }
 
 fn event_name(name: &str) -> Result<String, Refusal> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 fn product() -> Product {
     let at = Timestamp::parse("2025-01-01T00:00:00Z").unwrap();
     let event = decide_create_product(&CreateProduct::new("API"), "prod_1".parse().unwrap(), at);
-    event.unwrap().product().clone()
+    Product::clone(event.unwrap().product())
 }
 
 fn price(currency: &str, with: &Value) -> Price {
@@ -21,7 +21,7 @@ fn price(currency: &str, with: &Value) -> Price {
     let product = product();
     let event =
         decide_create_price(&command, "price_1".parse().unwrap(), &product, product.created);
-    event.unwrap().price().clone()
+    Price::clone(event.unwrap().price())
 }
 
 fn tiered(mode: &str, tiers: &Value) -> Value {

@@ -233,6 +233,14 @@ impl Currency {
         (0..COUNT).map(Self)
     }
 
+    /// The currency with a code of three lower-case letters, and none for anything else.
+    #[must_use]
+    pub fn of_code(code: &[u8]) -> Option<Self> {
+        let &[a, b, c] = code else { return None };
+        let index = NUMBERS.binary_search(&u32::from_be_bytes([0, a, b, c])).ok()?;
+        u8::try_from(index).ok().map(Self)
+    }
+
     /// The code in lower case.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -275,11 +283,7 @@ impl std::str::FromStr for Currency {
 
     /// Takes a code of three lower-case letters and nothing else.
     fn from_str(code: &str) -> Result<Self, Refusal> {
-        TABLE
-            .binary_search_by(|row| row.code.cmp(code))
-            .ok()
-            .and_then(|index| u8::try_from(index).ok())
-            .map(Self)
+        Self::of_code(code.as_bytes())
             .ok_or_else(|| Refusal::InvalidCurrency { code: code.chars().take(16).collect() })
     }
 }
@@ -319,6 +323,24 @@ impl<'de> Deserialize<'de> for Currency {
         }
         deserializer.deserialize_str(Visitor)
     }
+}
+
+/// The codes of the table as numbers, in the same order.
+static NUMBERS: [u32; TABLE.len()] = numbers();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated while compiling, where a failure is a build error"
+)]
+const fn numbers() -> [u32; TABLE.len()] {
+    let mut numbers = [0; TABLE.len()];
+    let mut index = 0;
+    while index < TABLE.len() {
+        numbers[index] = number(TABLE[index].code);
+        index += 1;
+    }
+    numbers
 }
 
 /// How many currencies there are.

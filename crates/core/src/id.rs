@@ -92,6 +92,19 @@ impl<K: Kind> Id<K> {
         Ok(Self { text: text.into(), kind: PhantomData })
     }
 
+    /// Takes an id of up to 255 printable ASCII characters, which nearly all are; none for any other
+    /// text, which [`Id::new`] may take or refuse.
+    #[must_use]
+    pub fn plain(text: &[u8]) -> Option<Self> {
+        if text.is_empty() || text.len() > limits::ID_BYTES_MAX {
+            return None;
+        }
+        // All of them, without a branch for each.
+        let plain = text.iter().fold(true, |plain, byte| plain & byte.is_ascii_graphic());
+        let text = std::str::from_utf8(text).ok().filter(|_| plain)?;
+        Some(Self { text: text.into(), kind: PhantomData })
+    }
+
     /// The `n`-th derived id of this kind: `cus_1`.
     #[must_use]
     pub fn derived(n: u64) -> Self {
@@ -275,6 +288,14 @@ mod tests {
             let (a, b) = (CustomerId::new(&left).unwrap(), CustomerId::new(&right).unwrap());
             prop_assert_eq!(a.cmp(&b), left.cmp(&right));
             prop_assert_eq!(a == b, left == right);
+        }
+
+        #[test]
+        fn a_plain_id_is_the_same_id(bytes in prop::collection::vec(0x20_u8..0x90, 0..260)) {
+            let text = std::str::from_utf8(&bytes);
+            let graphic = bytes.iter().all(u8::is_ascii_graphic);
+            let expected = text.ok().filter(|_| graphic).and_then(|text| CustomerId::new(text).ok());
+            prop_assert_eq!(CustomerId::plain(&bytes), expected);
         }
 
         #[test]

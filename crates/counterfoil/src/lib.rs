@@ -93,6 +93,7 @@ mod payload;
 mod payment;
 mod proof;
 mod query;
+mod quick;
 mod reader;
 mod sequencer;
 mod snapshot;

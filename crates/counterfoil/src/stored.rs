@@ -2,7 +2,7 @@
 //! what the fuzzer makes up.
 
 use crate::codec::CodecError;
-use crate::payload;
+use crate::{payload, quick};
 use counterfoil_billing::{PersonalData, Stored};
 use counterfoil_core::Value;
 use counterfoil_model::{Event, UpcastError, known_type, upcast};
@@ -64,7 +64,10 @@ pub(crate) fn decode(
 ) -> Result<Event, StoredError> {
     let known = known_type(type_id, schema)?;
     if schema == known.schema {
-        let mut event = payload::decode(known, body).map_err(StoredError::Form)?;
+        let mut event = match quick::event(type_id, body) {
+            Some(event) => event,
+            None => payload::decode(known, body).map_err(StoredError::Form)?,
+        };
         if !personal.is_empty() {
             event.set_personal(rmp_serde::from_slice(personal).map_err(form)?);
         }

@@ -1,7 +1,9 @@
 //! The journal as a projection: totals of accounts and schedules of revenue.
 
 use crate::schedules::Schedules;
-use crate::{Account, Entry, PostingError, PostingRules, Row, TrialBalance, post, recognized};
+use crate::{
+    Account, Entry, Posting, PostingError, PostingRules, Row, TrialBalance, post, recognized,
+};
 use counterfoil_billing::Event;
 use counterfoil_billing::invoice::Deferral;
 use counterfoil_core::{Currency, Period, Timestamp};
@@ -75,7 +77,11 @@ impl Journal {
         let totals = before.totals_after(entry).ok_or_else(out_of_range)?;
         let schedules = before.schedules_after(entry).ok_or_else(out_of_range)?;
         let ledger = self.ledgers.entry(currency).or_default();
-        ledger.totals.extend(totals);
+        for (account, total) in Account::ALL.into_iter().zip(totals) {
+            if let Some(total) = total {
+                ledger.totals.insert(account, total);
+            }
+        }
         for (schedule, count) in schedules {
             ledger.schedules.set(schedule, count);
         }
@@ -137,36 +143,53 @@ impl Journal {
 }
 
 impl Ledger {
-    /// The accounts that an entry touches as they are after it; none where a total is out of range.
-    fn totals_after(&self, entry: &Entry) -> Option<BTreeMap<Account, Totals>> {
-        let total = |account| (account, self.totals.get(&account).copied().unwrap_or_default());
-        let mut totals = BTreeMap::from([total(Account::TaxPayable)]);
-        if !entry.deferrals().is_empty() {
-            totals.extend([Account::DeferredRevenue, Account::Revenue].map(total));
-        }
-        for posting in entry.postings() {
-            let (account, before) = total(posting.account);
-            let total = totals.entry(account).or_insert(before);
-            let amount = posting.amount_minor;
-            if amount > 0 {
-                total.debit_minor = total.debit_minor.checked_add(amount)?;
-            } else {
-                total.credit_minor = total.credit_minor.checked_sub(amount)?;
+    /// The accounts that an entry touches as they are after it, each at its place in the chart;
+    /// none where a total is out of range.
+    fn totals_after(&self, entry: &Entry) -> Option<[Option<Totals>; Account::ALL.len()]> {
+        let mut totals = [None; Account::ALL.len()];
+        let deferred = !entry.deferrals().is_empty();
+        for (account, place) in Account::ALL.into_iter().zip(&mut totals) {
+            let named = match account {
+                Account::TaxPayable => true,
+                Account::DeferredRevenue | Account::Revenue => deferred,
+                _ => false,
+            };
+            let mut postings = entry.postings().iter().filter(|p| p.account == account).peekable();
+            if !named && postings.peek().is_none() {
+                continue;
             }
+            let mut total = self.totals.get(&account).copied().unwrap_or_default();
+            for Posting { amount_minor, .. } in postings {
+                if *amount_minor > 0 {
+                    total.debit_minor = total.debit_minor.checked_add(*amount_minor)?;
+                } else {
+                    total.credit_minor = total.credit_minor.checked_sub(*amount_minor)?;
+                }
+            }
+            *place = Some(total);
         }
         Some(totals)
     }
 
     /// The schedules that an entry touches as they are after it; none where an amount has no
     /// opposite.
-    fn schedules_after(&self, entry: &Entry) -> Option<BTreeMap<Schedule, i64>> {
-        let mut schedules = BTreeMap::new();
+    fn schedules_after(&self, entry: &Entry) -> Option<Vec<(Schedule, i64)>> {
+        let mut schedules: Vec<(Schedule, i64)> = Vec::with_capacity(entry.deferrals().len());
         for deferral in entry.deferrals() {
             let amount_minor = deferral.amount.checked_abs()?;
             let schedule = Schedule { period: deferral.period, amount_minor };
-            let before = || self.schedules.get(&schedule);
-            let count: &mut i64 = schedules.entry(schedule).or_insert_with(before);
-            *count = count.checked_add(deferral.amount.signum())?;
+            schedules.push((schedule, deferral.amount.signum()));
+        }
+        schedules.sort_unstable();
+        schedules.dedup_by(|(schedule, step), (kept, steps)| {
+            let same = schedule == kept;
+            if same {
+                *steps = steps.saturating_add(*step);
+            }
+            same
+        });
+        for (schedule, count) in &mut schedules {
+            *count = count.checked_add(self.schedules.get(schedule))?;
         }
         Some(schedules)
     }

@@ -14,7 +14,7 @@
 //! use std::sync::Arc;
 //!
 //! let (start, end) = ("2024-02-01T00:00:00Z".parse()?, "2024-03-01T00:00:00Z".parse()?);
-//! let event = Event::Invoice(InvoiceEvent::Finalized(Finalized {
+//! let event = Event::Invoice(InvoiceEvent::Finalized(Arc::new(Finalized {
 //!     customer: Id::new("cus_ada")?,
 //!     id: Id::derived(1),
 //!     at: start,
@@ -45,7 +45,7 @@
 //! #   status: InvoiceStatus::Open,
 //! #   auto_advance: true,
 //!     // …
-//! }));
+//! })));
 //!
 //! let mut journal = Journal::default();
 //! journal.record(&event, PostingRules::V1)?;

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 /// Something that happened.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "events of the book itself are rare")]
 pub enum Event {
     /// To the book.
     Book(BookEvent),

@@ -37,7 +37,7 @@ impl Evolution<'_> {
         self.reschedule([before], [after]);
     }
 
-    fn subscription_created(&mut self, subscription: &Subscription) {
+    fn subscription_created(&mut self, subscription: &Arc<Subscription>) {
         *self.created = self.created.saturating_add(1);
         // A customer's first subscription fixes its currency (rule 2.1).
         if self.shard.subscriptions.is_empty() {
@@ -46,7 +46,7 @@ impl Evolution<'_> {
         let (id, customer) = (subscription.id.clone(), subscription.customer.clone());
         self.own_items(subscription);
         self.owners.subscriptions.insert_mut(id.clone(), customer);
-        self.shard.subscriptions.insert_mut(id, Arc::new(subscription.clone()));
+        self.shard.subscriptions.insert_mut(id, Arc::clone(subscription));
         self.reschedule([None], [due::of_subscription(subscription)]);
     }
 

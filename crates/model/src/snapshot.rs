@@ -3,13 +3,12 @@
 use crate::State;
 use crate::answer::Answer;
 use crate::base::{
-    DueQueue, Layered, Part, SealedPlace, Shards, Source, Text, TextTable, Unreadable,
+    DueQueue, Layered, Part, SealedPlace, Shards, Source, Text, TextTable, Tree, Unreadable,
 };
 use crate::state::{Owners, Remembered};
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::invoice::{InvoiceId, PaymentAttemptId};
 use counterfoil_journal::Journal;
-use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
@@ -54,7 +53,7 @@ pub trait Sink {
 /// What there are few of.
 #[derive(Serialize, Deserialize)]
 struct Small<'a> {
-    attempts: Cow<'a, RedBlackTreeMapSync<PaymentAttemptId, InvoiceId>>,
+    attempts: Cow<'a, Tree<PaymentAttemptId, InvoiceId>>,
     /// With what is sealed of each: what the fingerprint and the answer say that is personal.
     keys: Vec<(Arc<str>, Remembered, Vec<u8>)>,
 }
@@ -80,7 +79,7 @@ impl State {
         put_table(sink, Part::Prefixes, &owners.prefixes)?;
         put(sink, Part::Due, &self.due.table()?)?;
         put(sink, Part::Journal, &self.journal.checkpoint().map_err(Unreadable::because)?)?;
-        let mut keys = Vec::with_capacity(self.keys.size());
+        let mut keys = Vec::with_capacity(self.keys.len());
         for (key, remembered) in &self.keys {
             let (remembered, sealed) = self.seal_answer(remembered, sink)?;
             keys.push((Arc::clone(key), remembered, sealed));
@@ -151,7 +150,7 @@ fn put<S: Sink>(sink: &mut S, part: Part, bytes: &[u8]) -> Result<(), S::Error> 
     sink.write(bytes)
 }
 
-fn put_table<S: Sink, K: Ord + Borrow<str>, V: Text>(
+fn put_table<S: Sink, K: Ord + Clone + Borrow<str>, V: Text>(
     sink: &mut S,
     part: Part,
     map: &Layered<K, V>,
@@ -159,7 +158,7 @@ fn put_table<S: Sink, K: Ord + Borrow<str>, V: Text>(
     put(sink, part, &map.table()?)
 }
 
-fn get_table<K: Ord + Borrow<str>, V: Text>(
+fn get_table<K: Ord + Clone + Borrow<str>, V: Text>(
     source: &Arc<dyn Source>,
     part: Part,
 ) -> Result<Layered<K, V>, Unreadable> {

@@ -1,7 +1,7 @@
 //! The state of a book: its events, applied in order.
 
 use crate::answer::{Answer, KeyUse, Output, RecordMeta, Target};
-use crate::base::{DueQueue, Layered, Shards, Text, Unreadable};
+use crate::base::{DueQueue, Layered, Shards, Text, Tree as Map, Unreadable};
 use crate::due::{self, DueKey};
 use crate::evolve::Evolution;
 use crate::{BookEvent, Event, Settings};
@@ -16,12 +16,10 @@ use counterfoil_billing::meter::{Meter, MeterEvent};
 use counterfoil_billing::subscription::{Prices, Subscription, SubscriptionId, SubscriptionItemId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_journal::Journal;
-use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
+use rpds::{RedBlackTreeSetSync, VectorSync};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
-
-type Map<K, V> = RedBlackTreeMapSync<K, V>;
 
 /// The state of a book. Clones share what they have in common.
 ///
@@ -123,14 +121,14 @@ pub(crate) struct Remembered {
 }
 
 impl Shard {
-    fn new(customer: Customer) -> Self {
+    fn new(customer: Arc<Customer>) -> Self {
         Self {
-            customer: Arc::new(customer),
+            customer,
             version: 0,
             transactions: VectorSync::new_sync(),
-            subscriptions: Map::new_sync(),
-            invoices: Map::new_sync(),
-            items: Map::new_sync(),
+            subscriptions: Map::default(),
+            invoices: Map::default(),
+            items: Map::default(),
         }
     }
 
@@ -577,7 +575,7 @@ impl State {
             self.count_created();
         }
         let product = event.product();
-        self.products.insert_mut(product.id.clone(), Arc::new(product.clone()));
+        self.products.insert_mut(product.id.clone(), Arc::clone(product));
     }
 
     fn apply_price(&mut self, event: &PriceEvent) {
@@ -585,7 +583,7 @@ impl State {
             self.count_created();
         }
         let price = event.price();
-        self.prices.insert_mut(price.id.clone(), Arc::new(price.clone()));
+        self.prices.insert_mut(price.id.clone(), Arc::clone(price));
     }
 
     fn apply_meter(&mut self, event: &MeterEvent) {
@@ -593,7 +591,7 @@ impl State {
             self.count_created();
         }
         let meter = event.meter();
-        self.meters.insert_mut(meter.id.clone(), Arc::new(meter.clone()));
+        self.meters.insert_mut(meter.id.clone(), Arc::clone(meter));
     }
 
     fn apply_customer(&mut self, event: &CustomerEvent) {
@@ -602,7 +600,7 @@ impl State {
             self.key_slots = self.key_slots.max(customer.key_slot.saturating_add(1));
             let prefix = customer.invoice_prefix.clone();
             self.owners.prefixes.insert_mut(prefix, customer.id.clone());
-            self.shards.insert_mut(customer.id.clone(), Arc::new(Shard::new(customer.clone())));
+            self.shards.insert_mut(customer.id.clone(), Arc::new(Shard::new(Arc::clone(customer))));
             return;
         }
         if let CustomerEvent::Updated { id, invoice_prefix, .. } = event {
@@ -647,14 +645,14 @@ impl State {
         }
     }
 
-    fn put_item(&mut self, item: &InvoiceItem) {
+    fn put_item(&mut self, item: &Arc<InvoiceItem>) {
         let home = ItemHome { customer: item.customer.clone(), billed: None };
         self.owners.invoice_items.insert_mut(item.id.clone(), home);
         if let Some(invoice) = &item.invoice {
             self.charge_item(&item.customer, invoice, &item.id);
         }
         self.with_shard(&item.customer, |shard| {
-            shard.items.insert_mut(item.id.clone(), Arc::new(item.clone()));
+            shard.items.insert_mut(item.id.clone(), Arc::clone(item));
         });
     }
 

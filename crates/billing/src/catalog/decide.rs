@@ -29,7 +29,7 @@ pub fn decide_create_product(
         updated: at,
     };
     check_product(&product)?;
-    Ok(ProductEvent::Created(product))
+    Ok(ProductEvent::Created(product.into()))
 }
 
 /// Updates a product.
@@ -52,7 +52,7 @@ pub fn decide_update_product(
         updated: at,
     };
     check_product(&product)?;
-    Ok(ProductEvent::Updated(product))
+    Ok(ProductEvent::Updated(product.into()))
 }
 
 /// Creates a price of a product, with an id that is free. That the meter exists, and that no other
@@ -90,7 +90,7 @@ pub fn decide_create_price(
         created: at,
     };
     check_price_texts(&price)?;
-    Ok(PriceEvent::Created(price))
+    Ok(PriceEvent::Created(price.into()))
 }
 
 /// Updates what may change of a price (rule 3.2). That no other price has the lookup key is for the
@@ -119,7 +119,7 @@ pub fn decide_update_price(price: &Price, command: &UpdatePrice) -> Result<Price
         ..price.clone()
     };
     check_price_texts(&price)?;
-    Ok(PriceEvent::Updated(price))
+    Ok(PriceEvent::Updated(price.into()))
 }
 
 /// What the schemes of one price have in common over its currencies.
@@ -341,7 +341,8 @@ mod tests {
 
     fn product() -> Product {
         let id = "prod_1".parse().unwrap();
-        decide_create_product(&CreateProduct::new("API"), id, at(5)).unwrap().product().clone()
+        let event = decide_create_product(&CreateProduct::new("API"), id, at(5)).unwrap();
+        Product::clone(event.product())
     }
 
     fn create(with: &Value) -> Result<Price, Refusal> {
@@ -349,7 +350,7 @@ mod tests {
         command.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
         let command = serde_json::from_value(command).unwrap();
         let event = decide_create_price(&command, "price_1".parse().unwrap(), &product(), at(9))?;
-        Ok(event.price().clone())
+        Ok(Price::clone(event.price()))
     }
 
     fn tiered(tiers: &Value) -> Value {
@@ -590,7 +591,7 @@ mod tests {
             let mut command = json!({ "id": "price_1" });
             command.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
             let command = serde_json::from_value(command).unwrap();
-            decide_update_price(&old, &command).map(|event| event.price().clone())
+            decide_update_price(&old, &command).map(|event| Price::clone(event.price()))
         };
         assert_eq!(update(json!({})).unwrap(), old);
         let same = json!({ "currency_options": { "eur": { "unit_amount_decimal": "4.0" } } });
@@ -632,7 +633,8 @@ mod tests {
             let mut command = json!({ "id": "prod_1" });
             command.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
             let command = serde_json::from_value(command).unwrap();
-            decide_update_product(&old, &command, at(8)).map(|event| event.product().clone())
+            decide_update_product(&old, &command, at(8))
+                .map(|event| Product::clone(event.product()))
         };
         assert_eq!(update(json!({})).unwrap(), Product { updated: at(8), ..old.clone() });
         let label = Some("seat".to_owned());
@@ -656,10 +658,10 @@ mod tests {
         let tiers_eur = json!({ "tiers": [{ "up_to": "inf", "unit_amount_decimal": "0.5" }] });
         let recurring = json!({ "interval": "day", "usage_type": "metered", "meter": "mtr_1" });
         let options = json!({ "currency_options": { "eur": tiers_eur }, "recurring": recurring });
-        let event = PriceEvent::Created(create(&with(tiered(&tiers), &options)).unwrap());
+        let event = PriceEvent::Created(create(&with(tiered(&tiers), &options)).unwrap().into());
         let bytes = rmp_serde::to_vec_named(&event).unwrap();
         assert_eq!(rmp_serde::from_slice::<PriceEvent>(&bytes).unwrap(), event);
-        let event = ProductEvent::Updated(product());
+        let event = ProductEvent::Updated(product().into());
         let bytes = rmp_serde::to_vec_named(&event).unwrap();
         assert_eq!(rmp_serde::from_slice::<ProductEvent>(&bytes).unwrap(), event);
     }

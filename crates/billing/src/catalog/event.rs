@@ -2,15 +2,16 @@
 
 use super::{Price, Product};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What happened to a product. Each event carries the whole product as it is from then on.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProductEvent {
     /// It was created.
-    Created(Product),
+    Created(Arc<Product>),
     /// It was changed.
-    Updated(Product),
+    Updated(Arc<Product>),
 }
 
 /// What happened to a price. Each event carries the whole price as it is from then on.
@@ -18,15 +19,15 @@ pub enum ProductEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PriceEvent {
     /// It was created.
-    Created(Price),
+    Created(Arc<Price>),
     /// It was changed in what may change.
-    Updated(Price),
+    Updated(Arc<Price>),
 }
 
 impl ProductEvent {
     /// The product after the event, whatever it was before.
     #[must_use]
-    pub const fn product(&self) -> &Product {
+    pub const fn product(&self) -> &Arc<Product> {
         match self {
             Self::Created(product) | Self::Updated(product) => product,
         }
@@ -36,7 +37,7 @@ impl ProductEvent {
 impl PriceEvent {
     /// The price after the event, whatever it was before.
     #[must_use]
-    pub const fn price(&self) -> &Price {
+    pub const fn price(&self) -> &Arc<Price> {
         match self {
             Self::Created(price) | Self::Updated(price) => price,
         }

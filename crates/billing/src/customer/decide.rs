@@ -89,7 +89,7 @@ pub fn decide_update(
         at,
         payment_method: command.payment_method.clone().apply_to(customer.payment_method.clone()),
         invoice_prefix,
-        personal,
+        personal: personal.into(),
     })
 }
 
@@ -133,7 +133,7 @@ pub fn decide_balance_transaction(
         return Err(Refusal::too_large(format!("amount {}", command.amount), limit));
     }
     text::check_optional("description", command.description.as_deref())?;
-    Ok(CustomerEvent::BalanceTransacted(BalanceTransaction {
+    let transaction = BalanceTransaction {
         id,
         customer: customer.id.clone(),
         currency: command.currency,
@@ -144,7 +144,8 @@ pub fn decide_balance_transaction(
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
         created: at,
-    }))
+    };
+    Ok(CustomerEvent::BalanceTransacted(transaction.into()))
 }
 
 fn erased(customer: &Customer, reason: &str) -> Refusal {

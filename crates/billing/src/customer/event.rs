@@ -4,13 +4,14 @@ use super::{BalanceTransaction, Customer, CustomerId, Personal};
 use crate::PersonalData;
 use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What happened to a customer.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CustomerEvent {
     /// It was created. The personal data travels inside the customer and is recorded apart.
-    Created(Customer),
+    Created(Arc<Customer>),
     /// It was changed.
     Updated {
         /// Which customer.
@@ -23,7 +24,7 @@ pub enum CustomerEvent {
         invoice_prefix: String,
         /// The personal data from now on, as a whole; recorded apart.
         #[serde(skip)]
-        personal: Personal,
+        personal: Arc<Personal>,
     },
     /// It was deleted.
     Deleted {
@@ -51,7 +52,7 @@ pub enum CustomerEvent {
         reason: String,
     },
     /// Its balance was changed by hand.
-    BalanceTransacted(BalanceTransaction),
+    BalanceTransacted(Arc<BalanceTransaction>),
     /// Its personal data was erased, and that of all it owns; the key is destroyed once this is
     /// durable. It counts as deleted from then on.
     Erased {
@@ -85,7 +86,7 @@ impl CustomerEvent {
         match self {
             Self::Created(customer) => customer.personal_data(),
             Self::Updated { personal, .. } => {
-                PersonalData { customer: personal.clone(), ..PersonalData::default() }
+                PersonalData { customer: (**personal).clone(), ..PersonalData::default() }
             }
             Self::BalanceTransacted(transaction) => transaction.personal(),
             _ => PersonalData::default(),
@@ -95,9 +96,11 @@ impl CustomerEvent {
     /// Gives the event its personal data back, after both were read.
     pub fn set_personal(&mut self, data: PersonalData) {
         match self {
-            Self::Created(customer) => customer.set_personal(data),
-            Self::Updated { personal, .. } => *personal = data.customer,
-            Self::BalanceTransacted(transaction) => transaction.set_personal(data),
+            Self::Created(customer) => Arc::make_mut(customer).set_personal(data),
+            Self::Updated { personal, .. } => *personal = Arc::new(data.customer),
+            Self::BalanceTransacted(transaction) => {
+                Arc::make_mut(transaction).set_personal(data);
+            }
             _ => {}
         }
     }
@@ -105,11 +108,11 @@ impl CustomerEvent {
     /// Applies the event to the customer it names; `Created` stands for itself.
     pub fn evolve(&self, customer: &mut Customer) {
         match self {
-            Self::Created(created) => *customer = created.clone(),
+            Self::Created(created) => customer.clone_from(created),
             Self::Updated { payment_method, invoice_prefix, personal, .. } => {
                 customer.payment_method.clone_from(payment_method);
                 customer.invoice_prefix.clone_from(invoice_prefix);
-                customer.personal.clone_from(personal);
+                customer.personal.clone_from(&**personal);
             }
             Self::Deleted { .. } => customer.deleted = true,
             Self::DelinquencyChanged { delinquent, .. } => customer.delinquent = *delinquent,

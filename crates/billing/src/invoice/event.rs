@@ -15,9 +15,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InvoiceEvent {
     /// An item was created; it waits for an invoice or was put on a draft.
-    ItemCreated(InvoiceItem),
+    ItemCreated(Arc<InvoiceItem>),
     /// An item was changed.
-    ItemUpdated(InvoiceItem),
+    ItemUpdated(Arc<InvoiceItem>),
     /// An item was removed.
     ItemDeleted {
         /// Whose.
@@ -39,7 +39,7 @@ pub enum InvoiceEvent {
         at: Timestamp,
     },
     /// A draft was fixed.
-    Finalized(Finalized),
+    Finalized(Arc<Finalized>),
     /// It no longer goes on by itself, or does so again.
     AutoAdvanceSet {
         /// Whose.
@@ -107,7 +107,7 @@ pub enum InvoiceEvent {
         retries_exhausted: bool,
     },
     /// The outcome of an attempt came when the invoice no longer waited for it.
-    PaymentCameLate(LatePayment),
+    PaymentCameLate(Arc<LatePayment>),
     /// It passed its due date unpaid.
     Overdue {
         /// Whose.
@@ -131,7 +131,7 @@ pub enum InvoiceEvent {
         currency: Currency,
     },
     /// It never counted.
-    Voided(Voided),
+    Voided(Arc<Voided>),
 }
 
 /// A finalized invoice: everything that was computed for it.
@@ -268,9 +268,11 @@ impl InvoiceEvent {
     /// Gives the event its personal data back, after both were read.
     pub fn set_personal(&mut self, data: PersonalData) {
         match self {
-            Self::ItemCreated(item) | Self::ItemUpdated(item) => item.set_personal(data),
+            Self::ItemCreated(item) | Self::ItemUpdated(item) => {
+                Arc::make_mut(item).set_personal(data);
+            }
             Self::Created(invoice) => Arc::make_mut(invoice).set_personal(data),
-            Self::Finalized(finalized) => finalized.set_personal(data),
+            Self::Finalized(finalized) => Arc::make_mut(finalized).set_personal(data),
             _ => {}
         }
     }

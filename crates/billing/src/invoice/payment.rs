@@ -292,12 +292,13 @@ fn late(
         let change = (BalanceTransactionKind::InvoiceOverpaid, credit);
         posted = balance_transaction(invoice, customer, change, ids, at)?;
     }
-    Ok(InvoiceEvent::PaymentCameLate(LatePayment {
+    let late = LatePayment {
         customer: invoice.customer.clone(),
         id: invoice.id.clone(),
         at,
         attempt: attempt.id.clone(),
         amount,
         balance_transaction: posted.pop(),
-    }))
+    };
+    Ok(InvoiceEvent::PaymentCameLate(late.into()))
 }

@@ -7,19 +7,20 @@ use crate::PersonalData;
 use crate::customer::CustomerId;
 use counterfoil_core::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What happened to a subscription.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubscriptionEvent {
     /// It was created.
-    Created(Subscription),
+    Created(Arc<Subscription>),
     /// It was changed by hand; this is what it is now.
     Updated {
         /// When.
         at: Timestamp,
         /// The subscription from now on.
-        subscription: Subscription,
+        subscription: Arc<Subscription>,
     },
     /// Periods of items ended and the next ones began.
     Renewed {
@@ -103,7 +104,7 @@ impl SubscriptionEvent {
     pub fn set_personal(&mut self, data: PersonalData) {
         match self {
             Self::Created(subscription) | Self::Updated { subscription, .. } => {
-                subscription.set_personal(data);
+                Arc::make_mut(subscription).set_personal(data);
             }
             _ => {}
         }
@@ -113,7 +114,7 @@ impl SubscriptionEvent {
     pub fn evolve(&self, current: &mut Subscription) {
         match self {
             Self::Created(subscription) | Self::Updated { subscription, .. } => {
-                current.clone_from(subscription);
+                current.clone_from(&**subscription);
             }
             Self::Renewed { periods, trial_ended, .. } => {
                 for (id, period) in periods {

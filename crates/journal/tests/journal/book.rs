@@ -57,7 +57,7 @@ impl Book {
             created,
         );
         let customer = customer.unwrap();
-        let events = vec![Event::Customer(CustomerEvent::Created(customer.clone()))];
+        let events = vec![Event::Customer(CustomerEvent::Created(customer.clone().into()))];
         Self { customer, invoices: Vec::new(), events, ids: Ids::default() }
     }
 
@@ -86,7 +86,7 @@ impl Book {
         let lines = lines.iter().map(line).collect();
         let (customer, ids) = (&self.customer, &mut self.ids);
         let event = invoice::decide_finalize(&invoice, lines, customer, true, ids, at).unwrap();
-        let event = InvoiceEvent::Finalized(event);
+        let event = InvoiceEvent::Finalized(event.into());
         event.evolve(&mut invoice);
         self.invoices.push(invoice);
         self.happened(event);
@@ -129,7 +129,7 @@ impl Book {
     pub fn void(&mut self, index: usize, at: Timestamp) {
         let (invoice, ids) = (&self.invoices[index], &mut self.ids);
         if let Ok(event) = invoice::decide_void(invoice, &self.customer, ids, at) {
-            self.on(index, InvoiceEvent::Voided(event));
+            self.on(index, InvoiceEvent::Voided(event.into()));
         }
     }
 
@@ -151,15 +151,15 @@ impl Book {
             metadata: Metadata::default(),
             created: at,
         };
-        let event = InvoiceEvent::PaymentCameLate(LatePayment {
+        let late = LatePayment {
             customer: self.customer.id.clone(),
             id: invoice.id.clone(),
             at,
             attempt: self.ids.next(),
             amount,
             balance_transaction: (amount != 0).then_some(credit),
-        });
-        self.on(index, event);
+        };
+        self.on(index, InvoiceEvent::PaymentCameLate(late.into()));
     }
 
     fn on(&mut self, index: usize, event: InvoiceEvent) {

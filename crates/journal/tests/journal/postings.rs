@@ -298,28 +298,28 @@ fn an_event_that_contradicts_itself_is_refused_and_changes_nothing() {
         (
             broken(1, |event| {
                 let InvoiceEvent::Finalized(event) = event else { panic!("{event:?}") };
-                event.amount_due += 1;
+                Arc::make_mut(event).amount_due += 1;
             }),
             "the entry at 2024-02-01T00:00:00Z does not balance: debits less credits are 1 usd",
         ),
         (
             broken(1, |event| {
                 let InvoiceEvent::Finalized(event) = event else { panic!("{event:?}") };
-                Arc::make_mut(&mut event.lines[0]).amount -= 1;
+                Arc::make_mut(&mut Arc::make_mut(event).lines[0]).amount -= 1;
             }),
             "the entry at 2024-02-01T00:00:00Z defers 2900 usd, but schedules 2899",
         ),
         (
             broken(3, |event| {
                 let InvoiceEvent::PaymentCameLate(event) = event else { panic!("{event:?}") };
-                event.amount -= 1;
+                Arc::make_mut(event).amount -= 1;
             }),
             "the entry at 2024-02-02T00:00:00Z does not balance: debits less credits are -1 usd",
         ),
         (
             broken(3, |event| {
                 let InvoiceEvent::PaymentCameLate(event) = event else { panic!("{event:?}") };
-                event.balance_transaction = None;
+                Arc::make_mut(event).balance_transaction = None;
             }),
             "a late payment of 2900 on invoice in_1 was credited to nobody",
         ),

@@ -1,7 +1,7 @@
 //! What falls due, in order: a table that is used up from its front, and what came since.
 
 use super::table::{TextColumn, lower_bound};
-use super::{Archive, Unreadable};
+use super::{Archive, Tree, Unreadable};
 use crate::due::{DueClass, DueKey, DueTarget};
 use counterfoil_core::{Id, Timestamp};
 use rkyv::rancor;
@@ -54,12 +54,12 @@ pub(crate) struct DueQueue {
     front: Option<DueKey>,
     /// Rows behind `from` that are done or dropped.
     dead: RedBlackTreeSetSync<usize>,
-    added: RedBlackTreeSetSync<DueKey>,
+    added: Tree<DueKey, ()>,
 }
 
 impl Default for DueQueue {
     fn default() -> Self {
-        let (dead, added) = (RedBlackTreeSetSync::new_sync(), RedBlackTreeSetSync::new_sync());
+        let (dead, added) = (RedBlackTreeSetSync::new_sync(), Tree::default());
         Self { base: None, from: 0, front: None, dead, added }
     }
 }
@@ -85,7 +85,7 @@ impl DueQueue {
 
     /// What is due first.
     pub(crate) fn first(&self) -> Option<&DueKey> {
-        match (&self.front, self.added.first()) {
+        match (&self.front, self.added.first().map(|(key, ())| key)) {
             (Some(front), Some(added)) => Some(front.min(added)),
             (front, added) => front.as_ref().or(added),
         }
@@ -94,7 +94,7 @@ impl DueQueue {
     pub(crate) fn insert_mut(&mut self, key: DueKey) {
         match self.find(&key) {
             Some(index) => drop(self.dead.remove_mut(&index)),
-            None => self.added.insert_mut(key),
+            None => self.added.insert_mut(key, ()),
         }
     }
 
@@ -123,7 +123,7 @@ impl DueQueue {
                 .filter(|index| !self.dead.contains(index))
                 .filter_map(|index| columns.get(index))
         });
-        let (mut rows, mut added) = (rows.peekable(), self.added.iter().peekable());
+        let (mut rows, mut added) = (rows.peekable(), self.added.keys().peekable());
         std::iter::from_fn(move || match (rows.peek(), added.peek()) {
             (Some(row), Some(other)) if row < *other => rows.next(),
             (Some(_), None) => rows.next(),

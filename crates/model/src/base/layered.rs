@@ -1,9 +1,8 @@
 //! A map whose bulk lies still in a table, with what changed since above it.
 
-use super::{TextTable, TextTableBuilder, Unreadable};
+use super::{TextTable, TextTableBuilder, Tree, Unreadable};
 use counterfoil_core::{Id, Kind};
 use rkyv::util::AlignedVec;
-use rpds::RedBlackTreeMapSync;
 use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
 
@@ -30,16 +29,16 @@ impl<K: Kind> Text for Id<K> {
 pub(crate) struct Layered<K: Ord, V> {
     base: Option<Arc<TextTable>>,
     /// What changed since: `None` for what the table has and the map no longer.
-    delta: RedBlackTreeMapSync<K, Option<V>>,
+    delta: Tree<K, Option<V>>,
 }
 
 impl<K: Ord, V> Default for Layered<K, V> {
     fn default() -> Self {
-        Self { base: None, delta: RedBlackTreeMapSync::new_sync() }
+        Self { base: None, delta: Tree::default() }
     }
 }
 
-impl<K: Ord + Borrow<str>, V: Text> Layered<K, V> {
+impl<K: Ord + Clone + Borrow<str>, V: Text> Layered<K, V> {
     pub(crate) fn on(base: TextTable) -> Self {
         Self { base: Some(Arc::new(base)), ..Self::default() }
     }
@@ -64,10 +63,7 @@ impl<K: Ord + Borrow<str>, V: Text> Layered<K, V> {
         self.delta.insert_mut(key, Some(value));
     }
 
-    pub(crate) fn remove_mut(&mut self, key: &K)
-    where
-        K: Clone,
-    {
+    pub(crate) fn remove_mut(&mut self, key: &K) {
         let text: &str = key.borrow();
         if self.base.as_ref().is_some_and(|base| base.get(text).is_some()) {
             self.delta.insert_mut(key.clone(), None);

@@ -8,11 +8,13 @@ mod due_queue;
 mod layered;
 mod shards;
 mod table;
+mod tree;
 
 pub(crate) use due_queue::DueQueue;
 pub(crate) use layered::{Layered, Text};
 pub(crate) use shards::Shards;
 pub(crate) use table::{Archive, TextTable, TextTableBuilder};
+pub(crate) use tree::Tree;
 
 use crate::state::Shard;
 use counterfoil_billing::customer::CustomerId;

@@ -2,13 +2,12 @@
 //! for.
 
 use super::table::TextColumn;
-use super::{Archive, Part, SealedPlace, Source, Unreadable};
+use super::{Archive, Part, SealedPlace, Source, Tree, Unreadable};
 use crate::snapshot::Sink;
 use crate::state::Shard;
 use counterfoil_billing::customer::CustomerId;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
-use rpds::RedBlackTreeMapSync;
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -155,16 +154,10 @@ impl ShardBase {
 }
 
 /// All customers with what they own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Shards {
     base: Option<Arc<ShardBase>>,
-    delta: RedBlackTreeMapSync<CustomerId, Arc<Shard>>,
-}
-
-impl Default for Shards {
-    fn default() -> Self {
-        Self { base: None, delta: RedBlackTreeMapSync::new_sync() }
-    }
+    delta: Tree<CustomerId, Arc<Shard>>,
 }
 
 /// A shard, read or not.

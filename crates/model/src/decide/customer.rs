@@ -19,7 +19,7 @@ impl Tx<'_> {
         let created =
             customer::decide_create(command, id.clone(), place, prefix, currency, self.at())?;
         self.check_prefix(&created.invoice_prefix, &id)?;
-        self.emit(CustomerEvent::Created(created));
+        self.emit(CustomerEvent::Created(created.into()));
         if let Some(amount) = command.balance.filter(|amount| *amount != 0) {
             let opening = CreateBalanceTransaction {
                 customer: id.clone(),

@@ -53,7 +53,7 @@ impl Tx<'_> {
         let at = self.at();
         let finalized =
             invoice::decide_finalize(draft, lines, customer, auto_advance, &mut numbers, at)?;
-        self.emit(InvoiceEvent::Finalized(finalized));
+        self.emit(InvoiceEvent::Finalized(finalized.into()));
         if self.state.invoice(id)?.status == InvoiceStatus::Paid {
             self.subscription_follows_payment(id)?;
         }
@@ -87,7 +87,7 @@ impl Tx<'_> {
         let customer = self.state.customer(&invoice.customer)?;
         let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
         let voided = invoice::decide_void(invoice, customer, &mut numbers, self.at())?;
-        self.emit(InvoiceEvent::Voided(voided));
+        self.emit(InvoiceEvent::Voided(voided.into()));
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl Tx<'_> {
         };
         let seq = self.next_seq();
         let item = decide_create_item(command, id.clone(), seq, currency, price, self.at())?;
-        self.emit(InvoiceEvent::ItemCreated(item));
+        self.emit(InvoiceEvent::ItemCreated(item.into()));
         Ok(Target::InvoiceItem(id))
     }
 
@@ -95,7 +95,7 @@ impl Tx<'_> {
     ) -> Result<Target, Refusal> {
         let item = self.editable_item(&command.id)?;
         let item = decide_update_item(item, command)?;
-        self.emit(InvoiceEvent::ItemUpdated(item));
+        self.emit(InvoiceEvent::ItemUpdated(item.into()));
         Ok(Target::InvoiceItem(command.id.clone()))
     }
 

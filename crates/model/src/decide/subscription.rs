@@ -36,7 +36,7 @@ impl Tx<'_> {
         let at = self.at();
         let created =
             subscription::decide_create(command, id.clone(), seq, item_ids, &self.state, at)?;
-        self.emit(SubscriptionEvent::Created(created));
+        self.emit(SubscriptionEvent::Created(created.into()));
         self.first_invoice(&id, command.leaves_payment_open())?;
         Ok(Target::Subscription(id))
     }
@@ -175,7 +175,7 @@ impl Tx<'_> {
         let at = self.at();
         let updated =
             subscription::decide_update(subscription, command, new_item_id, &self.state, at)?;
-        self.emit(SubscriptionEvent::Updated { at, subscription: updated });
+        self.emit(SubscriptionEvent::Updated { at, subscription: updated.into() });
         Ok(Target::Subscription(command.id.clone()))
     }
 
