@@ -2,7 +2,8 @@
 //!
 //! Nobody needs the tree before a segment is sealed or the book closed, so hashing is no part of a
 //! commit: batches that were written wait in a queue, and whoever wrote one hashes it after the
-//! writer was handed on, while the next batch is on its way to the disk.
+//! writer was handed on, while the next batch is on its way to the disk. Where a thread was lent
+//! for it, they are left to that one.
 
 use std::{
     collections::VecDeque,
@@ -14,8 +15,8 @@ use crate::{
     Frontier,
     batch::PendingBatch,
     buffer::BlockBuffer,
-    limits::{HASH_QUEUE_BATCHES_MAX, HASH_QUEUE_BYTES_MAX},
-    sync::{Mutex, MutexGuard},
+    limits::{HASH_QUEUE_BATCHES_MAX, HASH_QUEUE_BYTES_MAX, HASH_WAKE_BATCHES, HASH_WAKE_BYTES},
+    sync::{Condvar, Mutex, MutexGuard},
 };
 
 /// Small pieces are gathered up to this, since large ones are hashed several times as fast.
@@ -87,12 +88,42 @@ impl Chain {
 /// the lock on the tree before, so they are hashed in that order, whoever does it.
 pub(crate) struct Hashing {
     chain: Mutex<Chain>,
-    queue: Mutex<VecDeque<PendingBatch>>,
+    queue: Mutex<Queue>,
+    /// Signalled to threads that were lent when there is something to do, or nothing ever again.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    batches: VecDeque<PendingBatch>,
+    /// Threads that do nothing but hash.
+    lent: usize,
+    /// Whether they are to go home.
+    ended: bool,
+}
+
+impl Queue {
+    /// Bytes of memory that the batches take.
+    fn bytes(&self) -> usize {
+        self.batches.iter().fold(0, |sum, batch| sum.saturating_add(batch.capacity()))
+    }
+
+    /// Whether one more batch may wait.
+    fn has_room(&self, bytes: usize) -> bool {
+        let all = self.bytes().saturating_add(bytes);
+        self.batches.is_empty()
+            || (self.batches.len() < HASH_QUEUE_BATCHES_MAX && all <= HASH_QUEUE_BYTES_MAX)
+    }
+
+    /// Whether so much waits that it is worth waking a thread for.
+    fn is_worth_waking(&self) -> bool {
+        self.batches.len() >= HASH_WAKE_BATCHES || self.bytes() >= HASH_WAKE_BYTES
+    }
 }
 
 impl Hashing {
     pub(crate) fn new(chain: Chain) -> Self {
-        Self { chain: Mutex::new(chain), queue: Mutex::default() }
+        Self { chain: Mutex::new(chain), queue: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Puts a batch behind those that wait. Where they are many, they are hashed first, and who has
@@ -102,17 +133,26 @@ impl Hashing {
         batch: PendingBatch,
         keep: &mut impl FnMut(BlockBuffer),
     ) -> io::Result<()> {
-        if !self.has_room(batch.capacity()) {
+        if !self.queue().has_room(batch.capacity()) {
             let mut chain = self.chain.lock().map_err(|_| stopped())?;
             while self.hash_next(&mut chain, keep) {}
         }
-        self.queue().push_back(batch);
+        let mut queue = self.queue();
+        queue.batches.push_back(batch);
+        let wake = queue.lent > 0 && queue.is_worth_waking();
+        drop(queue);
+        if wake {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
-    /// Hashes what waits, unless somebody is at it: then it is left to them, or to the next one.
-    /// Nobody is kept here for ever by others who write.
+    /// Hashes what waits, unless somebody is at it or was lent for it: then it is left to them, or
+    /// to the next one. Nobody is kept here for ever by others who write.
     pub(crate) fn help(&self, keep: &mut impl FnMut(BlockBuffer)) -> io::Result<()> {
+        if self.queue().lent > 0 {
+            return Ok(());
+        }
         let mut chain = match self.chain.try_lock() {
             Ok(chain) => chain,
             Err(TryLockError::WouldBlock) => return Ok(()),
@@ -126,6 +166,31 @@ impl Hashing {
         Ok(())
     }
 
+    /// Hashes with the calling thread whatever comes, until [`Hashing::end`].
+    pub(crate) fn lend(&self, keep: &mut impl FnMut(BlockBuffer)) -> io::Result<()> {
+        let lent = Lent::begin(self);
+        loop {
+            let mut queue = self.queue();
+            while !queue.ended && !queue.is_worth_waking() {
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            if queue.ended {
+                drop(queue);
+                drop(lent);
+                return Ok(());
+            }
+            drop(queue);
+            let mut chain = self.chain.lock().map_err(|_| stopped())?;
+            while self.hash_next(&mut chain, keep) {}
+        }
+    }
+
+    /// Sends home the threads that were lent: nothing is put in any more.
+    pub(crate) fn end(&self) {
+        self.queue().ended = true;
+        self.changed.notify_all();
+    }
+
     /// The tree over all batches that were put in. Called with the writer, so that none is added
     /// before the lock is given back.
     pub(crate) fn settle(&self) -> io::Result<MutexGuard<'_, Chain>> {
@@ -137,21 +202,33 @@ impl Hashing {
 
     /// Hashes the batch that waited longest; whether there was one.
     fn hash_next(&self, chain: &mut Chain, keep: &mut impl FnMut(BlockBuffer)) -> bool {
-        let Some(batch) = self.queue().pop_front() else { return false };
+        let Some(batch) = self.queue().batches.pop_front() else { return false };
         chain.take(batch.records());
         keep(batch.into_buffer());
         true
     }
 
-    fn has_room(&self, bytes: usize) -> bool {
-        let queue = self.queue();
-        let all = queue.iter().fold(bytes, |sum, batch| sum.saturating_add(batch.capacity()));
-        queue.is_empty() || (queue.len() < HASH_QUEUE_BATCHES_MAX && all <= HASH_QUEUE_BYTES_MAX)
-    }
-
-    fn queue(&self) -> MutexGuard<'_, VecDeque<PendingBatch>> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         // Nothing that can panic runs under this lock, but for what the allocator does.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that is lent, up to where it goes home, panics or finds that another one did.
+struct Lent<'h>(&'h Hashing);
+
+impl<'h> Lent<'h> {
+    fn begin(hashing: &'h Hashing) -> Self {
+        let mut queue = hashing.queue();
+        queue.lent = queue.lent.saturating_add(1);
+        Self(hashing)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.lent = queue.lent.saturating_sub(1);
     }
 }
 
@@ -162,6 +239,8 @@ fn stopped() -> io::Error {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
     use super::*;
     use crate::{Lsn, NewRecord, RecordKind, record::EncodedRecord};
 
@@ -185,13 +264,13 @@ mod tests {
                 all.update(batch.records());
                 hashing.push(batch, &mut |_| back += 1).unwrap();
                 let queue = hashing.queue();
-                let held: usize = queue.iter().map(PendingBatch::capacity).sum();
-                assert!(queue.len() == 1 || held <= HASH_QUEUE_BYTES_MAX, "{bytes}");
-                assert!(queue.len() <= HASH_QUEUE_BATCHES_MAX, "{bytes}");
-                waited = waited.max(queue.len());
+                let (held, count) = (queue.bytes(), queue.batches.len());
+                assert!(count == 1 || held <= HASH_QUEUE_BYTES_MAX, "{bytes}");
+                assert!(count <= HASH_QUEUE_BATCHES_MAX, "{bytes}");
+                waited = waited.max(count);
             }
             hashing.help(&mut |_| back += 1).unwrap();
-            assert_eq!((back, hashing.queue().len()), (count, 0), "{bytes}");
+            assert_eq!((back, hashing.queue().batches.len()), (count, 0), "{bytes}");
             assert!(waited > 1 || bytes > HASH_QUEUE_BYTES_MAX, "they wait");
             let chain = hashing.settle().unwrap();
             assert_eq!(chain.frontier.root(), *all.finalize().as_bytes(), "{bytes}");
@@ -204,10 +283,45 @@ mod tests {
         let chain = hashing.settle().unwrap();
         hashing.push(batch(1, 100), &mut drop).unwrap();
         hashing.help(&mut |_| panic!("somebody else has the tree")).unwrap();
-        assert_eq!((hashing.queue().len(), chain.stream_len()), (1, 0));
+        assert_eq!((hashing.queue().batches.len(), chain.stream_len()), (1, 0));
         drop(chain);
         hashing.help(&mut drop).unwrap();
-        assert_eq!(hashing.queue().len(), 0);
+        assert_eq!(hashing.queue().batches.len(), 0);
+    }
+
+    fn count(back: &AtomicUsize) {
+        back.fetch_add(1, SeqCst);
+    }
+
+    #[test]
+    fn a_thread_that_is_lent_hashes_all_that_is_worth_waking_it_for() {
+        for (bytes, left) in [(10, HASH_WAKE_BATCHES - 1), (HASH_WAKE_BYTES, 0)] {
+            let (hashing, mut all) = (Hashing::new(Chain::default()), blake3::Hasher::new());
+            let back = AtomicUsize::new(0);
+            let keep = &mut |_| count(&back);
+            std::thread::scope(|scope| {
+                let lent = scope.spawn(|| hashing.lend(&mut |_| count(&back)));
+                while hashing.queue().lent == 0 {
+                    std::thread::yield_now();
+                }
+                for lsn in 1..=100 {
+                    let batch = batch(lsn, bytes);
+                    all.update(batch.records());
+                    hashing.push(batch, keep).unwrap();
+                    // Who wrote leaves it to the one who is lent.
+                    hashing.help(&mut |_| panic!("somebody was lent")).unwrap();
+                }
+                while back.load(SeqCst) < 100 - left {
+                    std::thread::yield_now();
+                }
+                hashing.end();
+                lent.join().unwrap().unwrap();
+            });
+            hashing.help(keep).unwrap();
+            assert_eq!((back.load(SeqCst), hashing.queue().lent), (100, 0), "{bytes}");
+            let chain = hashing.settle().unwrap();
+            assert_eq!(chain.frontier.root(), *all.finalize().as_bytes(), "{bytes}");
+        }
     }
 
     #[test]

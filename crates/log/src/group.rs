@@ -316,6 +316,7 @@ impl Shared {
         }
         let all = state.waiting.take_all();
         self.give_back(state, all);
+        self.hashing.end();
         if first {
             trace::poisoned(reason);
         }
@@ -384,7 +385,23 @@ impl Shared {
         Ok(())
     }
 
+    /// Keeps memory for a batch to come; what is too much is given back, outside the lock.
+    fn keep(&self, buffer: BlockBuffer) {
+        let left = self.state().keep(buffer, self.pending_bytes_max);
+        drop(left);
+    }
+
+    /// Hashes with the calling thread what is written, until the log is closed, dropped or fails.
+    pub(crate) fn lend_for_hashing(&self) -> Result<(), LogError> {
+        let lent = self.hashing.lend(&mut |buffer| self.keep(buffer));
+        match lent {
+            Ok(()) => self.check_not_poisoned(),
+            Err(error) => Err(self.give_up(&error.to_string())),
+        }
+    }
+
     pub(crate) fn release(&self) {
+        self.hashing.end();
         drop(self.book.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
@@ -415,10 +432,7 @@ impl Lead<'_> {
             return self.hand_on(writer, Some(batch.into_buffer()));
         };
         writer.take_in(place, &batch);
-        let mut keep = |buffer| {
-            let left = shared.state().keep(buffer, shared.pending_bytes_max);
-            drop(left);
-        };
+        let mut keep = |buffer| shared.keep(buffer);
         let mut hashed = shared.hashing.push(batch, &mut keep);
         if hashed.is_ok() {
             // The next batch can be on its way while this one is hashed.

@@ -12,7 +12,7 @@
 //! - **The first I/O error is the last.** After it every call returns
 //!   [`LogError::Poisoned`]; opening the book again is the way back.
 //!
-//! No threads, no clock, no randomness: the same records, committed alike, give the same bytes.
+//! No threads of its own, no clock, no randomness: the same records, committed alike, give the same bytes.
 //!
 //! # Reading
 //!
@@ -72,6 +72,7 @@ mod frozen;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
+mod hasher;
 mod header;
 mod history;
 mod index;
@@ -110,6 +111,7 @@ pub use backup::{BackupError, BackupOptions, BackupReport};
 pub use by_stream::StreamRecords;
 pub use disk_use::DiskUse;
 pub use error::{Damage, DamageReason, IoError, LogError, OpenError, ReadError, ShapeError};
+pub use hasher::Hasher;
 pub use history::History;
 pub use inspect::Reader;
 pub use log::{Log, LogOptions, OpenReport, TailCut};

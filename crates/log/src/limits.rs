@@ -49,5 +49,10 @@ pub(crate) const SURVEY_BYTES: usize = 1 << 20;
 pub(crate) const HASH_QUEUE_BATCHES_MAX: usize = if cfg!(loom) { 1 } else { 16 };
 /// Memory that batches take which wait to be hashed; a single batch may be larger.
 pub(crate) const HASH_QUEUE_BYTES_MAX: usize = 16 << 20;
+/// Batches that wait for a thread that was lent for hashing before it is woken: few and small ones
+/// cost less to hash than it costs to wake somebody.
+pub(crate) const HASH_WAKE_BATCHES: usize = if cfg!(loom) { 1 } else { 8 };
+/// Memory of batches that is worth waking it for, however few they are.
+pub(crate) const HASH_WAKE_BYTES: usize = 256 << 10;
 /// Damaged places that a verification lists before it stops looking.
 pub const DAMAGE_LISTED_MAX: usize = 1_000;

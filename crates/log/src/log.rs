@@ -14,6 +14,7 @@ use crate::{
     ack::{Buffered, Durability, Synced},
     error::{IoError, LogError, OpenError},
     group::Shared,
+    hasher::Hasher,
     limits::{PENDING_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT},
     record::NewRecord,
     recover::recover,
@@ -220,6 +221,25 @@ impl Log {
     /// [`LogError::Closed`]; [`LogError::Poisoned`], also where the disk has no such room.
     pub fn reserve(&self, bytes: u64) -> Result<(), LogError> {
         self.shared.reserve(bytes)
+    }
+
+    /// What a thread runs that the caller lends to the log for hashing. The log has none of its own:
+    /// whoever wrote a batch hashes it, before it goes on to its next one. Who writes large blocks
+    /// from few threads lends one, and a block is hashed while the next is written. What is in the
+    /// log, and when it is durable, does not depend on it.
+    ///
+    /// ```
+    /// # use counterfoil_log::{Log, LogOptions, MemStorage};
+    /// let (log, _) = Log::open(MemStorage::new(), LogOptions::default())?;
+    /// let hasher = log.hasher();
+    /// let lent = std::thread::spawn(move || hasher.run());
+    /// log.close()?;
+    /// lent.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn hasher(&self) -> Hasher {
+        Hasher::new(&self.shared)
     }
 
     /// The last durable record.

@@ -171,3 +171,42 @@ fn a_relaxed_wait_writes_and_does_not_sync() {
     drop(log);
     super::assert_holds(&open(storage).0, 6);
 }
+
+#[test]
+fn a_thread_that_is_lent_for_hashing_changes_nothing_but_the_time_it_takes() {
+    let write = |lent: usize| {
+        let storage = MemStorage::new();
+        let (log, _) = Log::open(storage.clone(), small_segments()).unwrap();
+        let threads: Vec<_> =
+            (0..lent).map(|_| log.hasher()).map(|one| thread::spawn(move || one.run())).collect();
+        for n in 0..500 {
+            let lsn = log.append(numbered(n)).unwrap();
+            log.wait(lsn).unwrap();
+        }
+        log.close().unwrap();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), Ok(()));
+        }
+        storage.files()
+    };
+    let alone = write(0);
+    assert!(alone.len() > 3, "several segments");
+    for lent in [1, 2] {
+        assert!(write(lent) == alone, "{lent}");
+    }
+}
+
+#[test]
+fn a_thread_that_is_lent_goes_home_when_the_log_is_dropped_or_has_failed() {
+    let (log, _) = open(MemStorage::new());
+    let hasher = log.hasher();
+    let lent = thread::spawn(move || hasher.run());
+    drop(log);
+    assert_eq!(lent.join().unwrap(), Ok(()));
+    let (log, _) = open(MemStorage::new());
+    let hasher = log.hasher();
+    let lent = thread::spawn(move || hasher.run());
+    let error = log.poison("given up");
+    assert_eq!(lent.join().unwrap(), Err(error.clone()));
+    assert_eq!(log.hasher().run(), Err(error));
+}

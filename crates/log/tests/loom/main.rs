@@ -237,3 +237,38 @@ fn a_segment_is_sealed_while_others_hash() {
         assert_holds(&log, records);
     });
 }
+
+#[test]
+fn a_thread_that_is_lent_hashes_what_is_written_and_goes_home() {
+    let options = LogOptions { segment_bytes: SEGMENT_BYTES_MIN, ..LogOptions::default() };
+    check(options, None, |log, disk| {
+        let hasher = log.hasher();
+        let lent = thread::spawn(move || hasher.run());
+        let records = [1, 2, 3].map(|tag| {
+            let lsn = log.append(large(tag)).unwrap();
+            assert_eq!(log.wait(lsn).unwrap().lsn(), lsn);
+            assert!(disk.synced() >= lsn);
+            (lsn, tag)
+        });
+        let head = log.head().unwrap();
+        log.close().unwrap();
+        assert_eq!(lent.join().unwrap(), Ok(()));
+        let found = verify_against(&disk, &head).unwrap();
+        assert!(found.is_sound(), "{found:?}");
+        assert_holds(&log, records.to_vec());
+    });
+}
+
+#[test]
+fn a_thread_that_is_lent_goes_home_when_the_log_fails() {
+    check(LogOptions::default(), Some(1), |log, disk| {
+        let hasher = log.hasher();
+        let lent = thread::spawn(move || hasher.run());
+        let first = append_and_wait(&log, &disk, 1);
+        let second = log.append(record(2)).unwrap();
+        let error = log.wait(second).unwrap_err();
+        assert!(matches!(error, LogError::Poisoned { .. }), "{error}");
+        assert_eq!(lent.join().unwrap(), Err(error));
+        assert_eq!(disk.synced(), first);
+    });
+}
