@@ -4,6 +4,7 @@ use std::{fs, hint::black_box, path::Path, time::Instant};
 
 use clap::Args;
 use counterfoil_log::{FileStorage, Log, LogOptions, Lsn, verify};
+use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::{
     Result, Run,
@@ -114,9 +115,10 @@ fn read_files(dir: &Path) -> Result<()> {
 }
 
 fn checksum_files(dir: &Path) -> Result<()> {
-    let mut crc = 0;
-    each_chunk(dir, |chunk| crc = crc32c::crc32c_append(crc, chunk))?;
-    black_box(crc);
+    // CRC-32C is that of iSCSI, and summed here by the library that the log sums with.
+    let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    each_chunk(dir, |chunk| crc.update(chunk))?;
+    black_box(crc.finalize());
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use crate::{
     limits::{PENDING_BYTES_MAX, RECORD_BYTES_MAX},
     record::{BatchMemory, EncodedRecord, RECORD_HEADER_BYTES, RecordView, stored_len},
     segment::Window,
+    sum,
 };
 
 pub(crate) const MAGIC: [u8; 8] = *b"CFLBATCH";
@@ -148,7 +149,7 @@ impl PendingBatch {
         let lsn = self.first.plus(u64::from(self.count));
         let len = record.padded_len();
         let crc = record.number(lsn);
-        self.records_crc = crc32c::crc32c_append(self.records_crc, &crc.to_le_bytes());
+        self.records_crc = sum::crc32c_append(self.records_crc, &crc.to_le_bytes());
         match record.records_at() {
             Some(at) if self.is_empty() => {
                 std::mem::swap(&mut self.buffer, record.buffer());
@@ -344,7 +345,7 @@ impl BatchCursor {
                 Err(reason) => return Ok(Err(reason)),
             };
             let crc = window.get(walk.offset, CRC_BYTES)?.unwrap_or_default();
-            sum = crc32c::crc32c_append(sum, crc);
+            sum = sum::crc32c_append(sum, crc);
             walk.pass(len);
         }
         let whole = sum == self.header.records_crc && walk.offset == walk.end;
@@ -397,7 +398,7 @@ impl BatchCursor {
         };
         let bytes = window.get(self.offset, len)?.unwrap_or_default();
         Ok(RecordView::parse(bytes, self.next).and_then(|(view, len)| {
-            self.crc = self.crc.map(|sum| crc32c::crc32c_append(sum, &view.crc.to_le_bytes()));
+            self.crc = self.crc.map(|sum| sum::crc32c_append(sum, &view.crc.to_le_bytes()));
             let sum = self.crc;
             self.pass(len);
             if self.next > self.header.last() {

@@ -14,7 +14,7 @@ use crate::{
     manifest::{self, MANIFEST, Manifest},
     record::{BatchMemory, EncodedRecord, RecordRef, RecordView, resum},
     segment::{self, SegmentHeader, segment_name},
-    snapshot, verify,
+    snapshot, sum, verify,
 };
 
 /// The id of the books that are laid down with valid headers.
@@ -164,7 +164,7 @@ fn heal_batch(frame: &mut [u8], place: Place) -> Option<usize> {
     let mut sum = 0;
     for _ in 0..found.count {
         let Some((len, crc)) = records.get_mut(at..).and_then(resum) else { break };
-        sum = crc32c::crc32c_append(sum, &crc.to_le_bytes());
+        sum = sum::crc32c_append(sum, &crc.to_le_bytes());
         at = at.saturating_add(len);
     }
     found.records_crc = sum;

@@ -14,6 +14,7 @@ use crate::{
     bugs::{Bug, planted},
     bytes::{Fields, put},
     error::DamageReason,
+    sum,
 };
 
 /// Bytes of every header.
@@ -46,7 +47,7 @@ impl Owner {
 
     /// Of a header that does not.
     pub(crate) fn of(book: &BookId) -> Self {
-        Self(crc32c::crc32c(book))
+        Self(sum::crc32c(book))
     }
 
     /// The checksum of what stands at `place`, in pieces.
@@ -54,9 +55,9 @@ impl Owner {
         if planted(Bug::ChecksumWithoutPlace) {
             place = Place::MANIFEST;
         }
-        let mut crc = crc32c::crc32c_append(self.0, &place.segment.to_le_bytes());
-        crc = crc32c::crc32c_append(crc, &place.offset.to_le_bytes());
-        pieces.iter().fold(crc, |crc, piece| crc32c::crc32c_append(crc, piece))
+        let mut crc = sum::crc32c_append(self.0, &place.segment.to_le_bytes());
+        crc = sum::crc32c_append(crc, &place.offset.to_le_bytes());
+        pieces.iter().fold(crc, |crc, piece| sum::crc32c_append(crc, piece))
     }
 }
 

@@ -95,6 +95,7 @@ mod snapshot;
 mod sound;
 mod storage;
 mod stream;
+mod sum;
 mod survey;
 mod sync;
 mod trace;

@@ -29,6 +29,7 @@ use crate::{
     header::{self, BookId, HEADER_BYTES, Owner, Place},
     segment::BATCHES_AT,
     storage::{Access, Storage},
+    sum,
 };
 
 /// Name of the manifest within the book.
@@ -95,7 +96,7 @@ impl Manifest {
         let mut bytes = [0; MANIFEST_BYTES];
         put(&mut bytes, 0, &header::seal(Owner::STATED, Place::MANIFEST, MAGIC, &fields));
         put(&mut bytes, HEADER_BYTES, &self.head);
-        let crc = crc32c::crc32c(bytes.get(..CHECKSUM_AT).unwrap_or_default());
+        let crc = sum::crc32c(bytes.get(..CHECKSUM_AT).unwrap_or_default());
         put(&mut bytes, CHECKSUM_AT, &crc.to_le_bytes());
         bytes
     }
@@ -122,7 +123,7 @@ impl Manifest {
         let book = fields.array().ok_or(cut)?;
         let mut rest = Fields(bytes.get(HEADER_BYTES..CHECKSUM_AT).ok_or(cut)?);
         let head = rest.array().ok_or(cut)?;
-        let crc = crc32c::crc32c(bytes.get(..CHECKSUM_AT).ok_or(cut)?);
+        let crc = sum::crc32c(bytes.get(..CHECKSUM_AT).ok_or(cut)?);
         if bytes.get(CHECKSUM_AT..MANIFEST_BYTES).ok_or(cut)? != crc.to_le_bytes() {
             return Err(DamageReason::HeaderChecksum.into());
         }
@@ -192,7 +193,7 @@ pub(crate) fn reseal(bytes: &mut [u8]) {
         header::reseal(Owner::STATED, Place::MANIFEST, header);
     }
     if let Some(manifest) = bytes.get_mut(..MANIFEST_BYTES) {
-        let crc = crc32c::crc32c(manifest.get(..CHECKSUM_AT).unwrap_or_default());
+        let crc = sum::crc32c(manifest.get(..CHECKSUM_AT).unwrap_or_default());
         put(manifest, CHECKSUM_AT, &crc.to_le_bytes());
     }
 }

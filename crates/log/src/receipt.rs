@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::Lsn;
+use crate::{Lsn, sum};
 
 /// The head of a book at some record: enough to see later whether its history was changed.
 ///
@@ -82,7 +82,7 @@ impl Receipt {
 }
 
 fn sum(body: &str) -> String {
-    format!("{:08x}", crc32c::crc32c(body.as_bytes()))
+    format!("{:08x}", sum::crc32c(body.as_bytes()))
 }
 
 impl fmt::Display for Receipt {

@@ -41,6 +41,7 @@ use crate::{
     bytes::{Fields, aligned, is_zero, narrow, put, wide},
     error::{DamageReason, LogError, ShapeError},
     limits::{IN_PLACE_BYTES_MIN, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, STREAM_KEY_BYTES_MAX},
+    sum,
 };
 
 /// Bytes of the fixed part of a record.
@@ -325,7 +326,7 @@ impl EncodedRecord {
             bytes.extend_from_slice(&event.personal);
         }
         let sections = buffer.bytes().get(at.saturating_add(RECORD_HEADER_BYTES)..);
-        let sections_crc = crc32c::crc32c(sections.unwrap_or_default());
+        let sections_crc = sum::crc32c(sections.unwrap_or_default());
         debug_assert_eq!(buffer.len(), at.saturating_add(layout.len), "the layout is the length");
         buffer.resize(at.saturating_add(aligned(layout.len)));
         Ok(Self { buffer, at, len: layout.len, sections_crc })
@@ -336,7 +337,7 @@ impl EncodedRecord {
         let bytes = self.buffer.bytes_mut().get_mut(self.at..).unwrap_or_default();
         put(bytes, LSN_AT, &lsn.0.to_le_bytes());
         let header = bytes.get(4..RECORD_HEADER_BYTES).unwrap_or_default();
-        let crc = crc32c::crc32c_append(self.sections_crc, header);
+        let crc = sum::crc32c_append(self.sections_crc, header);
         put(bytes, 0, &crc.to_le_bytes());
         debug_assert_eq!(checksum(bytes.get(..self.len).unwrap_or_default()), crc);
         crc
@@ -371,8 +372,8 @@ pub(crate) struct BatchMemory {
 }
 
 fn checksum(record: &[u8]) -> u32 {
-    let crc = crc32c::crc32c(record.get(RECORD_HEADER_BYTES..).unwrap_or_default());
-    crc32c::crc32c_append(crc, record.get(4..RECORD_HEADER_BYTES).unwrap_or_default())
+    let crc = sum::crc32c(record.get(RECORD_HEADER_BYTES..).unwrap_or_default());
+    sum::crc32c_append(crc, record.get(4..RECORD_HEADER_BYTES).unwrap_or_default())
 }
 
 /// Makes the checksum of a changed record right again, if its length is within `bytes`: for

@@ -31,6 +31,7 @@ use crate::{
     header::{self, BookId, HEADER_BYTES, Owner, Place},
     manifest::FORMAT_VERSION,
     storage::StorageFile,
+    sum,
 };
 
 pub(crate) const MAGIC: [u8; 8] = *b"CFLSEGM1";
@@ -106,7 +107,7 @@ impl SegmentHeader {
         let state = self.frontier.encode();
         let mut block = vec![0; BLOCK_BYTES];
         put(&mut block, HEADER_BYTES, &state);
-        let block_crc = crc32c::crc32c(block.get(HEADER_BYTES..).unwrap_or_default());
+        let block_crc = sum::crc32c(block.get(HEADER_BYTES..).unwrap_or_default());
         // Bounded by the size of the block.
         let state_len = u32::try_from(state.len()).unwrap_or(u32::MAX);
         let fields: [&[u8]; 7] = [
@@ -127,7 +128,7 @@ impl SegmentHeader {
     pub(crate) fn decode(bytes: &[u8], number: u32) -> Result<Self, DamageReason> {
         let start = SegmentStart::decode(bytes, number)?;
         let rest = bytes.get(HEADER_BYTES..BLOCK_BYTES).ok_or(DamageReason::HeaderCut)?;
-        if start.block_crc != crc32c::crc32c(rest) {
+        if start.block_crc != sum::crc32c(rest) {
             return Err(DamageReason::HeaderChecksum);
         }
         let state = DamageReason::HeaderForm("the state of the hash tree is none");
@@ -147,7 +148,7 @@ impl SegmentHeader {
 
 /// Makes the checksums of a changed header block right again: for hostile bytes.
 pub(crate) fn reseal(block: &mut [u8], number: u32) {
-    let rest = block.get(HEADER_BYTES..BLOCK_BYTES).map(crc32c::crc32c);
+    let rest = block.get(HEADER_BYTES..BLOCK_BYTES).map(sum::crc32c);
     if let Some(header) = block.get_mut(..HEADER_BYTES) {
         if let Some(crc) = rest {
             put(header, BLOCK_CHECKSUM_AT, &crc.to_le_bytes());

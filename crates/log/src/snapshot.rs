@@ -39,6 +39,7 @@ use crate::{
     bytes::{Fields, aligned, is_zero, narrow, put, wide},
     error::{IoError, LogError, ReadError},
     storage::{Access, Storage, StorageFile},
+    sum,
 };
 
 /// Bytes of the header with the table of sections.
@@ -181,8 +182,8 @@ fn lsn_of(name: &str) -> Option<Lsn> {
 }
 
 fn checksum(block: &[u8]) -> u32 {
-    let crc = crc32c::crc32c(block.get(..8).unwrap_or_default());
-    crc32c::crc32c_append(crc, block.get(12..HEADER_BYTES).unwrap_or_default())
+    let crc = sum::crc32c(block.get(..8).unwrap_or_default());
+    sum::crc32c_append(crc, block.get(12..HEADER_BYTES).unwrap_or_default())
 }
 
 impl Header {
@@ -312,7 +313,7 @@ impl SnapshotWriter {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         let section = self.sections.last_mut();
         let section = section.ok_or_else(|| SnapshotError::content("no section was begun"))?;
-        section.crc = crc32c::crc32c_append(section.crc, bytes);
+        section.crc = sum::crc32c_append(section.crc, bytes);
         section.len = section.len.saturating_add(wide(bytes.len()));
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= WRITE_BYTES {
@@ -406,7 +407,7 @@ impl Snapshot {
     pub fn section(&self, kind: u32) -> Result<Vec<u8>, SnapshotError> {
         let section = self.find(kind)?;
         let bytes = self.range(kind, 0, narrow(section.len))?;
-        if crc32c::crc32c(&bytes) != section.crc {
+        if sum::crc32c(&bytes) != section.crc {
             return Err(self.damaged("the checksum of a section is wrong"));
         }
         Ok(bytes)

@@ -450,7 +450,7 @@ fn encode(slot: u64, secret: Option<&Secret>) -> Zeroizing<[u8; SLOT_BYTES]> {
     if let Some(secret) = secret {
         put(&mut *bytes, 16, secret.expose());
     }
-    let crc = crc32c::crc32c(bytes.get(4..).unwrap_or_default());
+    let crc = crate::sum::crc32c(bytes.get(4..).unwrap_or_default());
     put(&mut *bytes, 0, &crc.to_le_bytes());
     bytes
 }
@@ -464,7 +464,7 @@ fn decode(slot: u64, bytes: &[u8]) -> Result<Option<Slot>, ()> {
         return Err(());
     }
     let mut fields = Fields(bytes);
-    let crc = crc32c::crc32c(bytes.get(4..).unwrap_or_default());
+    let crc = crate::sum::crc32c(bytes.get(4..).unwrap_or_default());
     let sound = fields.u32() == Some(crc);
     let state = fields.u32();
     if !sound || fields.u64() != Some(slot) {
