@@ -77,6 +77,8 @@ struct Seen {
     marked: Lsn,
     /// The damage that stands there.
     damage: Option<Damage>,
+    /// What the system said when something could not be synced.
+    unsynced: Option<String>,
 }
 
 impl Reader {
@@ -110,7 +112,8 @@ impl Reader {
         let (before, stream) = (header.first.previous(), header.frontier.stream_len());
         let end = Place { segment: number, offset: BATCHES_AT };
         let extent = Extent { last: before, end };
-        let seen = Mutex::new(Seen { extent, stream, marked: before, damage: None });
+        let seen =
+            Mutex::new(Seen { extent, stream, marked: before, damage: None, unsynced: None });
         let active = Active { segment: number, first: header.first, rows: Rows::default() };
         let storage: Arc<dyn Storage> = Arc::<Shelf>::clone(&shelf);
         let catalog = Catalog::new(storage, Owner::of(&manifest.book), active);
@@ -173,20 +176,27 @@ impl Reader {
     /// not synced stays so.
     ///
     /// # Errors
-    /// [`IoError`].
+    /// [`IoError`], and then ever again where something is to be synced: nobody knows what is on
+    /// disk after a sync that failed, not even after one that succeeds.
     pub fn sync(&self) -> Result<Lsn, IoError> {
-        let (extent, marked) = {
+        let (extent, marked, unsynced) = {
             let seen = self.book.seen();
-            (seen.extent, seen.marked)
+            (seen.extent, seen.marked, seen.unsynced.clone())
         };
         if marked >= extent.last {
             return Ok(extent.last);
         }
         // All segments before the last were synced when they were sealed.
         let name = segment_name(extent.end.segment);
+        if let Some(reason) = unsynced {
+            return Err(IoError::at("sync", &name)(io::Error::other(reason)));
+        }
         let opened = self.book.shelf.open(&name, Access::Read);
         match opened.map_err(IoError::at("open", &name))?.sync_data() {
-            Err(error) if !may_not_sync(&error) => Err(IoError::at("sync", &name)(error)),
+            Err(error) if !may_not_sync(&error) => {
+                self.book.seen().unsynced = Some(error.to_string());
+                Err(IoError::at("sync", &name)(error))
+            }
             Err(_) => Ok(marked),
             Ok(()) => {
                 let mut seen = self.book.seen();

@@ -12,7 +12,9 @@ use std::{
 
 use counterfoil_log::{
     Access, BackupError, BackupOptions, FileStorage, Log, Lsn, MemStorage, OpenError, ReadError,
-    Reader, Record, Storage, StorageFile, StorageLock, verify_against,
+    Reader, Record, Storage, StorageFile, StorageLock,
+    sim::{SimCall, SimDisk, SimFault, SimStorage},
+    verify_against,
 };
 
 use super::{
@@ -218,6 +220,39 @@ fn beside_a_writer_a_book_is_verified_and_copied_as_one_that_lies_still() {
     });
     assert_eq!(reader.refresh().unwrap(), Lsn(605));
     assert_eq!(reader.verify(None).unwrap().last, Lsn(605));
+}
+
+#[test]
+fn a_reader_syncs_what_its_writer_has_not_and_says_where_that_fails() {
+    for fails_first in [false, true] {
+        let disk = SimStorage::new(7);
+        let (log, _) = open(disk.clone());
+        append(&log, 1, 3, 1);
+        let written = log.append(numbered(4)).unwrap();
+        log.wait_buffered(written).unwrap();
+        let reader = Reader::open(disk.clone()).unwrap();
+        assert_eq!(reader.last(), written);
+        assert!(reader.synced() < written);
+        let least = || {
+            let ends = disk.disk().ends_of_power_loss().into_iter();
+            let lasts = ends.map(|files| {
+                Reader::open(SimStorage::of(SimDisk::holding(files), 1)).unwrap().last()
+            });
+            lasts.min().unwrap()
+        };
+        assert_eq!(least(), Lsn(3), "it is not on disk yet");
+        if fails_first {
+            disk.fail(SimCall::Sync, 0, SimFault::Io);
+            // The second sync succeeds, and says nothing of what the first one left out.
+            for _ in 0..2 {
+                assert_eq!(reader.sync().unwrap_err().action, "sync");
+                assert!(reader.synced() < written);
+            }
+            continue;
+        }
+        assert_eq!(reader.sync().unwrap(), written);
+        assert_eq!((reader.synced(), least()), (written, written));
+    }
 }
 
 #[test]
