@@ -77,6 +77,16 @@ pub(crate) struct Run {
     pub(crate) all: bool,
 }
 
+/// A book that is read.
+#[derive(Debug, Args)]
+pub(crate) struct ReadBook {
+    /// The directory of the book.
+    pub(crate) book: PathBuf,
+    /// The directory that segments of this book were archived to.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
+}
+
 /// List what happened in a book, one event a line.
 ///
 /// Each line holds the position of the record, its time, the stream, the type and a summary. The
@@ -93,8 +103,8 @@ Examples:
 
 Exit status: 0, or 2 where the book could not be read")]
 pub(crate) struct Events {
-    /// The directory of the book.
-    pub(crate) book: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
     /// Begin at this record; at the first, or with --reverse at the last, where it is not given.
     #[arg(long, value_name = "LSN")]
     pub(crate) from: Option<u64>,
@@ -128,8 +138,8 @@ Examples:
 
 Exit status: 0; 1 where there is no such invoice; 2 where the book could not be read")]
 pub(crate) struct Explain {
-    /// The directory of the book.
-    pub(crate) book: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
     /// The id of the invoice, or its number.
     pub(crate) invoice: String,
     /// As the book was after this record, or at this time, whose day is enough.
@@ -150,8 +160,8 @@ Examples:
 
 Exit status: 0; 1 where debits and credits differ; 2 where the book could not be read")]
 pub(crate) struct Balance {
-    /// The directory of the book.
-    pub(crate) book: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
     /// The time up to which revenue is earned; the book's own where it is not given.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) at: Option<Timestamp>,
@@ -177,14 +187,11 @@ Examples:
 
 Exit status: 0; 1 where something does not hold; 2 where the book is damaged or could not be read")]
 pub(crate) struct Verify {
-    /// The directory of the book.
-    pub(crate) book: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
     /// A receipt of this book, or a file that holds one.
     #[arg(long, value_name = "FILE|TEXT", value_parser = receipt)]
     pub(crate) receipt: Option<BookReceipt>,
-    /// The directory that segments of this book were archived to.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) archive: Option<PathBuf>,
 }
 
 /// Print a receipt: what the history of a book is, in one line.
@@ -200,8 +207,8 @@ Examples:
 
 Exit status: 0; 1 where there is no such record; 2 where the book could not be read")]
 pub(crate) struct Receipt {
-    /// The directory of the book.
-    pub(crate) book: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
     /// The record up to which it goes; the last one where it is not given.
     #[arg(long, value_name = "LSN")]
     pub(crate) at: Option<u64>,
@@ -221,8 +228,8 @@ Examples:
 Exit status: 0; 1 where there is no such invoice or the receipt is not of this book; 2 where the
 book or the receipt could not be read")]
 pub(crate) struct Prove {
-    /// The directory of the book.
-    pub(crate) book: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
     /// The id of the invoice, or its number.
     pub(crate) invoice: String,
     /// The file to write the proof to.

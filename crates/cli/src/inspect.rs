@@ -1,7 +1,7 @@
 //! Looking into a book: its events, an invoice, its balance, its soundness.
 
 use crate::Ending;
-use crate::arguments::{Balance, Events, Explain};
+use crate::arguments::{Balance, Events, Explain, ReadBook};
 use crate::problem::Problem;
 use crate::progress::waiting;
 use crate::table::{Columns, amount, amount_header, only_currency};
@@ -19,13 +19,26 @@ const LOOK_UP: Duration = Duration::from_millis(500);
 
 /// Opens a book to look into it.
 pub(crate) fn open(path: &Path) -> Result<BookReader, Problem> {
-    let opened = waiting("reading the book", || BookReader::open(path));
+    opened(path, None)
+}
+
+/// The same, with its archive where that is given.
+pub(crate) fn open_with(read: &ReadBook) -> Result<BookReader, Problem> {
+    opened(&read.book, read.archive.as_deref())
+}
+
+fn opened(path: &Path, archive: Option<&Path>) -> Result<BookReader, Problem> {
+    let opened = waiting("reading the book", || {
+        let book = BookReader::open(path)?;
+        archive.map_or(Ok(()), |archive| book.attach_archive(archive))?;
+        Ok(book)
+    });
     opened.map_err(|reason| Problem::Book { path: path.to_owned(), reason })
 }
 
 /// Opens a book as it was.
-fn view(path: &Path, as_of: Option<AsOf>) -> Result<View, Problem> {
-    let book = open(path)?;
+fn view(read: &ReadBook, as_of: Option<AsOf>) -> Result<View, Problem> {
+    let (path, book) = (&read.book, open_with(read)?);
     waiting("reading the book", || book.as_of(as_of.unwrap_or_default()))
         .map_err(|reason| Problem::Book { path: path.to_owned(), reason })
 }
@@ -37,7 +50,7 @@ pub(crate) fn question(path: &Path) -> impl Fn(Error) -> Problem {
 
 /// `counterfoil events`.
 pub(crate) fn events(arguments: &Events, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let book = open(&arguments.book)?;
+    let book = open_with(&arguments.read)?;
     let mut listing = Listing { arguments, left: arguments.limit.unwrap_or(usize::MAX), out };
     let from = arguments.from.map(Lsn);
     let (first, last) = (from.unwrap_or(Lsn(1)), from.unwrap_or(book.last()));
@@ -64,7 +77,7 @@ impl Listing<'_> {
         book: &BookReader,
         mut records: impl Iterator<Item = Result<BookRecord, Error>>,
     ) -> Result<(), Problem> {
-        let path = &self.arguments.book;
+        let path = &self.arguments.read.book;
         loop {
             while self.left > 0
                 && let Some(record) = records.next()
@@ -287,8 +300,8 @@ fn field(
 
 /// `counterfoil explain`.
 pub(crate) fn explain(arguments: &Explain, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let book = view(&arguments.book, arguments.as_of)?;
-    let question = question(&arguments.book);
+    let book = view(&arguments.read, arguments.as_of)?;
+    let question = question(&arguments.read.book);
     let id = match (book.invoice_by_number(&arguments.invoice), InvoiceId::new(&arguments.invoice))
     {
         (Ok(id), _) | (Err(_), Ok(id)) => id,
@@ -312,8 +325,8 @@ pub(crate) struct BalanceRow {
 
 /// `counterfoil balance`.
 pub(crate) fn balance(arguments: &Balance, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let book = view(&arguments.book, arguments.as_of)?;
-    let question = question(&arguments.book);
+    let book = view(&arguments.read, arguments.as_of)?;
+    let question = question(&arguments.read.book);
     let at = arguments.at.or(book.now()).ok_or(Error::NoTime).map_err(&question)?;
     let balance = book.trial_balance(Some(at)).map_err(question)?;
     if arguments.as_of.is_some() {

@@ -6,7 +6,7 @@ use crate::inspect;
 use crate::problem::{Problem, tell_tail_cut, tell_torn};
 use crate::progress::{Bar, waiting};
 use crate::table::{Columns, counted};
-use counterfoil::{BookReader, Engine, Options, ReceiptCheck, SalvageReport, Verified};
+use counterfoil::{Engine, Options, ReceiptCheck, SalvageReport, Verified};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,17 +14,13 @@ use std::path::Path;
 
 /// `counterfoil verify`.
 pub(crate) fn verify(arguments: &Verify, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let path = &arguments.book;
+    let path = &arguments.read.book;
     let mut bar = Bar::new("replaying the book", "reading every byte of the book");
-    let (options, receipt) = (Options::default(), arguments.receipt.as_ref());
+    let mut options = Options::default();
+    options.archive.clone_from(&arguments.read.archive);
     let mut progress = |done, of| bar.at(done, of);
-    let verified = match &arguments.archive {
-        None => counterfoil::verify_with(path, &options, receipt, &mut progress),
-        Some(archive) => BookReader::open(path).and_then(|book| {
-            book.attach_archive(archive)?;
-            book.verify(&options, receipt, &mut progress)
-        }),
-    };
+    let verified =
+        counterfoil::verify_with(path, &options, arguments.receipt.as_ref(), &mut progress);
     drop(bar);
     let verified = verified.map_err(|reason| Problem::Book { path: path.clone(), reason })?;
     if !verified.log.damage.is_empty() {

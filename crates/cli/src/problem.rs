@@ -141,6 +141,10 @@ impl Problem {
                 "nothing was changed; `counterfoil salvage` copies what is whole to a new book",
             ),
             Self::Question { reason: Error::Damaged(_), .. } => Some(DAMAGED),
+            Self::Question { reason: Error::Archived { .. }, .. }
+            | Self::Book { reason: BookError::Archived { .. }, .. } => {
+                Some("say where its archive is with --archive DIR")
+            }
             Self::Question { reason: Error::Refused(refusal), .. }
                 if refusal.code().as_str() == "resource_missing" =>
             {

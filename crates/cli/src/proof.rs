@@ -11,19 +11,19 @@ use std::io::Write;
 
 /// `counterfoil receipt`.
 pub(crate) fn receipt(arguments: &Receipt, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let book = inspect::open(&arguments.book)?;
+    let book = inspect::open_with(&arguments.read)?;
     let receipt = waiting("reading the book", || match arguments.at {
         Some(at) => book.receipt_at(Lsn(at)),
         None => book.receipt(),
     });
-    let receipt = receipt.map_err(inspect::question(&arguments.book))?;
+    let receipt = receipt.map_err(inspect::question(&arguments.read.book))?;
     writeln!(out, "{receipt}")?;
     Ok(Ending::Sound)
 }
 
 /// `counterfoil prove`.
 pub(crate) fn prove(arguments: &Prove, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let book = inspect::open(&arguments.book)?;
+    let book = inspect::open_with(&arguments.read)?;
     let proven = waiting("reading the book", || {
         let receipt = match arguments.receipt {
             Some(receipt) => receipt,
@@ -31,7 +31,7 @@ pub(crate) fn prove(arguments: &Prove, out: &mut dyn Write) -> Result<Ending, Pr
         };
         book.prove(&arguments.invoice, &receipt).map(|proof| (proof, receipt))
     });
-    let (proof, receipt) = proven.map_err(inspect::question(&arguments.book))?;
+    let (proof, receipt) = proven.map_err(inspect::question(&arguments.read.book))?;
     let path = &arguments.out;
     fs::write(path, proof.encode()).map_err(Problem::file(path))?;
     let (path, lsn) = (path.display(), proof.lsn());

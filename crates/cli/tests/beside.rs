@@ -3,7 +3,7 @@
 
 mod support;
 
-use counterfoil::{CreateCustomer, Engine, Options};
+use counterfoil::{CreateCustomer, Engine, LogOptions, Lsn, Options};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -178,6 +178,45 @@ fn following_ends_when_nobody_reads_and_when_it_is_interrupted() {
         assert_eq!(lines.next(), None, "no line is cut");
         assert_eq!(ended(child).signal(), Some(2));
     }
+}
+
+#[test]
+fn an_archived_book_is_read_with_its_archive() {
+    let (dir, book) = book();
+    let path = book.to_str().unwrap();
+    let before = counterfoil(&["events", path, "--limit", "90"]).succeeds();
+    let archive = beside(&dir, "archive");
+    let log = LogOptions { segment_bytes: 16 << 10, ..LogOptions::default() };
+    let options = Options::default().log(log).archive(&archive);
+    let engine = Engine::open_existing(&book, options).unwrap();
+    for _ in 0..200 {
+        engine.customers().create(CreateCustomer::default()).unwrap();
+    }
+    assert!(engine.archive(Lsn(u64::MAX)).unwrap().segments.len() > 1);
+    engine.close().unwrap();
+    drop(engine);
+
+    let receipt = counterfoil(&["receipt", path]).succeeds();
+    let proof = beside(&dir, "proof");
+    for look in [
+        vec!["events", path, "--limit", "90"],
+        vec!["balance", path],
+        vec!["explain", path, "in_manuals"],
+        vec!["prove", path, "in_manuals", "--out", &proof],
+        vec!["verify", path, "--receipt", receipt.trim()],
+    ] {
+        counterfoil(&look).ends(2, &[path, "is in an archive that is not attached", "--archive"]);
+        let with = [look, vec!["--archive", &archive]].concat();
+        let said = counterfoil(&with).succeeds();
+        assert!(with[0] != "events" || said == before, "{said}");
+        assert!(with[0] != "verify" || said.contains("the book is sound"), "{said}");
+    }
+    let missing = beside(&dir, "none");
+    counterfoil(&["events", path, "--archive", &missing]).ends(2, &[&missing]);
+    assert!(!Path::new(&missing).exists());
+    let used = counterfoil(&["disk", path, "--json"]).succeeds();
+    let used: Value = serde_json::from_str(&used).unwrap();
+    assert!(used["archived"].as_u64().unwrap() > 0, "{used}");
 }
 
 /// A directory that is mounted for reading only, until it is dropped.

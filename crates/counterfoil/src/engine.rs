@@ -17,7 +17,7 @@ use counterfoil_model::{
     invariants,
 };
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,9 @@ pub struct Options {
     pub entropy: Entropy,
     /// When snapshots are written, and how many are kept.
     pub snapshots: SnapshotPolicy,
+    /// The directory to which [`Engine::archive`] moves sealed segments, and from which archived
+    /// ones are read: one for each book. It is not remembered in the book.
+    pub archive: Option<PathBuf>,
 }
 
 impl Options {
@@ -63,6 +66,13 @@ impl Options {
     #[must_use]
     pub fn snapshots(mut self, policy: SnapshotPolicy) -> Self {
         self.snapshots = policy;
+        self
+    }
+
+    /// The same with a directory for archived segments.
+    #[must_use]
+    pub fn archive(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.archive = Some(dir.into());
         self
     }
 
@@ -242,6 +252,9 @@ impl Engine {
             log.book_id = options.entropy.book_id().map_err(BookError::Entropy)?;
         }
         let (log, opened) = Log::open(storage, log)?;
+        if let Some(dir) = &options.archive {
+            log.attach_archive(FileStorage::open(dir)?);
+        }
         let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
         let (sequencer, from) = snapshot::open(&log, &Kept::of(&options, Arc::clone(&keys)))?;
         // A crash may have come between the record of an erasure and the end of its key.

@@ -24,6 +24,13 @@ pub enum Error {
     /// The book is damaged where it was read. Nothing was changed.
     #[error(transparent)]
     Damaged(Damage),
+    /// What is read lies in a segment that was archived, and the archive is not given: see
+    /// [`Options::archive`](crate::Options::archive).
+    #[error("segment {segment} is in an archive that is not attached")]
+    Archived {
+        /// Number of the segment.
+        segment: u32,
+    },
     /// What is personal could not be sealed or opened.
     #[error(transparent)]
     Key(Arc<KeyError>),
@@ -89,6 +96,7 @@ impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::Archived { segment } => Self::Archived { segment },
             ReadError::Log(error) => Self::Log(error),
             error => Self::Read(error.to_string()),
         }
@@ -99,6 +107,7 @@ impl From<BookError> for Error {
     fn from(error: BookError) -> Self {
         match error {
             BookError::Log(OpenError::Damaged(damage)) => Self::Damaged(damage),
+            BookError::Archived { segment } => Self::Archived { segment },
             BookError::Settings(refusal) => refusal.into(),
             error => Self::Read(error.to_string()),
         }
@@ -118,6 +127,13 @@ pub enum BookError {
     /// The operating system gave no randomness.
     #[error("no randomness to be had: {0}")]
     Entropy(String),
+    /// What is read lies in a segment that was archived, and the archive is not given: see
+    /// [`Options::archive`](crate::Options::archive).
+    #[error("segment {segment} is in an archive that is not attached")]
+    Archived {
+        /// Number of the segment.
+        segment: u32,
+    },
     /// A record cannot be read.
     #[error("record {lsn}: {reason}")]
     Record {
@@ -155,6 +171,7 @@ impl BookError {
     pub(crate) fn reading(lsn: Lsn, error: ReadError) -> Self {
         match error {
             ReadError::Damaged(damage) => Self::Log(OpenError::Damaged(damage)),
+            ReadError::Archived { segment } => Self::Archived { segment },
             error => Self::Record { lsn, reason: error.to_string() },
         }
     }

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::events::BookRecord;
 use crate::keys::Keys;
 use counterfoil_log::{
-    BackupError, BackupOptions, BackupReport, DiskUse, FileStorage, History, LogOptions, OpenError,
-    Orphans, SalvageError, SalvageReport, Storage,
+    ArchiveError, ArchiveReport, BackupError, BackupOptions, BackupReport, DiskUse, FileStorage,
+    History, LogOptions, Lsn, OpenError, Orphans, SalvageError, SalvageReport, Storage,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +20,25 @@ impl Engine {
     /// [`BackupError`]; the book itself is never changed.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
         backup(self.log(), to.as_ref())
+    }
+
+    /// Moves the sealed segments of the log whose records are all before a position to the
+    /// directory that [`Options::archive`](crate::Options::archive) names. The book stays the same,
+    /// and is opened and looked into with its archive, or from a snapshot behind what was moved.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; what is not moved stays in the book.
+    pub fn archive(&self, before: Lsn) -> Result<ArchiveReport, ArchiveError> {
+        self.log().archive(before)
+    }
+
+    /// Brings archived segments with records from a position on back into the book. They stay in the
+    /// archive as well.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; what is not fetched stays archived.
+    pub fn fetch(&self, from: Lsn) -> Result<ArchiveReport, ArchiveError> {
+        self.log().fetch(from)
     }
 
     /// What the book takes up on disk, by kind, in bytes.

@@ -134,10 +134,10 @@ pub use counterfoil_core::{
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{
-    Access, BackupError, BackupReport, Buffered, Damage, DamageReason, DiskUse, FileStorage,
-    LogError, LogOptions, Lsn, MemStorage, Missing, OpenError, Proof, ProofError, Receipt,
-    ReceiptCheck, ReceiptError, SalvageError, SalvageReport, Storage, StorageFile, StorageLock,
-    TailCut, VerifyReport,
+    Access, ArchiveError, ArchiveReport, BackupError, BackupReport, Buffered, Damage, DamageReason,
+    DiskUse, FileStorage, LogError, LogOptions, Lsn, MemStorage, Missing, OpenError, Proof,
+    ProofError, Receipt, ReceiptCheck, ReceiptError, SalvageError, SalvageReport, Storage,
+    StorageFile, StorageLock, TailCut, VerifyReport,
 };
 pub use counterfoil_meter::{
     Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,

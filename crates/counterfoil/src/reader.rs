@@ -112,13 +112,7 @@ impl BookReader {
     /// # Errors
     /// [`BookError::Log`] where there is no such directory.
     pub fn attach_archive(&self, dir: impl AsRef<Path>) -> Result<(), BookError> {
-        let dir = dir.as_ref();
-        if !dir.is_dir() {
-            let found = format!("{} is not a directory", dir.display());
-            return Err(OpenError::NotABook { found }.into());
-        }
-        self.log.attach_archive(FileStorage::open(dir)?);
-        Ok(())
+        attach_archive(&self.log, dir.as_ref())
     }
 
     /// The records from a position on. It ends where the book ends for now, and goes on after a
@@ -167,6 +161,16 @@ impl BookReader {
         let kept = Kept::of(&Options::default(), Arc::clone(&self.keys));
         View::of_log(&self.log, &kept, moment)
     }
+}
+
+/// Reads segments that were moved to an archive from a directory that is there.
+pub(crate) fn attach_archive(log: &Reader, dir: &Path) -> Result<(), BookError> {
+    if !dir.is_dir() {
+        let found = format!("{} is not a directory", dir.display());
+        return Err(OpenError::NotABook { found }.into());
+    }
+    log.attach_archive(FileStorage::open(dir)?);
+    Ok(())
 }
 
 impl BookReader {

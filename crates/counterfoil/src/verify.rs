@@ -5,6 +5,7 @@ use crate::engine::Options;
 use crate::error::BookError;
 use crate::keys::Keys;
 use crate::metering::read_at;
+use crate::reader::attach_archive;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
 use counterfoil_log::{
@@ -50,7 +51,8 @@ const FINDINGS_MAX: usize = 100;
 /// Reads a whole book: every checksum, every record; replays it from the start, checks every
 /// invariant of each customer a record touches, and of the book at the end, and reads the usage
 /// behind every metered line again at the position that its event names. The book may be open in
-/// another process, or lie where nothing can be written.
+/// another process, or lie where nothing can be written; what was archived is read from where
+/// [`Options::archive`] says.
 ///
 /// # Errors
 /// [`BookError`] where the book cannot be read, is damaged, or there is none.
@@ -76,6 +78,9 @@ pub fn verify_with(
     let storage = Arc::new(FileStorage::open_existing(dir.as_ref())?);
     match Reader::open(Arc::clone(&storage)) {
         Ok(reader) => {
+            if let Some(dir) = &options.archive {
+                attach_archive(&reader, dir)?;
+            }
             let keys = Arc::new(Keys::read_only(storage));
             verify_read(&reader, &keys, options, receipt, progress)
         }

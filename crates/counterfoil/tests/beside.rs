@@ -243,3 +243,57 @@ fn what_is_damaged_at_its_end_is_read_up_to_there_and_not_repaired() {
     assert!(book.events(Lsn(1)).last().unwrap().is_err());
     assert_eq!(fs::read(&segment).unwrap(), &bytes[..bytes.len() - 8]);
 }
+
+#[test]
+fn an_archived_book_is_opened_looked_into_and_verified_with_its_archive() {
+    let (dir, path) = started();
+    let archive = dir.path().join("archive");
+    let options = || options().archive(&archive);
+    let engine = Engine::open(&path, options()).unwrap();
+    for n in 0..400 {
+        engine.customers().create(named(n)).unwrap();
+        engine.meter_events().ingest(&usage(n)).unwrap();
+    }
+    let moved = engine.archive(engine.durable()).unwrap().segments;
+    assert!(moved.len() > 2, "{moved:?}");
+    assert!(engine.archive(engine.durable()).unwrap().segments.is_empty());
+    let (hash, last) = (engine.state_hash().unwrap(), engine.durable());
+    let receipt = engine.receipt_at(last).unwrap();
+    engine.close().unwrap();
+    assert_eq!(Engine::open(&path, options()).unwrap().state_hash().unwrap(), hash);
+
+    // Without its archive it is there, and says what it lacks.
+    let book = BookReader::open(&path).unwrap();
+    assert_eq!(book.disk_use().unwrap().archived, {
+        let files = fs::read_dir(&archive).unwrap().map(|file| file.unwrap());
+        files.map(|file| file.metadata().unwrap().len()).sum::<u64>()
+    });
+    let refused = book.as_of(last).unwrap_err().to_string();
+    assert!(refused.contains("in an archive that is not attached"), "{refused}");
+    let verify = |book: &BookReader| book.verify(&options(), Some(&receipt), &mut |_, _| {});
+    let refused = verify(&book).unwrap_err().to_string();
+    assert!(refused.contains("in an archive that is not attached"), "{refused}");
+
+    book.attach_archive(&archive).unwrap();
+    assert_eq!(book.as_of(last).unwrap().state_hash(), hash);
+    assert_eq!(book.events(Lsn(1)).map(Result::unwrap).count() as u64, last.0);
+    let verified = verify(&book).unwrap();
+    assert!(verified.log.is_sound(), "{:?}", verified.log);
+    assert_eq!((verified.log.archived, verified.records), (0, last.0));
+    assert_eq!((verified.findings, verified.state_hash), (vec![], hash));
+
+    // What is changed in the archive is found.
+    let file = archive.join("0000000002.seg");
+    let sound = fs::read(&file).unwrap();
+    let mut bytes = sound.clone();
+    bytes[20_000] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let damage = verify(&book).unwrap().log.damage;
+    assert_eq!(damage.first().map(|damage| damage.file.as_str()), Some("0000000002.seg"));
+    fs::write(&file, sound).unwrap();
+
+    // Fetched back, it needs the archive no longer.
+    let engine = Engine::open(&path, options()).unwrap();
+    assert_eq!(engine.fetch(Lsn(1)).unwrap().segments, moved);
+    assert!(verify(&BookReader::open(&path).unwrap()).unwrap().log.is_sound());
+}
