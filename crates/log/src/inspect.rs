@@ -138,9 +138,7 @@ impl Reader {
         loop {
             match book.go_on(&mut seen) {
                 // Its writer took back space behind the end while it was read.
-                Err(OpenError::Io(error))
-                    if error.source.kind() == io::ErrorKind::UnexpectedEof && cut < CUT_MAX =>
-                {
+                Err(error) if is_cut(&error) && cut < CUT_MAX => {
                     cut = cut.saturating_add(1);
                 }
                 gone_on => {
@@ -234,15 +232,20 @@ impl Reader {
     /// As [`verify`](crate::verify).
     pub fn verify(&self, receipt: Option<&Receipt>) -> Result<VerifyReport, OpenError> {
         let before = self.standing()?;
-        let mut report = verify_whole(&*self.book.shelf, receipt)?;
-        let whole = report.damage.is_empty() && report.tail.is_none();
-        if !whole
-            && self.standing().is_ok_and(|now| now != before)
-            && let Ok(closed) = self.closed_manifest()
-        {
+        let mut report = verify_whole(&*self.book.shelf, receipt);
+        let gone_on = match &report {
+            Ok(report) if report.damage.is_empty() && report.tail.is_none() => false,
+            Err(error) if !is_cut(error) => false,
+            // Its writer took back space behind the end while it was read.
+            Err(_) => true,
+            Ok(_) => self.standing().is_ok_and(|now| now != before),
+        };
+        if gone_on && let Ok(closed) = self.closed_manifest() {
             let frozen = Frozen::new(Arc::clone(&self.book.shelf), &closed);
-            report = VerifyReport { clean: report.clean, ..verify_whole(&frozen, receipt)? };
+            report = verify_whole(&frozen, receipt)
+                .map(|report| VerifyReport { clean: false, ..report });
         }
+        let mut report = report?;
         if !report.beside.is_empty() {
             // A key may be half made or half gone, and is not when it is looked at again.
             let again = damage_beside(&*self.book.shelf)?;
@@ -413,6 +416,11 @@ impl Book {
         let len = file.len().map_err(IoError::at("read", &name))?;
         Ok(Window::new(Arc::from(file), len, READ_AHEAD_BYTES))
     }
+}
+
+/// Whether a file became shorter while it was read.
+fn is_cut(error: &OpenError) -> bool {
+    matches!(error, OpenError::Io(error) if error.source.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Whether the system says that a file that is open for reading cannot be synced.
