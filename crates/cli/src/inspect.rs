@@ -196,9 +196,13 @@ fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
     if let Some(block) = &record.usage {
         let cancelled: Vec<&str> = block.cancelled().collect();
         let kind = if cancelled.is_empty() { "meter_event.taken" } else { "meter_event.cancelled" };
-        let mut body = json!({ "meter": block.meter(), "meter_events": block.len() });
+        let meter = match block.meters() {
+            [meter] => json!(meter),
+            meters => json!(meters),
+        };
+        let mut body = json!({ "meter": meter, "meter_events": block.len() });
         if !cancelled.is_empty() {
-            body = json!({ "meter": block.meter(), "cancelled": cancelled });
+            body = json!({ "meter": meter, "cancelled": cancelled });
         }
         let stream = "meters".to_owned();
         entries.push(Entry { stream, kind, body, personal: Value::Null, erased: false });

@@ -10,7 +10,7 @@ use counterfoil_log::Lsn;
 use counterfoil_meter::{Aggregator, MeterConfig, MeterError, Position};
 use counterfoil_model::UsageSource;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Usage as of everything that the aggregator has taken in.
@@ -59,6 +59,7 @@ pub(crate) fn follow(
 
 fn config(meter: &resource::Meter) -> MeterConfig {
     MeterConfig {
+        also: BTreeSet::new(),
         event_name: meter.event_name.clone(),
         formula: match meter.formula {
             resource::Formula::Count => counterfoil_meter::Formula::Count,

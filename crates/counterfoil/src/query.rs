@@ -139,12 +139,12 @@ pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
     let mut found = Vec::new();
     for meter in book.state.meters() {
         for customer in book.meters.customers_with_usage(&meter.id) {
-            let Ok(id) = CustomerId::new(customer) else { continue };
+            let Ok(id) = CustomerId::new(&customer) else { continue };
             let shard = book.state.shard(&id)?;
             let covered = coverage(book, shard, &meter.id)?;
             for (period, reason, since) in gaps(&covered) {
                 let left = match since {
-                    Some(cut) => came_after(book, meter, customer, period, cut)?,
+                    Some(cut) => came_after(book, meter, &customer, period, cut)?,
                     None => {
                         let reading = read_at(&book.meters, &meter.id, &id, period, Position::MAX)?;
                         (reading.events > 0).then_some(reading.quantity)
@@ -154,7 +154,7 @@ pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
                     let period = match reason {
                         // Outside every subscription there is no period to name.
                         UnbilledReason::NoSubscription => {
-                            narrowed(book, &meter.id, customer, period)?
+                            narrowed(book, &meter.id, &customer, period)?
                         }
                         UnbilledReason::Late | UnbilledReason::Trial | UnbilledReason::Canceled => {
                             period

@@ -33,8 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let period = Period::new(now.checked_add_days(-30)?, now.checked_add_days(1)?);
     for customer in meters.customers_with_usage(&storage) {
-        let before = meters.usage(&storage, customer, period, Position(1))?;
-        let after = meters.usage(&storage, customer, period, Position::MAX)?;
+        let before = meters.usage(&storage, &customer, period, Position(1))?;
+        let after = meters.usage(&storage, &customer, period, Position::MAX)?;
         println!("{customer}: {} before the correction, {} now", before.quantity, after.quantity);
     }
     Ok(())

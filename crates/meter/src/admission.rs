@@ -7,6 +7,25 @@ use counterfoil_core::{Code, EventTime, Refusal, Timestamp, limits};
 pub trait Customers {
     /// Whether usage may be taken for this customer.
     fn exists(&self, customer: &str) -> bool;
+
+    /// The same for a customer that was given as a number; its id is 16 hexadecimal digits.
+    fn exists_number(&self, customer: u64) -> bool {
+        self.exists(&format!("{customer:016x}"))
+    }
+}
+
+/// Every customer exists: for who meters without keeping customers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Anyone;
+
+impl Customers for Anyone {
+    fn exists(&self, _: &str) -> bool {
+        true
+    }
+
+    fn exists_number(&self, _: u64) -> bool {
+        true
+    }
 }
 
 impl<F: Fn(&str) -> bool> Customers for F {
@@ -24,19 +43,28 @@ pub struct AdmitContext<'a> {
     pub customers: &'a dyn Customers,
     /// Whether [`Admission::outcomes`] is wanted.
     pub outcomes: bool,
+    /// Whether [`Aggregator::take`](crate::Aggregator::take) is to return the block.
+    pub block: bool,
 }
 
 impl<'a> AdmitContext<'a> {
     /// A context that asks for counts and refusals only.
     #[must_use]
     pub const fn new(now: Timestamp, customers: &'a dyn Customers) -> Self {
-        Self { now, customers, outcomes: false }
+        Self { now, customers, outcomes: false, block: false }
     }
 
     /// Asks for the outcome of every event too.
     #[must_use]
     pub const fn with_outcomes(mut self) -> Self {
         self.outcomes = true;
+        self
+    }
+
+    /// Asks for the block of what is taken at once.
+    #[must_use]
+    pub const fn with_block(mut self) -> Self {
+        self.block = true;
         self
     }
 }
@@ -192,9 +220,9 @@ pub enum EventRefusal {
         limits::METER_VALUE_FRACTION_DIGITS_MAX
     )]
     ValueTooManyDigits,
-    /// With it the meter's values could no longer be summed exactly.
-    #[error("with it the values of the meter would no longer sum exactly in 128 bits")]
-    SumTooLarge,
+    /// The aggregator has as many events, customers or blocks as it has numbers for.
+    #[error("the aggregator is full: it numbers 2^32 events and 2^31 customers")]
+    Full,
 }
 
 impl EventRefusal {
@@ -214,7 +242,7 @@ impl EventRefusal {
             Self::TimestampInFuture { .. } => Code::TimestampInFuture,
             Self::NoValue | Self::InvalidValue => Code::MeterEventInvalidValue,
             Self::ValueTooManyDigits => Code::MeterEventValueTooManyDigits,
-            Self::SumTooLarge => Code::AmountTooLarge,
+            Self::Full => Code::AmountTooLarge,
         }
     }
 }

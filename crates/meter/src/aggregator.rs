@@ -4,20 +4,24 @@ mod admit;
 mod apply;
 mod canonical;
 mod checkpoint;
-mod events;
+mod judge;
 mod read;
-mod usage;
+mod size;
+mod take;
 
 pub use checkpoint::{CHECKPOINT_LAYOUT, Capture, CheckpointError};
-pub use read::{Grouping, Summary, UsageEvent, UsageReading};
+pub use read::{Grouping, Summary, UsageEvent, UsageReading, UsageTotals};
+pub use size::{Capacity, Memory};
 
+use crate::kernel::events::Events;
+use crate::kernel::identity::Key;
+use crate::kernel::names::Names;
+use crate::kernel::usage::{self, Lanes};
 use crate::{DedupePolicy, MeterConfig, MeterError};
-use counterfoil_core::{Id, kind, limits};
+use counterfoil_core::{Id, Timestamp, kind, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use usage::MeterState;
 
 /// The place of a block in the log: the number of the record that holds it. As a cut it means all
 /// that was applied up to and with this place.
@@ -43,30 +47,98 @@ impl fmt::Display for Position {
 /// Ingest has two phases, so that a log can stand between them: [`Aggregator::admit`] judges
 /// events and returns a [`Block`](crate::Block); once that is logged, [`Aggregator::apply`] takes
 /// it in, which cannot fail. Applying the same blocks at the same positions to an aggregator with
-/// the same meters gives the same state, whatever judged them. Copies share each meter until one of
-/// them changes it.
-#[derive(Debug, Clone, Default)]
+/// the same meters gives the same state, whatever judged them. [`Aggregator::take`] does both at
+/// once, for who logs nothing or answers only when the block is logged.
+#[derive(Debug, Clone)]
 pub struct Aggregator {
     policy: DedupePolicy,
-    /// Shared between copies until one of them writes.
-    meters: BTreeMap<Id<kind::Meter>, Arc<MeterState>>,
-    names: BTreeMap<String, Id<kind::Meter>>,
-    /// The positions applied so far, each once, ascending.
-    positions: Vec<Position>,
+    key: Key,
+    threads: usize,
+    /// By the numbers that events carry.
+    meters: Vec<Meter>,
+    by_id: BTreeMap<Id<kind::Meter>, u16>,
+    by_name: BTreeMap<String, u16>,
+    /// One for each block applied.
+    epochs: Vec<Epoch>,
+    customers: Names,
+    /// For each customer the last call in which the caller said that it exists.
+    known_in: Vec<u32>,
+    /// Counts calls of [`Aggregator::take`].
+    calls: u32,
+    events: Events,
+    usage: Vec<usage::Part>,
+}
+
+/// A meter.
+#[derive(Debug, Clone)]
+struct Meter {
+    id: Id<kind::Meter>,
+    config: MeterConfig,
+    active: bool,
+    lanes: Lanes,
+    /// How many events it ever took.
+    taken: u64,
+}
+
+/// What the events of one block share.
+#[derive(Debug, Clone, Copy)]
+struct Epoch {
+    position: Position,
+    received_at: Timestamp,
+}
+
+impl Default for Aggregator {
+    fn default() -> Self {
+        Self::new(DedupePolicy::default())
+    }
 }
 
 impl Aggregator {
     /// An aggregator without meters.
     #[must_use]
     pub fn new(policy: DedupePolicy) -> Self {
-        Self { policy, ..Self::default() }
+        Self::keyed(policy, Key::default())
+    }
+
+    /// The same, with a key that those who choose identifiers do not know: without one they could
+    /// choose such as slow the aggregator down. It changes no answer, and may differ from one
+    /// opening to the next.
+    #[must_use]
+    pub fn with_key(policy: DedupePolicy, key: [u8; 32]) -> Self {
+        Self::keyed(policy, Key::new(key))
+    }
+
+    fn keyed(policy: DedupePolicy, key: Key) -> Self {
+        Self {
+            policy,
+            key,
+            threads: 1,
+            meters: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            epochs: Vec::new(),
+            customers: Names::new(key),
+            known_in: Vec::new(),
+            calls: 0,
+            events: Events::new(key),
+            usage: (0..crate::kernel::events::PARTS).map(|_| usage::Part::new(key)).collect(),
+        }
+    }
+
+    /// Lets large batches be taken in by so many threads, at most eight; 1 where nothing is said.
+    /// It changes no answer.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.clamp(1, crate::kernel::events::PARTS);
+        self
     }
 
     /// Adds a meter, active.
     ///
     /// # Errors
     /// [`MeterError::AlreadyDefined`], [`MeterError::EventNameTaken`] (a name belongs to its meter
-    /// even while that is inactive) and [`MeterError::EventNameLength`]; nothing changes.
+    /// even while that is inactive), [`MeterError::EventNameLength`] and [`MeterError::TooMany`];
+    /// nothing changes.
     pub fn define(
         &mut self,
         meter: Id<kind::Meter>,
@@ -76,15 +148,21 @@ impl Aggregator {
         if event_name.is_empty() || event_name.len() > limits::ID_BYTES_MAX {
             return Err(MeterError::EventNameLength { bytes: event_name.len() });
         }
-        if self.meters.contains_key(&meter) {
+        if self.by_id.contains_key(&meter) {
             return Err(MeterError::AlreadyDefined { meter });
         }
-        if let Some(owner) = self.names.get(event_name) {
+        if let Some(owner) = self.meter_of(event_name) {
             let event_name = event_name.clone();
             return Err(MeterError::EventNameTaken { event_name, meter: owner.clone() });
         }
-        self.names.insert(event_name.clone(), meter.clone());
-        self.meters.insert(meter, Arc::new(MeterState::new(config)));
+        let number = match u16::try_from(self.meters.len()) {
+            Ok(number) if number < u16::MAX => number,
+            _ => return Err(MeterError::TooMany { meter }),
+        };
+        self.by_name.insert(event_name.clone(), number);
+        self.by_id.insert(meter.clone(), number);
+        let lanes = config.lanes();
+        self.meters.push(Meter { id: meter, config, active: true, lanes, taken: 0 });
         Ok(())
     }
 
@@ -106,13 +184,11 @@ impl Aggregator {
     }
 
     fn set_active(&mut self, meter: &Id<kind::Meter>, active: bool) -> Result<(), MeterError> {
-        match self.meters.get_mut(meter) {
-            Some(state) => {
-                Arc::make_mut(state).active = active;
-                Ok(())
-            }
-            None => Err(MeterError::Unknown { meter: meter.clone() }),
+        let number = self.number(meter)?;
+        if let Some(meter) = self.meters.get_mut(usize::from(number)) {
+            meter.active = active;
         }
+        Ok(())
     }
 
     /// How long identifiers are remembered.
@@ -123,38 +199,71 @@ impl Aggregator {
 
     /// All meters by id, with whether each is active.
     pub fn meters(&self) -> impl Iterator<Item = (&Id<kind::Meter>, &MeterConfig, bool)> {
-        self.meters.iter().map(|(id, state)| (id, &state.config, state.active))
+        let meters = self.by_id.values().filter_map(|&number| self.meter(number));
+        meters.map(|meter| (&meter.id, &meter.config, meter.active))
     }
 
     /// The meter that takes this event name, active or not.
     #[must_use]
     pub fn meter_of(&self, event_name: &str) -> Option<&Id<kind::Meter>> {
-        self.names.get(event_name)
+        self.named(event_name).map(|(_, meter)| &meter.id)
     }
 
     /// What a meter counts.
     #[must_use]
     pub fn config(&self, meter: &Id<kind::Meter>) -> Option<&MeterConfig> {
-        self.meters.get(meter).map(|state| &state.config)
+        self.meter(*self.by_id.get(meter)?).map(|meter| &meter.config)
     }
 
     /// The position of the last block applied; 0 before any.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.positions.last().copied().unwrap_or_default()
+        self.epochs.last().map(|epoch| epoch.position).unwrap_or_default()
     }
 
-    fn named(&self, event_name: &str) -> Option<(&Id<kind::Meter>, &MeterState)> {
-        let id = self.names.get(event_name)?;
-        self.meters.get(id).map(|state| (id, state.as_ref()))
+    fn meter(&self, number: u16) -> Option<&Meter> {
+        self.meters.get(usize::from(number))
     }
 
-    fn state(&self, meter: &Id<kind::Meter>) -> Result<&MeterState, MeterError> {
-        self.meters
-            .get(meter)
-            .map(AsRef::as_ref)
-            .ok_or_else(|| MeterError::Unknown { meter: meter.clone() })
+    fn number(&self, meter: &Id<kind::Meter>) -> Result<u16, MeterError> {
+        let number = self.by_id.get(meter).copied();
+        number.ok_or_else(|| MeterError::Unknown { meter: meter.clone() })
     }
+
+    fn named(&self, event_name: &str) -> Option<(u16, &Meter)> {
+        let number = *self.by_name.get(event_name)?;
+        Some((number, self.meter(number)?))
+    }
+
+    /// Begins an epoch at a position; its number. `None` below the last position, and where epochs
+    /// are used up.
+    fn begin(&mut self, position: Position, received_at: Timestamp) -> Option<u32> {
+        if position < self.position() {
+            return None;
+        }
+        // The last number stands for an epoch that never comes.
+        let epoch = u32::try_from(self.epochs.len()).ok().filter(|&epoch| epoch < u32::MAX)?;
+        self.epochs.push(Epoch { position, received_at });
+        Some(epoch)
+    }
+
+    /// Forgets the identifiers that are no longer remembered at a time.
+    fn forget(&mut self, now: Timestamp) {
+        if self.policy.window_seconds().is_none() {
+            return;
+        }
+        let Self { policy, epochs, events, .. } = self;
+        for part in &mut events.parts {
+            part.forget(|event| !remembers(*policy, epochs, event.epoch, now));
+        }
+    }
+}
+
+/// Whether what was received in an epoch is still remembered.
+#[inline(always)]
+fn remembers(policy: DedupePolicy, epochs: &[Epoch], epoch: u32, now: Timestamp) -> bool {
+    let epoch = usize::try_from(epoch).ok().and_then(|epoch| epochs.get(epoch));
+    epoch.is_some_and(|epoch| policy.remembers(now.seconds_since(epoch.received_at)))
 }
 
 #[cfg(test)]

@@ -9,24 +9,27 @@
 //! | 16.. | the columns as one rkyv archive: little-endian, 32-bit pointers, aligned to 16 |
 
 use crate::columns::{ColumnError, StringColumn, Strings};
-use crate::value::MAGNITUDE_END;
+use crate::kernel::events::WIDE;
+use crate::kernel::identity::{Customer, Identifier};
+use crate::value::{Amount, MAGNITUDE_END};
 use counterfoil_core::{Decimal12, EventTime, Id, Refusal, Timestamp, kind};
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 const MAGIC: [u8; 4] = *b"CFMB";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 16;
 
 /// The layout in words; its hash in the header keeps a reader of another layout away.
-const LAYOUT: &str = "rkyv 0.8 le p32 a16; meter string; received_at i64; \
-    identifiers {text string; ends [u32]}; customers {text string; ends [u32]}; \
-    customer_of [u32]; times [i64]; values [i128]; cancelled {text string; ends [u32]}";
+const LAYOUT: &str = "rkyv 0.8 le p32 a16; meters {text string; ends [u32]}; meter_of [u16]; \
+    received_at i64; identifiers [u128]; identifier_texts {text; ends}; customers [u64]; \
+    customer_texts {text; ends}; customer_of [u32]; times [i64]; units [i64]; wide_rows [u32]; \
+    wide [i128]; cancelled {text; ends}";
 const FINGERPRINT: u64 = fnv1a(LAYOUT.as_bytes());
 
-// The archive's root as the words say: strings and vectors of 8 bytes each, one i64.
-const _: () = assert!(size_of::<ArchivedColumns>() == 8 + 8 + 16 + 16 + 8 + 8 + 8 + 16);
+// The archive's root as the words say: vectors of 8 bytes each, columns of strings 16, one i64.
+const _: () = assert!(size_of::<ArchivedColumns>() == 4 * 16 + 8 * 8 + 8);
 const _: () = assert!(align_of::<ArchivedColumns>() == 8);
 
 #[expect(clippy::indexing_slicing, reason = "the index is below the length; const fn")]
@@ -46,14 +49,25 @@ const fn fnv1a(bytes: &[u8]) -> u64 {
 #[derive(
     Debug, Clone, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
 )]
-struct Columns {
-    meter: String,
+pub(crate) struct Columns {
+    meters: StringColumn,
+    /// The meter of each row; empty where there is one.
+    meter_of: Vec<u16>,
     received_at: i64,
-    identifiers: StringColumn,
-    customers: StringColumn,
+    /// Identifiers, all as numbers or all as texts.
+    identifiers: Vec<u128>,
+    identifier_texts: StringColumn,
+    /// Each customer once, all as numbers or all as texts.
+    customers: Vec<u64>,
+    customer_texts: StringColumn,
     customer_of: Vec<u32>,
     times: Vec<i64>,
-    values: Vec<i128>,
+    /// Values in millionths; the smallest number where the value is in `wide`.
+    units: Vec<i64>,
+    wide_rows: Vec<u32>,
+    /// Values in trillionths of the rows of `wide_rows`.
+    wide: Vec<i128>,
+    /// Events that are taken back, of the one meter.
     cancelled: StringColumn,
 }
 
@@ -101,15 +115,17 @@ pub enum BlockError {
         /// The rows of the column of times.
         times: usize,
     },
-    /// A customer that the block does not list.
-    #[error("damaged meter block: row {row} names customer {customer} of {customers}")]
-    Customer {
+    /// A row of a meter or a customer that the block does not list.
+    #[error("damaged meter block: row {row} has {column} {code}, and there are {names}")]
+    Code {
+        /// The column.
+        column: &'static str,
         /// The row.
         row: usize,
-        /// The customer's place in the list.
-        customer: u32,
+        /// The place in the list.
+        code: u32,
         /// The length of the list.
-        customers: usize,
+        names: usize,
     },
     /// A value with more digits than any event may have.
     #[error("damaged meter block: the value of row {row} is out of range")]
@@ -129,45 +145,47 @@ pub enum BlockError {
 }
 
 /// An event of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockEvent<'a> {
+    /// The meter that takes it.
+    pub meter: &'a Id<kind::Meter>,
     /// Unique within the event name; generated where none was given.
-    pub identifier: &'a str,
+    pub identifier: Cow<'a, str>,
     /// Whose usage it is.
-    pub customer: &'a str,
+    pub customer: Cow<'a, str>,
     /// When the usage happened.
     pub time: EventTime,
     /// How much; zero for a meter that counts.
     pub value: Decimal12,
 }
 
-/// The accepted events and cancellations of one ingest call on one meter: what is logged before
-/// it is applied.
+/// The accepted events of one ingest call, or the cancellations on one meter: what is logged
+/// before it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    meter: Id<kind::Meter>,
+    meters: Vec<Id<kind::Meter>>,
     received_at: Timestamp,
-    columns: Columns,
+    pub(crate) columns: Columns,
 }
 
 impl Block {
-    pub(crate) fn new(meter: &Id<kind::Meter>, received_at: Timestamp) -> Self {
-        let columns = Columns {
-            meter: meter.as_str().to_owned(),
-            received_at: received_at.unix(),
-            ..Columns::default()
-        };
-        Self { meter: meter.clone(), received_at, columns }
+    /// A block of cancellations on a meter.
+    pub(crate) fn cancelling(
+        meter: &Id<kind::Meter>,
+        identifier: &str,
+        received_at: Timestamp,
+    ) -> Self {
+        let mut builder = BlockBuilder::new(received_at, (false, false));
+        builder.meter(meter);
+        let mut block = builder.block;
+        block.columns.cancelled.push(identifier);
+        block
     }
 
-    pub(crate) fn push_cancelled(&mut self, identifier: &str) {
-        self.columns.cancelled.push(identifier);
-    }
-
-    /// The meter it belongs to.
+    /// The meters that it has events or cancellations of.
     #[must_use]
-    pub const fn meter(&self) -> &Id<kind::Meter> {
-        &self.meter
+    pub fn meters(&self) -> &[Id<kind::Meter>] {
+        &self.meters
     }
 
     /// When its events were received.
@@ -192,12 +210,21 @@ impl Block {
     #[must_use]
     pub fn event(&self, row: usize) -> Option<BlockEvent<'_>> {
         let columns = &self.columns;
-        let customer = usize::try_from(*columns.customer_of.get(row)?).ok()?;
+        let identifier = match columns.identifier(row)? {
+            Identifier::Text(text) => Cow::Borrowed(text),
+            number => Cow::Owned(number.to_text()),
+        };
+        let customer = usize::try_from(columns.customer_code(row)?).ok()?;
+        let customer = match columns.customer(customer)? {
+            Customer::Text(text) => Cow::Borrowed(text),
+            number => Cow::Owned(number.to_text()),
+        };
         Some(BlockEvent {
-            identifier: columns.identifiers.as_strings().get(row)?,
-            customer: columns.customers.as_strings().get(customer)?,
-            time: EventTime::from_nanos(*columns.times.get(row)?),
-            value: Decimal12::from_trillionths(*columns.values.get(row)?),
+            meter: self.meters.get(columns.meter_code(row))?,
+            identifier,
+            customer,
+            time: EventTime::from_nanos(columns.time(row)?),
+            value: Decimal12::from_trillionths(columns.amount(row)?.trillionths()),
         })
     }
 
@@ -212,8 +239,14 @@ impl Block {
     }
 
     /// Each customer once, in the order of first mention: an index of the block.
-    pub fn customers(&self) -> impl Iterator<Item = &str> {
-        self.columns.customers.as_strings().iter()
+    pub fn customers(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        (0..).map_while(|place| {
+            // Not as they are compared: as they were given.
+            Some(match self.columns.customers.get(place) {
+                Some(&number) => Cow::Owned(Customer::Number(number).to_text()),
+                None => Cow::Borrowed(self.columns.customer_texts.as_strings().get(place)?),
+            })
+        })
     }
 
     /// The earliest and the latest time of its events: an index of the block.
@@ -266,69 +299,202 @@ impl Block {
         let columns = rkyv::from_bytes::<Columns, rancor::Error>(&aligned)
             .map_err(|error| BlockError::Archive { reason: error.to_string() })?;
         columns.check()?;
-        let meter = Id::new(&columns.meter).map_err(BlockError::Field)?;
+        let meters = columns.meters.as_strings().iter().map(Id::new).collect::<Result<_, _>>();
+        let meters = meters.map_err(BlockError::Field)?;
         let received_at = Timestamp::from_unix(columns.received_at).map_err(BlockError::Field)?;
-        Ok(Self { meter, received_at, columns })
+        Ok(Self { meters, received_at, columns })
     }
 }
 
 impl Columns {
+    #[inline(always)]
+    pub(crate) fn meter_code(&self, row: usize) -> usize {
+        self.meter_of.get(row).map_or(0, |&code| code.into())
+    }
+
+    #[inline(always)]
+    pub(crate) fn identifier(&self, row: usize) -> Option<Identifier<'_>> {
+        match self.identifiers.get(row) {
+            Some(&number) => Some(Identifier::Number(number)),
+            None => self.identifier_texts.as_strings().get(row).map(Identifier::Text),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn customer_code(&self, row: usize) -> Option<u32> {
+        self.customer_of.get(row).copied()
+    }
+
+    /// How many customers are listed.
+    pub(crate) fn customers(&self) -> usize {
+        self.customers.len().max(self.customer_texts.ends.len())
+    }
+
+    /// A customer of the list.
+    #[inline(always)]
+    pub(crate) fn customer(&self, place: usize) -> Option<Customer<'_>> {
+        match self.customers.get(place) {
+            Some(&number) => Some(Customer::Number(number)),
+            None => self.customer_texts.as_strings().get(place).map(Customer::of),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn time(&self, row: usize) -> Option<i64> {
+        self.times.get(row).copied()
+    }
+
+    #[inline(always)]
+    pub(crate) fn amount(&self, row: usize) -> Option<Amount> {
+        match *self.units.get(row)? {
+            WIDE => {
+                let place = self.wide_rows.binary_search(&u32::try_from(row).ok()?).ok()?;
+                Some(Amount { units: WIDE, wide: *self.wide.get(place)? })
+            }
+            units => Some(Amount { units, wide: 0 }),
+        }
+    }
+
     /// Whether every row of every column can be read and the columns fit one another.
     fn check(&self) -> Result<(), BlockError> {
-        for strings in [&self.identifiers, &self.customers, &self.cancelled] {
+        for strings in [&self.meters, &self.identifier_texts, &self.customer_texts, &self.cancelled]
+        {
             Strings::new(&strings.text, &strings.ends)?;
         }
         let times = self.times.len();
-        for (column, len) in [
-            ("identifiers", self.identifiers.ends.len()),
-            ("customer_of", self.customer_of.len()),
-            ("values", self.values.len()),
+        let (meters, customers) = (self.meters.ends.len(), self.customers());
+        let several = self.meters.ends.len() > 1;
+        for (column, len, rows) in [
+            ("identifiers", self.identifiers.len().max(self.identifier_texts.ends.len()), times),
+            ("identifiers", self.identifiers.len().min(self.identifier_texts.ends.len()), 0),
+            ("customers", self.customers.len().min(self.customer_texts.ends.len()), 0),
+            ("customer_of", self.customer_of.len(), times),
+            ("meter_of", self.meter_of.len(), if several { times } else { 0 }),
+            ("units", self.units.len(), times),
+            ("wide", self.wide.len(), self.wide_rows.len()),
+            (
+                "cancelled",
+                self.cancelled.ends.len(),
+                if several { 0 } else { self.cancelled.ends.len() },
+            ),
         ] {
-            if len != times {
+            if len != rows {
                 return Err(BlockError::Length { column, len, times });
             }
         }
-        let customers = self.customers.ends.len();
-        for (row, &customer) in self.customer_of.iter().enumerate() {
-            if usize::try_from(customer).map_or(true, |place| place >= customers) {
-                return Err(BlockError::Customer { row, customer, customers });
-            }
+        let meter_of = self.meter_of.iter().map(|&code| code.into());
+        check_codes("meter", meter_of, meters)?;
+        check_codes("customer", self.customer_of.iter().copied(), customers)?;
+        if times > 0 && meters == 0 {
+            return Err(BlockError::Code { column: "meter", row: 0, code: 0, names: 0 });
         }
-        match self.values.iter().position(|value| value.unsigned_abs() >= MAGNITUDE_END) {
-            Some(row) => Err(BlockError::Value { row }),
-            None => Ok(()),
+        self.check_values()
+    }
+
+    fn check_values(&self) -> Result<(), BlockError> {
+        let place = |row: u32| usize::try_from(row).unwrap_or(usize::MAX);
+        let wide = |&(row, value): &(&u32, &i128)| {
+            self.units.get(place(*row)) != Some(&WIDE) || value.unsigned_abs() >= MAGNITUDE_END
+        };
+        if let Some((&row, _)) = self.wide_rows.iter().zip(&self.wide).find(wide) {
+            return Err(BlockError::Value { row: place(row) });
         }
+        let ascending = self.wide_rows.is_sorted_by(|a, b| a < b);
+        let mut of_units = (0_usize..).zip(&self.units).filter(|&(_, &units)| units == WIDE);
+        if ascending && of_units.clone().count() == self.wide_rows.len() {
+            return Ok(());
+        }
+        Err(BlockError::Value { row: of_units.next().map_or(0, |(row, _)| row) })
     }
 }
 
-/// A block that is being filled. The names borrow from the columns that were given.
-pub(crate) struct BlockBuilder<'a> {
+fn check_codes(
+    column: &'static str,
+    codes: impl Iterator<Item = u32>,
+    names: usize,
+) -> Result<(), BlockError> {
+    let known = u32::try_from(names).unwrap_or(u32::MAX);
+    match codes.enumerate().find(|&(_, code)| code >= known) {
+        Some((row, code)) => Err(BlockError::Code { column, row, code, names }),
+        None => Ok(()),
+    }
+}
+
+/// A block that is being filled.
+#[derive(Debug)]
+pub(crate) struct BlockBuilder {
     block: Block,
-    places: BTreeMap<&'a str, u32>,
+    /// Whether identifiers, and customers, are numbers.
+    numbers: (bool, bool),
 }
 
-impl<'a> BlockBuilder<'a> {
-    pub(crate) fn new(meter: &Id<kind::Meter>, received_at: Timestamp) -> Self {
-        Self { block: Block::new(meter, received_at), places: BTreeMap::new() }
+impl BlockBuilder {
+    pub(crate) fn new(received_at: Timestamp, numbers: (bool, bool)) -> Self {
+        let columns = Columns { received_at: received_at.unix(), ..Columns::default() };
+        Self { block: Block { meters: Vec::new(), received_at, columns }, numbers }
     }
 
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        let columns = &mut self.block.columns;
+        if self.numbers.0 {
+            columns.identifiers.reserve(rows);
+        } else {
+            columns.identifier_texts.ends.reserve(rows);
+        }
+        columns.customer_of.reserve(rows);
+        columns.times.reserve(rows);
+        columns.units.reserve(rows);
+    }
+
+    /// Adds a meter to the list; its code.
+    pub(crate) fn meter(&mut self, meter: &Id<kind::Meter>) -> u16 {
+        let code = self.block.meters.len();
+        if code == 1 {
+            // So far there was one.
+            self.block.columns.meter_of.resize(self.block.columns.times.len(), 0);
+        }
+        self.block.meters.push(meter.clone());
+        self.block.columns.meters.push(meter.as_str());
+        u16::try_from(code).unwrap_or(u16::MAX)
+    }
+
+    /// Adds a customer to the list; its code.
+    pub(crate) fn customer(&mut self, customer: Customer<'_>) -> u32 {
+        let columns = &mut self.block.columns;
+        let code = columns.customers();
+        match customer {
+            Customer::Number(number) if self.numbers.1 => columns.customers.push(number),
+            customer => columns.customer_texts.push(&customer.to_text()),
+        }
+        u32::try_from(code).unwrap_or(u32::MAX)
+    }
+
+    #[inline(always)]
     pub(crate) fn push(
         &mut self,
-        identifier: &str,
-        customer: &'a str,
-        time: EventTime,
-        value: Decimal12,
+        meter: u16,
+        identifier: Identifier<'_>,
+        customer: u32,
+        time: i64,
+        amount: Amount,
     ) {
+        let several = self.block.meters.len() > 1;
         let columns = &mut self.block.columns;
-        let place = *self.places.entry(customer).or_insert_with(|| {
-            let next = u32::try_from(columns.customers.ends.len()).unwrap_or(u32::MAX);
-            columns.customers.push(customer);
-            next
-        });
-        columns.identifiers.push(identifier);
-        columns.customer_of.push(place);
-        columns.times.push(time.nanos());
-        columns.values.push(value.trillionths());
+        if several {
+            columns.meter_of.push(meter);
+        }
+        match identifier {
+            Identifier::Number(number) if self.numbers.0 => columns.identifiers.push(number),
+            Identifier::Text(text) => columns.identifier_texts.push(text),
+            number => columns.identifier_texts.push(&number.to_text()),
+        }
+        columns.customer_of.push(customer);
+        if amount.units == WIDE {
+            columns.wide_rows.push(u32::try_from(columns.times.len()).unwrap_or(u32::MAX));
+            columns.wide.push(amount.wide);
+        }
+        columns.times.push(time);
+        columns.units.push(amount.units);
     }
 
     pub(crate) const fn block(&self) -> &Block {
@@ -346,15 +512,33 @@ mod tests {
     use proptest::prelude::*;
 
     fn block(rows: &[(String, u8, i64, i128)], cancelled: &[String]) -> Block {
-        let customers: Vec<String> = (0..=u8::MAX).map(|n| format!("cus_{n}")).collect();
-        let mut builder =
-            BlockBuilder::new(&Id::derived(1), Timestamp::from_unix(1_742_040_000).unwrap());
-        for (identifier, customer, time, value) in rows {
-            let customer = &customers[usize::from(*customer)];
-            let value = Decimal12::from_trillionths(*value);
-            builder.push(identifier, customer, EventTime::from_nanos(*time), value);
+        let received_at = Timestamp::from_unix(1_742_040_000).unwrap();
+        let numbers = rows.first().is_some_and(|row| row.0.len() % 2 == 0);
+        let mut builder = BlockBuilder::new(received_at, (numbers, numbers));
+        builder.meter(&Id::derived(1));
+        if rows.len() > 5 && cancelled.is_empty() {
+            builder.meter(&Id::derived(2));
         }
-        cancelled.iter().for_each(|identifier| builder.block.push_cancelled(identifier));
+        for (identifier, customer, time, value) in rows {
+            let text = format!("cus_{customer}");
+            let code = builder.customer(match numbers {
+                true => Customer::Number(u64::from(*customer)),
+                false => Customer::Text(&text),
+            });
+            let identifier = match numbers {
+                true => Identifier::Number(u128::from(*customer) << 64),
+                false => Identifier::Text(identifier),
+            };
+            let amount = Amount::of(Decimal12::from_trillionths(*value));
+            builder.push(
+                u16::from(rows.len() > 5 && cancelled.is_empty()),
+                identifier,
+                code,
+                *time,
+                amount,
+            );
+        }
+        cancelled.iter().for_each(|identifier| builder.block.columns.cancelled.push(identifier));
         builder.block
     }
 
@@ -390,21 +574,32 @@ mod tests {
     fn columns_that_do_not_fit_one_another_are_refused() {
         type Damage = fn(&mut Columns);
         type Expected = fn(&BlockError) -> bool;
-        let cases: [(Damage, Expected); 9] = [
+        let cases: [(Damage, Expected); 14] = [
             (|c| c.times.push(1), |e| matches!(e, BlockError::Length { times: 3, .. })),
+            (|c| c.units.truncate(1), |e| matches!(e, BlockError::Length { column: "units", .. })),
             (
-                |c| c.values.truncate(1),
-                |e| matches!(e, BlockError::Length { column: "values", .. }),
+                |c| c.identifiers.push(1),
+                |e| matches!(e, BlockError::Length { column: "identifiers", .. }),
+            ),
+            (
+                |c| c.customers.push(1),
+                |e| matches!(e, BlockError::Length { column: "customers", .. }),
+            ),
+            (
+                |c| c.meter_of.push(0),
+                |e| matches!(e, BlockError::Length { column: "meter_of", .. }),
             ),
             (
                 |c| c.customer_of[1] = 2,
-                |e| matches!(e, BlockError::Customer { row: 1, customer: 2, customers: 2 }),
+                |e| matches!(e, BlockError::Code { column: "customer", row: 1, code: 2, names: 2 }),
             ),
-            (|c| c.values[0] = 10_i128.pow(27), |e| matches!(e, BlockError::Value { row: 0 })),
-            (|c| c.values[1] = i128::MIN, |e| matches!(e, BlockError::Value { row: 1 })),
-            (|c| c.identifiers.ends[1] = 2, |e| matches!(e, BlockError::Strings(_))),
+            (|c| c.wide[0] = 10_i128.pow(27), |e| matches!(e, BlockError::Value { row: 0 })),
+            (|c| c.wide[1] = i128::MIN, |e| matches!(e, BlockError::Value { row: 1 })),
+            (|c| c.units[1] = 3, |e| matches!(e, BlockError::Value { row: 1 })),
+            (|c| c.wide_rows[1] = 0, |e| matches!(e, BlockError::Value { row: 0 })),
+            (|c| c.identifier_texts.ends[1] = 2, |e| matches!(e, BlockError::Strings(_))),
             (|c| c.cancelled.ends[0] = 9, |e| matches!(e, BlockError::Strings(_))),
-            (|c| c.meter.clear(), |e| matches!(e, BlockError::Field(_))),
+            (|c| c.meters.text.replace_range(.., ""), |e| matches!(e, BlockError::Strings(_))),
             (|c| c.received_at = i64::MAX, |e| matches!(e, BlockError::Field(_))),
         ];
         for (i, (damage, expected)) in cases.into_iter().enumerate() {

@@ -1,8 +1,10 @@
 //! Events as they come in: rows, and columns that are only borrowed.
 
 use crate::MeterConfig;
+use crate::kernel::identity::{Customer, Identifier};
 use counterfoil_core::{Decimal12, EventTime};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// One meter event as a row (rule 12.2).
@@ -26,9 +28,11 @@ impl MeterEvent {
     /// What the kernel judges, found in the payload under the meter's keys.
     pub(crate) fn row(&self, config: &MeterConfig) -> Row<'_> {
         let field = |key: &str| self.payload.get(key).map(String::as_str);
+        let identifier = self.identifier.as_deref().filter(|text| !text.is_empty());
+        let customer = field(&config.customer_payload_key).filter(|text| !text.is_empty());
         Row {
-            identifier: self.identifier.as_deref().filter(|identifier| !identifier.is_empty()),
-            customer: field(&config.customer_payload_key).unwrap_or_default(),
+            identifier: identifier.map(Identifier::Text),
+            customer: customer.map(Customer::of),
             time: self.timestamp,
             value: field(&config.value_payload_key).map_or(Value::Absent, Value::Text),
         }
@@ -36,11 +40,12 @@ impl MeterEvent {
 }
 
 /// One event as the kernel judges it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
-    pub(crate) identifier: Option<&'a str>,
-    /// Empty where none was given.
-    pub(crate) customer: &'a str,
+    /// `None`: one is generated.
+    pub(crate) identifier: Option<Identifier<'a>>,
+    /// `None` where none was given.
+    pub(crate) customer: Option<Customer<'a>>,
     /// `None`: when it is received.
     pub(crate) time: Option<EventTime>,
     pub(crate) value: Value<'a>,
@@ -53,12 +58,32 @@ pub(crate) enum Value<'a> {
     Absent,
     Text(&'a str),
     Decimal(Decimal12),
+    /// So many units, and a unit in trillionths.
+    Units(i64, i128),
 }
 
 /// Columns that do not fit one another.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ColumnError {
+    /// A code that stands for nothing.
+    #[error("row {row} of column {column} has code {code}, and there are {names} names")]
+    Code {
+        /// The column.
+        column: &'static str,
+        /// The row.
+        row: usize,
+        /// Its code.
+        code: u32,
+        /// How many names there are.
+        names: usize,
+    },
+    /// A unit that values are not kept in.
+    #[error("values have at most 12 fractional digits, not {digits}")]
+    Digits {
+        /// The digits that were given.
+        digits: u8,
+    },
     /// Two columns of one batch differ in length.
     #[error("column {column} has {len} rows, column customers has {customers}")]
     Length {
@@ -201,6 +226,61 @@ impl StringColumn {
     }
 }
 
+/// The event names of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventNames<'a> {
+    /// One name for all rows.
+    One(&'a str),
+    /// For each row the place of its name in a list.
+    Coded {
+        /// The names.
+        names: &'a [&'a str],
+        /// The place of each row's name.
+        codes: &'a [u16],
+    },
+}
+
+/// The identifiers of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Identifiers<'a> {
+    /// None is given: each is generated.
+    Generated,
+    /// As text; an empty row has one generated.
+    Texts(Strings<'a>),
+    /// As numbers of 128 bits. A number is the identifier whose text is its 32 lower-case
+    /// hexadecimal digits.
+    Numbers(&'a [u128]),
+}
+
+/// The customers of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CustomerIds<'a> {
+    /// The id of each row. An empty row names no customer and is refused at admission.
+    Texts(Strings<'a>),
+    /// For each row the place of its id in a list.
+    Coded {
+        /// The ids.
+        ids: Strings<'a>,
+        /// The place of each row's id.
+        codes: &'a [u32],
+    },
+    /// As numbers. A number is the customer whose id is its 16 lower-case hexadecimal digits.
+    Numbers(&'a [u64]),
+}
+
+impl CustomerIds<'_> {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.len(),
+            Self::Coded { codes, .. } => codes.len(),
+            Self::Numbers(numbers) => numbers.len(),
+        }
+    }
+}
+
 /// The values of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -211,17 +291,26 @@ pub enum Values<'a> {
     Text(Strings<'a>),
     /// As numbers, in the range of that grammar.
     Decimals(&'a [Decimal12]),
+    /// As whole numbers of a unit.
+    Units {
+        /// How many units.
+        units: &'a [i64],
+        /// Fractional digits of the unit: 6 for millionths, at most 12.
+        digits: u8,
+    },
 }
 
-/// The events of one event name as borrowed columns of equal length: what the kernel takes.
-/// Nothing is copied or allocated to make one.
+/// Events as borrowed columns of equal length: what the kernel takes. Nothing is copied or
+/// allocated to make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventColumns<'a> {
-    event_name: &'a str,
-    identifiers: Option<Strings<'a>>,
-    customers: Strings<'a>,
+    names: EventNames<'a>,
+    identifiers: Identifiers<'a>,
+    customers: CustomerIds<'a>,
     times: Option<&'a [i64]>,
     values: Values<'a>,
+    /// A unit of [`Values::Units`] in trillionths.
+    unit: i128,
 }
 
 impl<'a> EventColumns<'a> {
@@ -230,15 +319,14 @@ impl<'a> EventColumns<'a> {
     /// Events that one call takes; more are given in several.
     pub const EVENTS_MAX: usize = 1 << 20;
 
-    /// Checks that the columns fit one another.
+    /// Checks that the columns of text of one event name fit one another.
     ///
     /// `identifiers`: an empty row, or no column, has one generated. `customers`: an empty row
     /// names none and is refused at admission. `times`: nanoseconds since 1970, or
     /// [`Self::RECEIPT_TIME`]; no column: all of them.
     ///
     /// # Errors
-    /// [`ColumnError::Length`] where one is longer or shorter than `customers`,
-    /// [`ColumnError::TooManyEvents`] beyond [`Self::EVENTS_MAX`].
+    /// As [`Self::of`].
     pub fn new(
         event_name: &'a str,
         identifiers: Option<Strings<'a>>,
@@ -246,33 +334,83 @@ impl<'a> EventColumns<'a> {
         times: Option<&'a [i64]>,
         values: Values<'a>,
     ) -> Result<Self, ColumnError> {
+        let identifiers = identifiers.map_or(Identifiers::Generated, Identifiers::Texts);
+        let customers = CustomerIds::Texts(customers);
+        Self::of(EventNames::One(event_name), identifiers, customers, times, values)
+    }
+
+    /// Checks that columns fit one another. `times` as for [`Self::new`].
+    ///
+    /// # Errors
+    /// [`ColumnError::Length`] where one is longer or shorter than `customers`,
+    /// [`ColumnError::TooManyEvents`] beyond [`Self::EVENTS_MAX`], [`ColumnError::Code`] for a code
+    /// without a name and [`ColumnError::Digits`] for a unit finer than values are kept in.
+    pub fn of(
+        names: EventNames<'a>,
+        identifiers: Identifiers<'a>,
+        customers: CustomerIds<'a>,
+        times: Option<&'a [i64]>,
+        values: Values<'a>,
+    ) -> Result<Self, ColumnError> {
+        let columns = Self { names, identifiers, customers, times, values, unit: 1 };
+        columns.check_lengths()?;
+        if let EventNames::Coded { names, codes } = names {
+            check_codes("event_names", codes.iter().map(|&code| code.into()), names.len())?;
+        }
+        if let CustomerIds::Coded { ids, codes } = customers {
+            check_codes("customers", codes.iter().copied(), ids.len())?;
+        }
+        let Values::Units { digits, .. } = values else { return Ok(columns) };
+        let finer = Decimal12::DIGITS.checked_sub(digits.into());
+        let unit = finer.and_then(|finer| u32::try_from(finer).ok());
+        let unit = unit.and_then(|finer| 10_i128.checked_pow(finer));
+        Ok(Self { unit: unit.ok_or(ColumnError::Digits { digits })?, ..columns })
+    }
+
+    fn check_lengths(&self) -> Result<(), ColumnError> {
         let lengths = [
-            ("identifiers", identifiers.map(|column| column.len())),
-            ("times", times.map(<[i64]>::len)),
+            (
+                "event_names",
+                match self.names {
+                    EventNames::One(_) => None,
+                    EventNames::Coded { codes, .. } => Some(codes.len()),
+                },
+            ),
+            (
+                "identifiers",
+                match self.identifiers {
+                    Identifiers::Generated => None,
+                    Identifiers::Texts(texts) => Some(texts.len()),
+                    Identifiers::Numbers(numbers) => Some(numbers.len()),
+                },
+            ),
+            ("times", self.times.map(<[i64]>::len)),
             (
                 "values",
-                match values {
+                match self.values {
                     Values::Absent => None,
                     Values::Text(column) => Some(column.len()),
                     Values::Decimals(column) => Some(column.len()),
+                    Values::Units { units, .. } => Some(units.len()),
                 },
             ),
         ];
+        let customers = self.customers.len();
         for (column, len) in lengths {
-            if let Some(len) = len.filter(|&len| len != customers.len()) {
-                return Err(ColumnError::Length { column, len, customers: customers.len() });
+            if let Some(len) = len.filter(|&len| len != customers) {
+                return Err(ColumnError::Length { column, len, customers });
             }
         }
-        if customers.len() > Self::EVENTS_MAX {
+        if customers > Self::EVENTS_MAX {
             return Err(ColumnError::TooManyEvents);
         }
-        Ok(Self { event_name, identifiers, customers, times, values })
+        Ok(())
     }
 
-    /// The event name of every row.
+    /// The event names.
     #[must_use]
-    pub const fn event_name(&self) -> &'a str {
-        self.event_name
+    pub const fn names(&self) -> EventNames<'a> {
+        self.names
     }
 
     /// How many events there are.
@@ -284,29 +422,99 @@ impl<'a> EventColumns<'a> {
     /// Whether there is no event.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.customers.is_empty()
+        self.len() == 0
+    }
+
+    /// The place of the event name of a row.
+    #[inline(always)]
+    pub(crate) fn name_of(&self, row: usize) -> usize {
+        match self.names {
+            EventNames::One(_) => 0,
+            EventNames::Coded { codes, .. } => codes.get(row).map_or(0, |&code| code.into()),
+        }
     }
 
     /// One event.
+    #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> Row<'a> {
         let time = self.times.and_then(|times| times.get(row).copied());
         Row {
-            identifier: self.identifier(row),
-            customer: self.customers.get(row).unwrap_or_default(),
+            identifier: self.identifier_of(row),
+            customer: self.customer_of(row),
             time: time.filter(|&time| time != Self::RECEIPT_TIME).map(EventTime::from_nanos),
             value: match self.values {
                 Values::Absent => None,
                 Values::Text(texts) => texts.get(row).map(Value::Text),
                 Values::Decimals(values) => values.get(row).copied().map(Value::Decimal),
+                Values::Units { units, .. } => {
+                    units.get(row).map(|&units| Value::Units(units, self.unit))
+                }
             }
             .unwrap_or_default(),
         }
     }
 
+    #[inline(always)]
+    pub(crate) fn identifier_of(&self, row: usize) -> Option<Identifier<'a>> {
+        match self.identifiers {
+            Identifiers::Generated => None,
+            Identifiers::Texts(texts) => {
+                texts.get(row).filter(|text| !text.is_empty()).map(Identifier::Text)
+            }
+            Identifiers::Numbers(numbers) => numbers.get(row).copied().map(Identifier::Number),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn customer_of(&self, row: usize) -> Option<Customer<'a>> {
+        let text = match self.customers {
+            CustomerIds::Texts(texts) => texts.get(row)?,
+            CustomerIds::Coded { ids, codes } => {
+                ids.get(usize::try_from(*codes.get(row)?).ok()?)?
+            }
+            CustomerIds::Numbers(numbers) => {
+                return numbers.get(row).copied().map(Customer::Number);
+            }
+        };
+        (!text.is_empty()).then(|| Customer::of(text))
+    }
+
+    /// Whether no identifier has to be generated.
+    pub(crate) fn has_identifiers(&self) -> bool {
+        match self.identifiers {
+            Identifiers::Generated => false,
+            Identifiers::Texts(texts) => texts.iter().all(|text| !text.is_empty()),
+            Identifiers::Numbers(_) => true,
+        }
+    }
+
+    /// Whether identifiers, and customers, are numbers.
+    pub(crate) const fn numbers(&self) -> (bool, bool) {
+        (
+            matches!(self.identifiers, Identifiers::Numbers(_)),
+            matches!(self.customers, CustomerIds::Numbers(_)),
+        )
+    }
+
     /// The identifier of a row, where it has one.
     #[must_use]
-    pub fn identifier(&self, row: usize) -> Option<&'a str> {
-        self.identifiers?.get(row).filter(|identifier| !identifier.is_empty())
+    pub fn identifier(&self, row: usize) -> Option<Cow<'a, str>> {
+        Some(match self.identifier_of(row)? {
+            Identifier::Text(text) => Cow::Borrowed(text),
+            number => Cow::Owned(number.to_text()),
+        })
+    }
+}
+
+fn check_codes(
+    column: &'static str,
+    codes: impl Iterator<Item = u32>,
+    names: usize,
+) -> Result<(), ColumnError> {
+    let known = u32::try_from(names).unwrap_or(u32::MAX);
+    match codes.enumerate().find(|&(_, code)| code >= known) {
+        Some((row, code)) => Err(ColumnError::Code { column, row, code, names }),
+        None => Ok(()),
     }
 }
 
@@ -409,11 +617,12 @@ impl EventBatch {
     #[must_use]
     pub fn columns(&self) -> EventColumns<'_> {
         EventColumns {
-            event_name: &self.event_name,
-            identifiers: Some(self.identifiers.as_strings()),
-            customers: self.customers.as_strings(),
+            names: EventNames::One(&self.event_name),
+            identifiers: Identifiers::Texts(self.identifiers.as_strings()),
+            customers: CustomerIds::Texts(self.customers.as_strings()),
             times: Some(&self.times),
             values: Values::Text(self.values.as_strings()),
+            unit: 1,
         }
     }
 }

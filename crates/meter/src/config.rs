@@ -1,7 +1,9 @@
 //! What a meter counts, and how long identifiers are remembered.
 
+use crate::kernel::usage::Lanes;
 use counterfoil_core::{Id, Refusal, kind, limits};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// How the events of a period become one quantity (rule 12.1).
@@ -15,6 +17,18 @@ pub enum Formula {
     /// The value of the latest event by event time, of equal times the one received later; 0
     /// without an event (point 41).
     Last,
+    /// The largest value; 0 without an event.
+    Max,
+    /// The smallest value; 0 without an event.
+    Min,
+    /// The sum divided by the number of events, rounded to 12 places, ties to even; 0 without an
+    /// event.
+    Average,
+    /// How many different values there are.
+    UniqueCount,
+    /// Values are changes of a level, which is what they sum to from the first event on; the
+    /// quantity is the level's mean over the period, rounded to 12 places, ties to even.
+    WeightedSum,
 }
 
 /// Pre-aggregated input (rule 12.1): of the events of one customer in one UTC hour or day only
@@ -38,6 +52,10 @@ pub struct MeterConfig {
     pub event_name: String,
     /// How events become a quantity.
     pub formula: Formula,
+    /// What is kept besides, to be read by [`Aggregator::totals`](crate::Aggregator::totals)
+    /// without going through the events: the latest, the largest or the smallest value.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<Formula>,
     /// Set where the input is pre-aggregated.
     #[serde(default)]
     pub event_time_window: Option<EventTimeWindow>,
@@ -65,9 +83,29 @@ impl MeterConfig {
         Self {
             event_name: event_name.into(),
             formula,
+            also: BTreeSet::new(),
             event_time_window: None,
             customer_payload_key: default_customer_payload_key(),
             value_payload_key: default_value_payload_key(),
+        }
+    }
+
+    /// The same meter, which keeps something besides.
+    #[must_use]
+    pub fn also(mut self, formula: Formula) -> Self {
+        self.also.insert(formula);
+        self
+    }
+
+    pub(crate) fn lanes(&self) -> Lanes {
+        let keeps = |formula| self.formula == formula || self.also.contains(&formula);
+        // Where both are asked for, the formula itself is the one that is kept.
+        let min = self.formula == Formula::Min
+            || (keeps(Formula::Min) && self.formula != Formula::Max && !keeps(Formula::Max));
+        Lanes {
+            extreme: keeps(Formula::Max) || keeps(Formula::Min),
+            min,
+            last: keeps(Formula::Last),
         }
     }
 
@@ -170,6 +208,12 @@ pub enum MeterError {
         /// The meter that has it.
         meter: Id<kind::Meter>,
     },
+    /// As many meters as there are numbers for.
+    #[error("an aggregator has at most 65,535 meters; {meter} would be one more")]
+    TooMany {
+        /// The id that was given.
+        meter: Id<kind::Meter>,
+    },
     /// An event name that is empty or too long.
     #[error("an event name has 1 to {} bytes, this one {bytes}", limits::ID_BYTES_MAX)]
     EventNameLength {
@@ -193,6 +237,7 @@ impl From<MeterError> for Refusal {
         match error {
             MeterError::Unknown { meter } => Self::unknown("meter", meter),
             MeterError::AlreadyDefined { meter } => Self::taken("meter", meter),
+            MeterError::TooMany { .. } => Self::invalid("meter", reason),
             MeterError::EventNameTaken { .. } | MeterError::EventNameLength { .. } => {
                 Self::invalid("event_name", reason)
             }

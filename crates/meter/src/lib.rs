@@ -56,7 +56,7 @@
 //! It keeps every event in memory, and reads no files. It has the formulas sum, count and last, and
 //! no dimensions. Which customers exist is asked of the caller ([`Customers`]), what a quantity
 //! costs is nobody's business here: a negative total is returned as it is.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(
@@ -75,15 +75,21 @@ mod aggregator;
 mod block;
 mod columns;
 mod config;
+mod kernel;
 mod value;
+#[cfg(any(test, feature = "workload"))]
+pub mod workload;
 
 pub use admission::{
-    Admission, AdmitContext, CancelError, Customers, EventRefusal, Outcome, RefusedEvent,
+    Admission, AdmitContext, Anyone, CancelError, Customers, EventRefusal, Outcome, RefusedEvent,
 };
 pub use aggregator::{
-    Aggregator, CHECKPOINT_LAYOUT, Capture, CheckpointError, Grouping, Position, Summary,
-    UsageEvent, UsageReading,
+    Aggregator, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping, Memory, Position,
+    Summary, UsageEvent, UsageReading, UsageTotals,
 };
 pub use block::{Block, BlockError, BlockEvent};
-pub use columns::{ColumnError, EventBatch, EventColumns, MeterEvent, Strings, Values};
+pub use columns::{
+    ColumnError, CustomerIds, EventBatch, EventColumns, EventNames, Identifiers, MeterEvent,
+    Strings, Values,
+};
 pub use config::{DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};

@@ -1,5 +1,6 @@
 //! The grammar of a value, and its range.
 
+use crate::kernel::events::{UNIT, WIDE};
 use counterfoil_core::{Decimal12, limits};
 
 /// What is wrong with a value.
@@ -59,6 +60,51 @@ pub(crate) fn check_value(value: Decimal12) -> Result<Decimal12, ValueError> {
     }
 }
 
+/// A value as it is kept: millionths, or trillionths where it is no whole number of those.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amount {
+    /// Millionths, or [`WIDE`].
+    pub(crate) units: i64,
+    /// Trillionths; set where `units` is [`WIDE`].
+    pub(crate) wide: i128,
+}
+
+impl Amount {
+    pub(crate) const ZERO: Self = Self { units: 0, wide: 0 };
+
+    /// The amount of a decimal.
+    #[inline]
+    pub(crate) fn of(value: Decimal12) -> Self {
+        let value = value.trillionths();
+        let units = value.checked_div(UNIT).and_then(|units| i64::try_from(units).ok());
+        match units {
+            Some(units) if units != WIDE && i128::from(units).checked_mul(UNIT) == Some(value) => {
+                Self { units, wide: 0 }
+            }
+            _ => Self { units: WIDE, wide: value },
+        }
+    }
+
+    /// The amount of so many units of so many trillionths.
+    #[inline(always)]
+    pub(crate) fn of_units(units: i64, unit: i128) -> Result<Self, ValueError> {
+        if unit == UNIT && units != WIDE {
+            return Ok(Self { units, wide: 0 });
+        }
+        let value = i128::from(units).checked_mul(unit).ok_or(ValueError::TooManyDigits)?;
+        check_value(Decimal12::from_trillionths(value)).map(Self::of)
+    }
+
+    /// The value in trillionths.
+    #[inline]
+    pub(crate) fn trillionths(self) -> i128 {
+        match self.units {
+            WIDE => self.wide,
+            units => i128::from(units).saturating_mul(UNIT),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +142,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_amount_is_its_value(value in any::<i64>(), digits in 0..13_u32, wide in any::<i128>()) {
+            let unit = 10_i128.pow(12 - digits);
+            match Amount::of_units(value, unit) {
+                Ok(amount) => prop_assert_eq!(amount.trillionths(), i128::from(value) * unit),
+                Err(error) => {
+                    prop_assert_eq!(error, ValueError::TooManyDigits);
+                    prop_assert!((i128::from(value) * unit).unsigned_abs() >= MAGNITUDE_END);
+                }
+            }
+            let amount = Amount::of(Decimal12::from_trillionths(wide));
+            prop_assert_eq!(amount.trillionths(), wide);
+        }
+
         #[test]
         fn agrees_with_the_decimal_of_the_ground_floor(
             text in r"-?[0-9]{1,15}(\.[0-9]{1,12})?"

@@ -1,17 +1,20 @@
 //! The first phase of ingest: judging events against what was applied so far. Changes nothing.
 
-use super::Aggregator;
-use super::usage::MeterState;
+use super::judge::{Bench, Seat, exists};
+use super::{Aggregator, remembers};
 use crate::block::BlockBuilder;
-use crate::columns::{Row, Value};
-use crate::value::{ValueError, check_value, parse_value};
+use crate::columns::Row;
+use crate::kernel::events::Events;
+use crate::kernel::identity::{Customer, Identifier};
+use crate::kernel::index::Index;
+use crate::value::Amount;
 use crate::{
-    Admission, AdmitContext, Block, CancelError, DedupePolicy, EventColumns, EventRefusal, Formula,
-    MeterEvent, Outcome,
+    Admission, AdmitContext, Block, CancelError, EventColumns, EventRefusal, MeterEvent, Outcome,
 };
-use counterfoil_core::{Decimal12, EventTime, Timestamp, limits};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use counterfoil_core::{Timestamp, limits};
+
+/// Rows whose memory is asked for at once.
+const STAGE: usize = 64;
 
 impl Aggregator {
     /// Judges the events of a batch, in order (rule 12.2). The first event with an identifier
@@ -22,53 +25,33 @@ impl Aggregator {
     /// its identifiers.
     #[must_use]
     pub fn admit(&self, columns: EventColumns<'_>, ctx: &AdmitContext<'_>) -> Admission {
-        let rows = (0..columns.len()).map(|row| columns.row(row));
-        self.admit_rows(columns.event_name(), rows, ctx)
+        let bench = Bench::new(self, &columns, ctx);
+        let rows = columns.len();
+        let mut intake = Intake::new(self, ctx, bench, columns.numbers(), rows);
+        let mut admission = Admission::new(ctx, rows);
+        for start in (0..rows).step_by(STAGE) {
+            let stage = start..rows.min(start.saturating_add(STAGE));
+            for row in stage.clone() {
+                intake.prefetch(columns.name_of(row), columns.identifier_of(row));
+            }
+            for row in stage {
+                intake.take(&mut admission, row, columns.name_of(row), columns.row(row));
+            }
+        }
+        admission.block = intake.block.finish();
+        admission
     }
 
     /// Judges one event, its customer and value found in the payload under the keys of the meter
     /// that takes its name.
     #[must_use]
     pub fn admit_event(&self, event: &MeterEvent, ctx: &AdmitContext<'_>) -> Admission {
-        let row = match self.named(&event.event_name) {
-            Some((_, meter)) => event.row(&meter.config),
-            None => Row::default(),
-        };
-        self.admit_rows(&event.event_name, std::iter::once(row), ctx)
-    }
-
-    fn admit_rows<'a>(
-        &'a self,
-        event_name: &str,
-        rows: impl ExactSizeIterator<Item = Row<'a>>,
-        ctx: &AdmitContext<'_>,
-    ) -> Admission {
-        let mut admission = Admission::new(ctx, rows.len());
-        let (id, meter) = match self.named(event_name) {
-            Some((id, meter)) if meter.active => (id, meter),
-            other => {
-                let cause = match other {
-                    Some(_) => EventRefusal::ArchivedMeter,
-                    None => EventRefusal::NoMeter,
-                };
-                (0..rows.len()).for_each(|row| admission.refuse(row, cause));
-                return admission;
-            }
-        };
-        let mut intake = Intake {
-            meter,
-            policy: self.policy,
-            ctx,
-            bounds: TimeBounds::around(ctx.now),
-            block: BlockBuilder::new(id, ctx.now),
-            taken: BTreeMap::new(),
-            magnitude: meter.magnitude,
-        };
-        for (index, row) in rows.enumerate() {
-            match intake.judge(row) {
-                Ok(outcome) => admission.count(outcome),
-                Err(cause) => admission.refuse(index, cause),
-            }
+        let mut admission = Admission::new(ctx, 1);
+        let bench = Bench::around(ctx.now, vec![self.seat(&event.event_name)]);
+        let mut intake = Intake::new(self, ctx, bench, (false, false), 1);
+        match self.named(&event.event_name) {
+            Some((_, meter)) => intake.take(&mut admission, 0, 0, event.row(&meter.config)),
+            None => admission.refuse(0, EventRefusal::NoMeter),
         }
         admission.block = intake.block.finish();
         admission
@@ -85,191 +68,278 @@ impl Aggregator {
         identifier: &str,
         now: Timestamp,
     ) -> Result<Block, CancelError> {
-        let (id, meter) = self
+        let (number, meter) = self
             .named(event_name)
             .ok_or_else(|| CancelError::NoMeter { event_name: event_name.to_owned() })?;
         let named = || identifier.to_owned();
-        let event = meter.first_with(identifier, now, self.policy).ok_or_else(|| {
-            let event_name = event_name.to_owned();
-            CancelError::Unknown { event_name, identifier: named(), policy: self.policy }
-        })?;
-        if event.cancelled.is_some() {
+        let key = self.key.identifier(number, Identifier::Text(identifier));
+        let place = self.key.place(key);
+        let part = self.events.parts.get(Events::part_of(place));
+        let event = part.and_then(|part| part.find(place, key));
+        let event = event.and_then(|number| self.events.get(number));
+        let event = event
+            .filter(|event| remembers(self.policy, &self.epochs, event.epoch, now))
+            .ok_or_else(|| CancelError::Unknown {
+                event_name: event_name.to_owned(),
+                identifier: named(),
+                policy: self.policy,
+            })?;
+        if event.is_cancelled() {
             return Err(CancelError::Cancelled { identifier: named() });
         }
-        let received_at = event.received_at;
+        let epoch = usize::try_from(event.epoch).ok().and_then(|epoch| self.epochs.get(epoch));
+        let received_at = epoch.map_or(now, |epoch| epoch.received_at);
         if now.seconds_since(received_at) > limits::METER_CANCEL_SECONDS_MAX {
             return Err(CancelError::TooLate { identifier: named(), received_at });
         }
-        let mut block = Block::new(id, now);
-        block.push_cancelled(identifier);
-        Ok(block)
+        Ok(Block::cancelling(&meter.id, identifier, now))
     }
 }
 
-/// The times that are accepted, both ends included (point 60).
-struct TimeBounds {
-    oldest: Timestamp,
-    newest: Timestamp,
-    nanos: std::ops::RangeInclusive<i64>,
-}
-
-impl TimeBounds {
-    fn around(now: Timestamp) -> Self {
-        let past = limits::METER_EVENT_PAST_SECONDS_MAX.saturating_neg();
-        let oldest = now.checked_add_seconds(past).unwrap_or(Timestamp::MIN);
-        let future = limits::METER_EVENT_FUTURE_SECONDS_MAX;
-        let newest = now.checked_add_seconds(future).unwrap_or(Timestamp::MAX);
-        let nanos = EventTime::clamped(oldest).nanos()..=EventTime::clamped(newest).nanos();
-        Self { oldest, newest, nanos }
-    }
-
-    fn check(&self, time: EventTime) -> Result<EventTime, EventRefusal> {
-        if time.nanos() < *self.nanos.start() {
-            return Err(EventRefusal::TimestampTooFarInPast { time, oldest: self.oldest });
-        }
-        if time.nanos() > *self.nanos.end() {
-            return Err(EventRefusal::TimestampInFuture { time, newest: self.newest });
-        }
-        Ok(time)
-    }
-}
-
-/// One batch on its way in.
+/// One batch on its way into a block.
 struct Intake<'a, 'c> {
-    meter: &'a MeterState,
-    policy: DedupePolicy,
+    of: &'a Aggregator,
     ctx: &'c AdmitContext<'c>,
-    bounds: TimeBounds,
-    block: BlockBuilder<'a>,
-    /// The identifiers of the block, each with its place in there.
-    taken: BTreeMap<Cow<'a, str>, usize>,
-    /// What [`MeterState::magnitude`] will be.
-    magnitude: u128,
+    bench: Bench,
+    block: BlockBuilder,
+    /// The code that the block has for a meter, by the meter's number.
+    meters: Vec<Option<u16>>,
+    /// The identifiers of the block, by place, and each with its row there.
+    taken_index: Index,
+    taken: Vec<Taken>,
+    /// The customers of the batch.
+    customer_index: Index,
+    customers: Vec<Known<'a>>,
+    room: bool,
 }
 
-impl<'a> Intake<'a, '_> {
-    fn judge(&mut self, row: Row<'a>) -> Result<Outcome, EventRefusal> {
-        if let Some(identifier) = row.identifier {
-            if identifier.len() > limits::METER_IDENTIFIER_BYTES_MAX {
-                return Err(EventRefusal::IdentifierTooLong { bytes: identifier.len() });
-            }
-            if let Some(same) = self.repeats_first(identifier, &row) {
-                return Ok(if same { Outcome::Duplicate } else { Outcome::Conflict });
+#[derive(Clone, Copy)]
+struct Taken {
+    identifier: [u64; 2],
+    customer: u32,
+    time: i64,
+    amount: Amount,
+}
+
+/// A customer of the batch.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    customer: Customer<'a>,
+    exists: bool,
+    /// The number that the aggregator has for it.
+    number: Option<u32>,
+    /// The code that the block has for it.
+    code: Option<u32>,
+}
+
+impl<'a, 'c> Intake<'a, 'c> {
+    fn new(
+        of: &'a Aggregator,
+        ctx: &'c AdmitContext<'c>,
+        bench: Bench,
+        numbers: (bool, bool),
+        rows: usize,
+    ) -> Self {
+        let mut block = BlockBuilder::new(ctx.now, numbers);
+        block.reserve(rows);
+        let mut taken_index = Index::default();
+        taken_index.reserve(rows);
+        Self {
+            of,
+            ctx,
+            bench,
+            block,
+            meters: vec![None; of.meters.len()],
+            taken_index,
+            taken: Vec::with_capacity(rows),
+            customer_index: Index::default(),
+            customers: Vec::new(),
+            room: of.has_room_for(rows),
+        }
+    }
+
+    /// Asks for the memory of an identifier.
+    #[inline(always)]
+    fn prefetch(&self, name: usize, identifier: Option<Identifier<'_>>) {
+        if let (Ok(seat), Some(identifier)) = (self.bench.seat(name), identifier) {
+            let place = self.of.key.place(self.of.key.identifier(seat.meter, identifier));
+            if let Some(part) = self.of.events.parts.get(Events::part_of(place)) {
+                part.prefetch(place);
             }
         }
-        let customer = self.customer(&row)?;
-        let time = self.time(&row)?;
-        let value = self.value(&row)?;
-        let magnitude = self.magnitude.saturating_add(value.trillionths().unsigned_abs());
-        if i128::try_from(magnitude).is_err() {
-            return Err(EventRefusal::SumTooLarge);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, admission: &mut Admission, index: usize, name: usize, row: Row<'a>) {
+        match self.bench.seat(name).and_then(|seat| self.judge(seat, row)) {
+            Ok(outcome) => admission.count(outcome),
+            Err(cause) => admission.refuse(index, cause),
         }
-        self.magnitude = magnitude;
-        let place = self.block.block().len();
-        let identifier = match row.identifier {
-            Some(identifier) => Cow::Borrowed(identifier),
-            None => Cow::Owned(self.free_identifier()),
+    }
+
+    #[inline(always)]
+    fn judge(&mut self, seat: Seat, row: Row<'a>) -> Result<Outcome, EventRefusal> {
+        let customer = row.customer.map(|customer| self.customer(customer));
+        let (identifier, key) = match row.identifier {
+            Some(identifier) => {
+                check_length(identifier)?;
+                let key = self.of.key.identifier(seat.meter, identifier);
+                if let Some(same) = self.repeats_first(seat, key, &row, customer) {
+                    return Ok(if same { Outcome::Duplicate } else { Outcome::Conflict });
+                }
+                (Ok(identifier), key)
+            }
+            None => {
+                let text = self.free_identifier(seat.meter);
+                let key = self.of.key.identifier(seat.meter, Identifier::Text(&text));
+                (Err(text), key)
+            }
         };
-        self.block.push(&identifier, customer, time, value);
-        self.taken.insert(identifier, place);
+        let place = customer.ok_or(EventRefusal::NoCustomer)?;
+        let known = self.customers.get(place).copied().ok_or(EventRefusal::NoCustomer)?;
+        if !known.exists {
+            return Err(EventRefusal::CustomerNotFound);
+        }
+        let (time, amount) = (self.bench.time(&row)?, seat.amount(&row)?);
+        if !self.room {
+            return Err(EventRefusal::Full);
+        }
+        let (meter, customer) = (self.meter_code(seat.meter), self.customer_code(place, known));
+        let identifier = match &identifier {
+            Ok(identifier) => *identifier,
+            Err(text) => Identifier::Text(text),
+        };
+        self.block.push(meter, identifier, customer, time, amount);
+        self.note(Taken { identifier: key, customer, time, amount });
         Ok(Outcome::Taken)
     }
 
-    fn customer(&self, row: &Row<'a>) -> Result<&'a str, EventRefusal> {
-        let customer = row.customer;
-        if customer.is_empty() {
-            return Err(EventRefusal::NoCustomer);
-        }
-        // The length first: no customer has an id that long, and blocks stay bounded.
-        if customer.len() > limits::ID_BYTES_MAX || !self.ctx.customers.exists(customer) {
-            return Err(EventRefusal::CustomerNotFound);
-        }
-        Ok(customer)
+    fn note(&mut self, taken: Taken) {
+        let row = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
+        self.taken.push(taken);
+        let (key, rows) = (self.of.key, &self.taken);
+        self.taken_index.insert(key.place(taken.identifier), row, |row| {
+            let row = usize::try_from(row).ok().and_then(|row| rows.get(row));
+            row.map_or(0, |row| key.place(row.identifier))
+        });
     }
 
-    fn time(&self, row: &Row<'_>) -> Result<EventTime, EventRefusal> {
-        let now = self.ctx.now;
-        match row.time {
-            Some(time) => self.bounds.check(time),
-            None => EventTime::from_timestamp(now)
-                .map_err(|_| EventRefusal::TimestampNotRepresentable { now }),
+    /// The place of a customer among those of the batch.
+    #[inline(always)]
+    fn customer(&mut self, customer: Customer<'a>) -> usize {
+        let place = self.of.customers.place(customer);
+        let at = |row: u32| usize::try_from(row).unwrap_or(usize::MAX);
+        let customers = &self.customers;
+        let same = |row| customers.get(at(row)).is_some_and(|known| known.customer == customer);
+        match self.customer_index.find(place, same) {
+            Some(row) => at(row),
+            None => self.add_customer(place, customer),
         }
     }
 
-    fn value(&self, row: &Row<'_>) -> Result<Decimal12, EventRefusal> {
-        if self.meter.config.formula == Formula::Count {
-            return Ok(Decimal12::ZERO);
-        }
-        let value = match row.value {
-            Value::Absent | Value::Text("") => return Err(EventRefusal::NoValue),
-            Value::Text(text) => parse_value(text),
-            Value::Decimal(value) => check_value(value),
-        };
-        value.map_err(|error| match error {
-            ValueError::Malformed => EventRefusal::InvalidValue,
-            ValueError::TooManyDigits => EventRefusal::ValueTooManyDigits,
+    fn add_customer(&mut self, place: u64, customer: Customer<'a>) -> usize {
+        let row = self.customers.len();
+        self.customers.push(Known {
+            customer,
+            exists: exists(self.ctx, customer),
+            number: self.of.customers.find_at(place, customer),
+            code: None,
+        });
+        let (names, customers) = (&self.of.customers, &self.customers);
+        self.customer_index.insert(place, u32::try_from(row).unwrap_or(u32::MAX), |row| {
+            let row = usize::try_from(row).ok().and_then(|row| customers.get(row));
+            row.map_or(0, |known| names.place(known.customer))
+        });
+        row
+    }
+
+    fn customer_code(&mut self, place: usize, known: Known<'a>) -> u32 {
+        known.code.unwrap_or_else(|| {
+            let code = self.block.customer(known.customer);
+            if let Some(known) = self.customers.get_mut(place) {
+                known.code = Some(code);
+            }
+            code
         })
+    }
+
+    fn meter_code(&mut self, meter: u16) -> u16 {
+        let Some(code) = self.meters.get_mut(usize::from(meter)) else { return 0 };
+        match (*code, self.of.meter(meter)) {
+            (Some(code), _) => code,
+            (None, Some(meter)) => *code.insert(self.block.meter(&meter.id)),
+            (None, None) => 0,
+        }
     }
 
     /// Whether a row repeats the event that used its identifier first, or only the identifier;
     /// `None` where that is free. A time that was not given is not compared: a retry does not know
     /// when its first try arrived.
-    fn repeats_first(&self, identifier: &str, row: &Row<'_>) -> Option<bool> {
-        let repeats = |customer: &str, time: EventTime, value: Decimal12| {
-            row.customer == customer
-                && row.time.is_none_or(|given| given == time)
-                && self.value(row) == Ok(value)
+    #[inline(always)]
+    fn repeats_first(
+        &self,
+        seat: Seat,
+        key: [u64; 2],
+        row: &Row<'_>,
+        customer: Option<usize>,
+    ) -> Option<bool> {
+        let (of, place) = (self.of, self.of.key.place(key));
+        let known = customer.and_then(|place| self.customers.get(place));
+        let repeats = |same_customer: bool, time: i64, value: i128| {
+            same_customer
+                && row.time.is_none_or(|given| given.nanos() == time)
+                && seat.amount(row).is_ok_and(|amount| amount.trillionths() == value)
         };
-        if let Some(&place) = self.taken.get(identifier) {
-            let first = self.block.block().event(place)?;
-            return Some(repeats(first.customer, first.time, first.value));
+        let at = |row: u32| usize::try_from(row).ok().and_then(|row| self.taken.get(row));
+        let same = |row| at(row).is_some_and(|taken| taken.identifier == key);
+        if let Some(taken) = self.taken_index.find(place, same).and_then(at) {
+            let same = known.is_some_and(|known| known.code == Some(taken.customer));
+            return Some(repeats(same, taken.time, taken.amount.trillionths()));
         }
-        let first = self.meter.first_with(identifier, self.ctx.now, self.policy)?;
-        Some(repeats(&first.customer, EventTime::from_nanos(first.time), first.value))
+        let number = of.events.parts.get(Events::part_of(place))?.find(place, key)?;
+        let first = of.events.get(number)?;
+        if !remembers(of.policy, &of.epochs, first.epoch, self.ctx.now) {
+            return None;
+        }
+        let same = known.is_some_and(|known| known.number == Some(first.subject));
+        Some(repeats(same, first.time, of.events.value(number, first)))
     }
 
     /// An identifier for an event that came without: the number it has among the meter's events,
     /// or the next that is free.
-    fn free_identifier(&self) -> String {
-        let mut number = self.meter.events.len().saturating_add(self.block.block().len());
+    fn free_identifier(&self, meter: u16) -> String {
+        let taken = self.of.meter(meter).map_or(0, |meter| meter.taken);
+        let rows = u64::try_from(self.block.block().len()).unwrap_or(u64::MAX);
+        let mut number = taken.saturating_add(rows);
         loop {
             number = number.saturating_add(1);
             let candidate = format!("mtrevt_{number}");
-            let used = self.taken.contains_key(candidate.as_str())
-                || self.meter.first_with(&candidate, self.ctx.now, self.policy).is_some();
-            if !used {
+            let key = self.of.key.identifier(meter, Identifier::Text(&candidate));
+            if !self.is_used(key) {
                 return candidate;
             }
         }
     }
+
+    fn is_used(&self, key: [u64; 2]) -> bool {
+        let (of, place) = (self.of, self.of.key.place(key));
+        let at = |row: u32| usize::try_from(row).ok().and_then(|row| self.taken.get(row));
+        let same = |row| at(row).is_some_and(|taken| taken.identifier == key);
+        let number = || of.events.parts.get(Events::part_of(place))?.find(place, key);
+        let first = || of.events.get(number()?);
+        self.taken_index.find(place, same).is_some()
+            || first()
+                .is_some_and(|event| remembers(of.policy, &of.epochs, event.epoch, self.ctx.now))
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{MeterConfig, Position};
-    use counterfoil_core::{Code, Id};
-    use std::sync::Arc;
-
-    #[test]
-    fn a_sum_that_could_overflow_refuses_the_event() {
-        let id = Id::derived(1);
-        let mut meters = Aggregator::default();
-        meters.define(id.clone(), MeterConfig::new("calls", Formula::Sum)).unwrap();
-        // As if so many events had been taken that this much is left.
-        let left = 5 * Decimal12::SCALE.unsigned_abs();
-        let state = Arc::make_mut(meters.meters.get_mut(&id).unwrap());
-        state.magnitude = i128::MAX.unsigned_abs() - left;
-        let mut batch = crate::EventBatch::new("calls");
-        for (identifier, value) in [("a", "-3"), ("b", "2.000000000001"), ("c", "2"), ("d", "-1")] {
-            batch.push(Some(identifier), Some("cus_1"), None, Some(value)).unwrap();
+/// Whether an identifier may be as long as it is.
+#[inline(always)]
+pub(super) fn check_length(identifier: Identifier<'_>) -> Result<(), EventRefusal> {
+    match identifier {
+        Identifier::Text(text) if text.len() > limits::METER_IDENTIFIER_BYTES_MAX => {
+            Err(EventRefusal::IdentifierTooLong { bytes: text.len() })
         }
-        let now = Timestamp::from_unix(1_742_040_000).unwrap();
-        let anyone = |_: &str| true;
-        let admission = meters.admit(batch.columns(), &AdmitContext::new(now, &anyone));
-        let refused: Vec<_> = admission.refused.iter().map(|r| (r.index, r.code())).collect();
-        assert_eq!(refused, [(1, Code::AmountTooLarge), (3, Code::AmountTooLarge)]);
-        meters.apply(Position(1), &admission.block.unwrap());
-        assert_eq!(meters.meters.get(&id).unwrap().magnitude, i128::MAX.unsigned_abs());
+        _ => Ok(()),
     }
 }

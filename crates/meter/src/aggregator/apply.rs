@@ -1,31 +1,84 @@
 //! The second phase of ingest: taking in a block that is logged. Cannot fail.
 
+use super::take::{CUSTOMERS_MAX, Logged};
 use super::{Aggregator, Position};
 use crate::Block;
-use std::sync::Arc;
+use crate::kernel::events::{EventNo, Events};
+use crate::kernel::identity::Identifier;
+use crate::kernel::usage::part_of;
+use std::sync::atomic::Ordering::Relaxed;
 
 impl Aggregator {
     /// Takes in a block that was logged at a position. Positions ascend from 1, as 0 stands for
     /// before any block; several blocks of one record share one. A block below the last position
-    /// was applied before and is passed over, as is one of a meter that was never defined.
+    /// was applied before and is passed over, as are the events of a meter that was never defined.
     ///
     /// The block is trusted: that its events were judged is history, and replaying it under other
     /// rules must not change it.
     pub fn apply(&mut self, position: Position, block: &Block) {
-        if position < self.position() {
+        let Some(epoch) = self.begin(position, block.received_at()) else { return };
+        let meters = block.meters().iter().map(|id| self.by_id.get(id).copied()).collect();
+        let logged = Logged { columns: &block.columns, meters };
+        let customers = self.customers_of(block);
+        for number in self.take_rows(&logged, &customers, epoch) {
+            let event = self.events.get(EventNo(number.load(Relaxed)));
+            let meter = event.and_then(|event| self.meters.get_mut(usize::from(event.meter)));
+            if let Some(meter) = meter {
+                meter.taken = meter.taken.saturating_add(1);
+            }
+        }
+        if let Some(Some(meter)) = logged.meters.first() {
+            block.cancelled().for_each(|identifier| self.cancel(*meter, identifier, epoch));
+        }
+        self.forget(block.received_at());
+    }
+
+    /// The number of the customer of each row of a block. Where no number is left the row stays
+    /// out, which admission has made sure does not happen.
+    fn customers_of(&mut self, block: &Block) -> Vec<u32> {
+        let columns = &block.columns;
+        let listed = 0..columns.customers();
+        let places: Vec<u64> = listed
+            .clone()
+            .filter_map(|place| {
+                let at = self.customers.place(columns.customer(place)?);
+                self.customers.prefetch(at);
+                Some(at)
+            })
+            .collect();
+        let numbers: Vec<u32> = listed
+            .zip(places)
+            .map(|(place, at)| {
+                let number =
+                    columns.customer(place).and_then(|own| self.customers.intern_at(at, own));
+                number.filter(|&number| number < CUSTOMERS_MAX).unwrap_or(u32::MAX)
+            })
+            .collect();
+        let of = |row| {
+            let code = usize::try_from(columns.customer_code(row)?).ok()?;
+            numbers.get(code).copied()
+        };
+        (0..block.len()).map(|row| of(row).unwrap_or(u32::MAX)).collect()
+    }
+
+    /// Takes an event back. One that is unknown or was taken back before stays as it is.
+    fn cancel(&mut self, meter: u16, identifier: &str, epoch: u32) {
+        let key = self.key.identifier(meter, Identifier::Text(identifier));
+        let place = self.key.place(key);
+        let part = self.events.parts.get(Events::part_of(place));
+        if let Some(number) = part.and_then(|part| part.find(place, key)) {
+            self.cancel_event(number, epoch);
+        }
+    }
+
+    pub(super) fn cancel_event(&mut self, number: EventNo, epoch: u32) {
+        if !self.events.cancel(number, epoch) {
             return;
         }
-        if self.positions.last() != Some(&position) {
-            self.positions.push(position);
+        let Some(event) = self.events.get(number) else { return };
+        let lanes = self.meter(event.meter).map(|meter| meter.lanes).unwrap_or_default();
+        if let Some(part) = self.usage.get_mut(part_of(event.subject)) {
+            part.remove(&self.events, event, lanes, epoch);
         }
-        let Some(meter) = self.meters.get_mut(block.meter()) else { return };
-        let meter = Arc::make_mut(meter);
-        for event in block.events() {
-            meter.take(event, block.received_at(), position);
-        }
-        for identifier in block.cancelled() {
-            meter.cancel(identifier, position);
-        }
-        meter.forget(block.received_at(), self.policy);
     }
 }

@@ -1,8 +1,11 @@
 //! The content of an aggregator as bytes, for hashing.
 
-use super::Aggregator;
-use super::usage::{Event, MeterState, Ordinal};
-use crate::{EventTimeWindow, Formula};
+use super::{Aggregator, Meter};
+use crate::kernel::events::{Event, EventNo};
+use crate::kernel::usage::{HOUR_NANOS, part_of};
+use crate::{EventTimeWindow, Formula, MeterConfig};
+use counterfoil_core::Timestamp;
+use std::collections::BTreeMap;
 
 impl Aggregator {
     /// Gives the content in one canonical form, piece by piece: equal bytes mean equal answers to
@@ -20,65 +23,94 @@ impl Aggregator {
             }
         }
         length(sink, self.meters.len());
-        for (id, meter) in &self.meters {
-            text(sink, id.as_str());
-            meter.canonical(sink);
+        for &number in self.by_id.values() {
+            if let Some(meter) = self.meter(number) {
+                text(sink, meter.id.as_str());
+                self.canonical_meter(number, meter, sink);
+            }
         }
     }
-}
 
-impl MeterState {
-    fn canonical(&self, sink: &mut dyn FnMut(&[u8])) {
-        let config = &self.config;
+    fn canonical_meter(&self, number: u16, meter: &Meter, sink: &mut dyn FnMut(&[u8])) {
+        let config = &meter.config;
         for field in [&config.event_name, &config.customer_payload_key, &config.value_payload_key] {
             text(sink, field);
         }
-        let formula = match config.formula {
-            Formula::Sum => 0,
-            Formula::Count => 1,
-            Formula::Last => 2,
-        };
         let window = match config.event_time_window {
             None => 0,
             Some(EventTimeWindow::Hour) => 1,
             Some(EventTimeWindow::Day) => 2,
         };
-        sink(&[formula, window, u8::from(self.active)]);
-        length(sink, self.customers.len());
-        for (customer, usage) in &self.customers {
-            text(sink, customer);
-            let mut events: Vec<(Ordinal, &Event)> = usage
-                .by_time
-                .iter()
-                .filter_map(|(_, ordinal)| Some((*ordinal, self.events.get(*ordinal)?)))
-                .collect();
-            self.sort_canonically(&mut events);
+        sink(&[formula_code(config.formula), window, u8::from(meter.active)]);
+        if !config.also.is_empty() {
+            config.also.iter().for_each(|&formula| sink(&[formula_code(formula)]));
+        }
+        let mut customers = BTreeMap::new();
+        for customer in self.usage.iter().flat_map(|part| part.subjects_on(number)) {
+            if let Some(name) = self.customers.get(customer) {
+                customers.insert(name.to_text(), customer);
+            }
+        }
+        length(sink, customers.len());
+        for (name, customer) in customers {
+            text(sink, &name);
+            let part = self.usage.get(part_of(customer));
+            let series = part.and_then(|part| Some((part, part.series(customer, number)?)));
+            let mut events: Vec<(EventNo, &Event)> = series
+                .map(|(part, series)| {
+                    part.events_in(&self.events, series, &(i64::MIN..i64::MAX)).collect()
+                })
+                .unwrap_or_default();
+            self.sort_canonically(config, &mut events);
             length(sink, events.len());
-            for (_, event) in events {
-                text(sink, &event.identifier);
+            for (number, event) in events {
+                text(sink, &self.identifier(number, event));
                 sink(&event.time.to_le_bytes());
-                sink(&event.value.trillionths().to_le_bytes());
-                sink(&event.received_at.unix().to_le_bytes());
-                sink(&[u8::from(event.cancelled.is_some())]);
+                sink(&self.events.value(number, event).to_le_bytes());
+                sink(&self.received_at(event).unix().to_le_bytes());
+                sink(&[u8::from(event.is_cancelled())]);
             }
         }
     }
 
+    fn received_at(&self, event: &Event) -> Timestamp {
+        let epoch = usize::try_from(event.epoch).ok().and_then(|epoch| self.epochs.get(epoch));
+        epoch.map_or(Timestamp::MIN, |epoch| epoch.received_at)
+    }
+
     /// By time (by window where one counts for all of it), then in order of receipt where that is
     /// observable, else by content.
-    fn sort_canonically(&self, events: &mut [(Ordinal, &Event)]) {
-        let content = |event: &Event| {
-            let cancelled = event.cancelled.is_some();
-            (event.identifier.clone(), event.value, event.received_at, cancelled)
-        };
-        match (self.config.event_time_window, self.config.formula) {
-            (Some(window), _) => events
-                .sort_by_key(|(ordinal, event)| (event.time.div_euclid(window.nanos()), *ordinal)),
-            (None, Formula::Last) => events.sort_by_key(|(ordinal, event)| (event.time, *ordinal)),
-            (None, Formula::Sum | Formula::Count) => {
-                events.sort_by_cached_key(|(_, event)| (event.time, content(event)));
+    fn sort_canonically(&self, config: &MeterConfig, events: &mut [(EventNo, &Event)]) {
+        let last = config.formula == Formula::Last || config.also.contains(&Formula::Last);
+        match config.event_time_window {
+            Some(EventTimeWindow::Hour) => {
+                events.sort_by_key(|(_, e)| (e.time.div_euclid(HOUR_NANOS), e.receipt()));
             }
+            Some(EventTimeWindow::Day) => {
+                events.sort_by_key(|(_, e)| (e.time.div_euclid(24 * HOUR_NANOS), e.receipt()));
+            }
+            None if last => events.sort_by_key(|(_, event)| (event.time, event.receipt())),
+            None => events.sort_by_cached_key(|&(number, event)| {
+                let value = self.events.value(number, event);
+                let identifier = self.identifier(number, event);
+                let received_at = self.received_at(event);
+                (event.time, identifier, value, received_at, event.is_cancelled())
+            }),
         }
+    }
+}
+
+/// A formula as one byte.
+pub(super) const fn formula_code(formula: Formula) -> u8 {
+    match formula {
+        Formula::Sum => 0,
+        Formula::Count => 1,
+        Formula::Last => 2,
+        Formula::Max => 3,
+        Formula::Min => 4,
+        Formula::Average => 5,
+        Formula::UniqueCount => 6,
+        Formula::WeightedSum => 7,
     }
 }
 

@@ -1,38 +1,56 @@
 //! The content of an aggregator as columns, and back.
 //!
-//! Meters with their events, and the positions that were applied, are kept. What is there to answer
-//! quickly (identifiers, sums by hour, the winners of windows) follows from the events and is made
-//! again.
+//! Meters with their events, customers, and the positions that were applied, are kept. What is
+//! there to answer quickly (the indexes, the sums) follows from the events and is made again.
+//!
+//! A checkpoint is a row of archives, each after its length in 8 bytes and on a multiple of 16:
+//! the head, then the events in order of receipt, a million to an archive.
 
-use super::events::Events;
-use super::usage::{Event, MeterState};
-use super::{Aggregator, Position};
+use super::canonical::formula_code;
+use super::{Aggregator, Epoch, Meter, Position};
 use crate::columns::{ColumnError, StringColumn};
+use crate::kernel::events::{Event, EventNo, Events, WIDE};
+use crate::kernel::identity::{Customer, Identifier, Key};
+use crate::kernel::names::Names;
+use crate::kernel::usage::{self, Arrival};
+use crate::value::MAGNITUDE_END;
 use crate::{DedupePolicy, EventTimeWindow, Formula, MeterConfig};
-use counterfoil_core::{Decimal12, Id, Timestamp, kind};
+use counterfoil_core::{Id, Timestamp};
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 /// The layout of a checkpoint in words; what wrote one and what reads it must have the same.
-pub const CHECKPOINT_LAYOUT: &str = "meter 1; rkyv 0.8 le p32; positions [u64]; meters [id; names; \
-    formula u8; window u8; active u8; identifiers, customers {text, ends u32}; customer_of [u32]; \
-    times [i64]; values [i128]; received [i64]; positions, cancelled [u64]]";
+pub const CHECKPOINT_LAYOUT: &str = "meter 2; rkyv 0.8 le p32; archives [len u64; pad to 16]; head \
+    {positions [u64]; received [i64]; meters [id; names; formula u8; also [u8]; window u8; active \
+    u8]; customers {text, ends u32}; events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; \
+    times, units [i64]; wide_rows [u32]; wide [i128]; numbers [u128]; text_rows [u32]; texts {text, \
+    ends u32}; cancelled_rows, cancelled_epochs [u32]}";
 
-/// What an aggregator holds at one moment, taken without copying it: to be written while the
-/// aggregator goes on.
+/// Events of an archive.
+const EVENTS: usize = 1 << 20;
+const ALIGN: usize = 16;
+
+/// What an aggregator holds at one moment, taken without copying its events: to be written while
+/// the aggregator goes on.
 #[derive(Debug, Clone)]
 pub struct Capture {
-    positions: Vec<Position>,
-    meters: Vec<(Id<kind::Meter>, MeterConfig, bool, Events)>,
+    key: Key,
+    epochs: Vec<Epoch>,
+    meters: Vec<Meter>,
+    customers: Names,
+    events: Events,
 }
 
 #[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-struct Columns {
+struct Head {
     positions: Vec<u64>,
+    received: Vec<i64>,
     meters: Vec<MeterColumns>,
+    customers: StringColumn,
+    /// How many events follow.
+    events: u64,
 }
 
 #[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -41,17 +59,28 @@ struct MeterColumns {
     /// Event name, key of the customer, key of the value.
     names: [String; 3],
     formula: u8,
+    also: Vec<u8>,
     window: u8,
     active: u8,
-    identifiers: StringColumn,
-    customers: StringColumn,
-    customer_of: Vec<u32>,
+}
+
+#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+struct EventRows {
+    epochs: Vec<u32>,
+    rows: Vec<u32>,
+    meters: Vec<u16>,
+    customers: Vec<u32>,
     times: Vec<i64>,
-    values: Vec<i128>,
-    received: Vec<i64>,
-    positions: Vec<u64>,
-    /// The position at which each was cancelled; 0 where it was not.
-    cancelled: Vec<u64>,
+    /// Millionths; the smallest number where the value is in `wide`.
+    units: Vec<i64>,
+    wide_rows: Vec<u32>,
+    wide: Vec<i128>,
+    /// Identifiers; 0 where they are texts.
+    numbers: Vec<u128>,
+    text_rows: Vec<u32>,
+    texts: StringColumn,
+    cancelled_rows: Vec<u32>,
+    cancelled_epochs: Vec<u32>,
 }
 
 /// A checkpoint that cannot be written, or bytes that are none.
@@ -77,71 +106,133 @@ impl Capture {
     /// The bytes, to be read by [`Aggregator::from_checkpoint`].
     ///
     /// # Errors
-    /// [`CheckpointError`] beyond what 32-bit offsets reach: 2 GiB in all.
+    /// [`CheckpointError`] where the texts of a million identifiers, or those of all customers,
+    /// are beyond what 32-bit offsets reach: 2 GiB.
     pub fn encode(&self) -> Result<AlignedVec, CheckpointError> {
-        let mut columns = Columns {
-            positions: self.positions.iter().map(|position| position.0).collect(),
-            ..Columns::default()
-        };
-        for (id, config, active, events) in &self.meters {
-            columns.meters.push(meter_columns(id, config, *active, events)?);
+        let mut bytes = AlignedVec::new();
+        append(&mut bytes, &archive(&self.head()?)?);
+        let mut rows = EventRows::default();
+        for (number, event) in self.events.in_order() {
+            self.push(&mut rows, number, event)?;
+            if rows.times.len() == EVENTS {
+                append(&mut bytes, &archive(&rows)?);
+                rows = EventRows::default();
+            }
         }
-        rkyv::to_bytes::<rancor::Error>(&columns).map_err(CheckpointError::because)
+        if !rows.times.is_empty() {
+            append(&mut bytes, &archive(&rows)?);
+        }
+        Ok(bytes)
+    }
+
+    fn head(&self) -> Result<Head, CheckpointError> {
+        let mut head = Head {
+            positions: self.epochs.iter().map(|epoch| epoch.position.0).collect(),
+            received: self.epochs.iter().map(|epoch| epoch.received_at.unix()).collect(),
+            meters: self.meters.iter().map(MeterColumns::of).collect(),
+            customers: StringColumn::default(),
+            events: u64::try_from(self.events.len()).unwrap_or(u64::MAX),
+        };
+        for customer in self.customers.iter() {
+            let text = customer.to_text();
+            if !head.customers.has_room_for(text.len()) {
+                return Err(CheckpointError::because("too many customers"));
+            }
+            head.customers.push(&text);
+        }
+        Ok(head)
+    }
+
+    fn push(
+        &self,
+        rows: &mut EventRows,
+        number: EventNo,
+        event: &Event,
+    ) -> Result<(), CheckpointError> {
+        let row = u32::try_from(rows.times.len()).map_err(CheckpointError::because)?;
+        match self.events.text(number) {
+            Some(text) => {
+                if !rows.texts.has_room_for(text.len()) {
+                    return Err(CheckpointError::because("too much text in identifiers"));
+                }
+                rows.numbers.push(0);
+                rows.text_rows.push(row);
+                rows.texts.push(text);
+            }
+            None => rows.numbers.push(self.key.number(event.meter, event.identifier)),
+        }
+        if event.units == WIDE {
+            rows.wide_rows.push(row);
+            rows.wide.push(self.events.value(number, event));
+        }
+        if let Some(epoch) = self.events.cancelled_at(number) {
+            rows.cancelled_rows.push(row);
+            rows.cancelled_epochs.push(epoch);
+        }
+        rows.epochs.push(event.epoch);
+        rows.rows.push(event.row);
+        rows.meters.push(event.meter);
+        rows.customers.push(event.subject);
+        rows.times.push(event.time);
+        rows.units.push(event.units);
+        Ok(())
     }
 }
 
-fn meter_columns(
-    id: &Id<kind::Meter>,
-    config: &MeterConfig,
-    active: bool,
-    events: &Events,
-) -> Result<MeterColumns, CheckpointError> {
-    let names = [&config.event_name, &config.customer_payload_key, &config.value_payload_key];
-    let mut columns = MeterColumns {
-        id: id.as_str().to_owned(),
-        names: names.map(String::clone),
-        formula: match config.formula {
-            Formula::Sum => 0,
-            Formula::Count => 1,
-            Formula::Last => 2,
-        },
-        window: match config.event_time_window {
-            None => 0,
-            Some(EventTimeWindow::Hour) => 1,
-            Some(EventTimeWindow::Day) => 2,
-        },
-        active: u8::from(active),
-        ..MeterColumns::default()
-    };
-    let mut known: BTreeMap<&str, u32> = BTreeMap::new();
-    for event in events.iter() {
-        let next = u32::try_from(known.len()).map_err(CheckpointError::because)?;
-        let customer = *known.entry(&event.customer).or_insert_with(|| {
-            columns.customers.push(&event.customer);
-            next
-        });
-        if !columns.identifiers.has_room_for(event.identifier.len()) {
-            return Err(CheckpointError::because("too many identifiers"));
-        }
-        columns.identifiers.push(&event.identifier);
-        columns.customer_of.push(customer);
-        columns.times.push(event.time);
-        columns.values.push(event.value.trillionths());
-        columns.received.push(event.received_at.unix());
-        columns.positions.push(event.position.0);
-        columns.cancelled.push(event.cancelled.map_or(0, |position| position.0));
+fn archive<T>(value: &T) -> Result<AlignedVec, CheckpointError>
+where
+    T: for<'a> rkyv::Serialize<
+            rkyv::api::high::HighSerializer<
+                AlignedVec,
+                rkyv::ser::allocator::ArenaHandle<'a>,
+                rancor::Error,
+            >,
+        >,
+{
+    rkyv::to_bytes::<rancor::Error>(value).map_err(CheckpointError::because)
+}
+
+fn append(bytes: &mut AlignedVec, archive: &[u8]) {
+    let len = u64::try_from(archive.len()).unwrap_or(u64::MAX);
+    bytes.extend_from_slice(&len.to_le_bytes());
+    bytes.extend_from_slice(&[0; ALIGN - 8]);
+    bytes.extend_from_slice(archive);
+    let rest = archive.len().next_multiple_of(ALIGN).saturating_sub(archive.len());
+    bytes.extend_from_slice([0; ALIGN].get(..rest).unwrap_or_default());
+}
+
+/// Takes the first archive off bytes.
+fn split<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, CheckpointError> {
+    if bytes.is_empty() {
+        return Ok(None);
     }
-    Ok(columns)
+    let short = || CheckpointError::because("it ends within an archive");
+    let (len, rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
+    let (_, rest) = rest.split_first_chunk::<{ ALIGN - 8 }>().ok_or_else(short)?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).map_err(CheckpointError::because)?;
+    let archive = rest.get(..len).ok_or_else(short)?;
+    let whole = len.checked_next_multiple_of(ALIGN).ok_or_else(short)?;
+    *bytes = rest.get(whole..).ok_or_else(short)?;
+    Ok(Some(archive))
+}
+
+fn aligned(archive: &[u8]) -> AlignedVec {
+    let mut aligned = AlignedVec::with_capacity(archive.len());
+    aligned.extend_from_slice(archive);
+    aligned
 }
 
 impl Aggregator {
     /// What the aggregator holds now. The events are shared, not copied.
     #[must_use]
     pub fn capture(&self) -> Capture {
-        let meters = self.meters.iter().map(|(id, state)| {
-            (id.clone(), state.config.clone(), state.active, state.events.clone())
-        });
-        Capture { positions: self.positions.clone(), meters: meters.collect() }
+        Capture {
+            key: self.key,
+            epochs: self.epochs.clone(),
+            meters: self.meters.clone(),
+            customers: self.customers.clone(),
+            events: self.events.without_indexes(),
+        }
     }
 
     /// The aggregator of a checkpoint, under any policy. The bytes may be anything; what is
@@ -149,102 +240,222 @@ impl Aggregator {
     ///
     /// # Errors
     /// [`CheckpointError`] that says what is wrong.
-    pub fn from_checkpoint(bytes: &[u8], policy: DedupePolicy) -> Result<Self, CheckpointError> {
-        let mut aligned = AlignedVec::<16>::with_capacity(bytes.len());
-        aligned.extend_from_slice(bytes);
-        let columns = rkyv::from_bytes::<Columns, rancor::Error>(&aligned)
+    pub fn from_checkpoint(
+        mut bytes: &[u8],
+        policy: DedupePolicy,
+    ) -> Result<Self, CheckpointError> {
+        let head = split(&mut bytes)?.ok_or_else(|| CheckpointError::because("it is empty"))?;
+        let head = rkyv::from_bytes::<Head, rancor::Error>(&aligned(head))
             .map_err(CheckpointError::because)?;
-        drop(aligned);
         let mut aggregator = Self::new(policy);
-        aggregator.positions = columns.positions.into_iter().map(Position).collect();
-        for own in columns.meters {
-            let id = Id::new(&own.id).map_err(CheckpointError::because)?;
-            aggregator.define(id.clone(), config(&own)?).map_err(CheckpointError::because)?;
-            if let Some(state) = aggregator.meters.get_mut(&id) {
-                let state = Arc::make_mut(state);
-                state.active = own.active != 0;
-                fill(state, &own, policy)?;
-            }
+        aggregator.read_head(&head)?;
+        let mut cancelled = Vec::new();
+        let mut last = None;
+        while let Some(archive) = split(&mut bytes)? {
+            let rows = rkyv::from_bytes::<EventRows, rancor::Error>(&aligned(archive))
+                .map_err(CheckpointError::because)?;
+            aggregator.read_events(&rows, &mut last, &mut cancelled)?;
+        }
+        if u64::try_from(aggregator.events.len()) != Ok(head.events) {
+            return Err(CheckpointError::because("it has not as many events as it says"));
+        }
+        cancelled.sort_unstable_by_key(|&(_, epoch)| epoch);
+        cancelled.iter().for_each(|&(number, epoch)| aggregator.cancel_event(number, epoch));
+        if let Some(now) = aggregator.epochs.iter().map(|epoch| epoch.received_at).max() {
+            aggregator.forget(now);
         }
         Ok(aggregator)
     }
-}
 
-fn config(own: &MeterColumns) -> Result<MeterConfig, CheckpointError> {
-    let [event_name, customer_payload_key, value_payload_key] = own.names.clone();
-    Ok(MeterConfig {
-        event_name,
-        formula: match own.formula {
-            0 => Formula::Sum,
-            1 => Formula::Count,
-            2 => Formula::Last,
-            _ => return Err(CheckpointError::because("an unknown formula")),
-        },
-        event_time_window: match own.window {
-            0 => None,
-            1 => Some(EventTimeWindow::Hour),
-            2 => Some(EventTimeWindow::Day),
-            _ => return Err(CheckpointError::because("an unknown window")),
-        },
-        customer_payload_key,
-        value_payload_key,
-    })
-}
-
-/// Takes the events in again in their order, and each cancellation after the events of its
-/// position, as it came.
-fn fill(
-    state: &mut MeterState,
-    own: &MeterColumns,
-    policy: DedupePolicy,
-) -> Result<(), CheckpointError> {
-    let (identifiers, customers) = (own.identifiers.checked()?, own.customers.checked()?);
-    let customers: Vec<Arc<str>> = customers.iter().map(Arc::from).collect();
-    let rows = own.times.len();
-    let lengths = [
-        identifiers.len(),
-        own.customer_of.len(),
-        own.values.len(),
-        own.received.len(),
-        own.positions.len(),
-        own.cancelled.len(),
-    ];
-    if lengths != [rows; 6] {
-        return Err(CheckpointError::because("its columns differ in length"));
-    }
-    let mut cancelled: Vec<(Position, usize)> = (0..)
-        .zip(&own.cancelled)
-        .filter(|(_, at)| **at > 0)
-        .map(|(ordinal, at)| (Position(*at), ordinal))
-        .collect();
-    cancelled.sort_unstable();
-    let mut cancelled = cancelled.into_iter().peekable();
-    let fields = own.customer_of.iter().zip(&own.times).zip(&own.values);
-    let origins = own.received.iter().zip(&own.positions);
-    let mut received_last = Timestamp::MIN;
-    for (identifier, (((customer, time), value), (received, position))) in
-        identifiers.iter().zip(fields.zip(origins))
-    {
-        let position = Position(*position);
-        while let Some((at, ordinal)) = cancelled.next_if(|(at, _)| *at < position) {
-            state.cancel_event(ordinal, at);
+    fn read_head(&mut self, head: &Head) -> Result<(), CheckpointError> {
+        if head.positions.len() != head.received.len() || !head.positions.is_sorted() {
+            return Err(CheckpointError::because("its positions are not in order"));
         }
-        let customer = usize::try_from(*customer).ok().and_then(|index| customers.get(index));
-        let received_at = Timestamp::from_unix(*received).map_err(CheckpointError::because)?;
-        received_last = received_last.max(received_at);
-        state.take_event(Event {
-            identifier: Arc::from(identifier),
-            customer: Arc::clone(customer.ok_or_else(|| CheckpointError::because("no customer"))?),
-            time: *time,
-            value: Decimal12::from_trillionths(*value),
-            received_at,
-            position,
-            cancelled: None,
-        });
+        for (&position, &received) in head.positions.iter().zip(&head.received) {
+            let received_at = Timestamp::from_unix(received).map_err(CheckpointError::because)?;
+            self.epochs.push(Epoch { position: Position(position), received_at });
+        }
+        for own in &head.meters {
+            let id = Id::new(&own.id).map_err(CheckpointError::because)?;
+            self.define(id.clone(), own.config()?).map_err(CheckpointError::because)?;
+            if own.active == 0 {
+                self.deactivate(&id).map_err(CheckpointError::because)?;
+            }
+        }
+        for (number, customer) in head.customers.checked()?.iter().enumerate() {
+            let given = self.customers.intern(Customer::of(customer));
+            if given.and_then(|given| usize::try_from(given).ok()) != Some(number) {
+                return Err(CheckpointError::because("it lists a customer twice"));
+            }
+        }
+        Ok(())
     }
-    for (at, ordinal) in cancelled {
-        state.cancel_event(ordinal, at);
+
+    /// Takes the events of an archive in, which continue those `last` received.
+    fn read_events(
+        &mut self,
+        rows: &EventRows,
+        last: &mut Option<u64>,
+        cancelled: &mut Vec<(EventNo, u32)>,
+    ) -> Result<(), CheckpointError> {
+        rows.check(self.epochs.len(), self.customers.len(), self.meters.len())?;
+        if !self.has_room_for(rows.times.len()) {
+            return Err(CheckpointError::because("it has more events than there are numbers"));
+        }
+        let texts = rows.texts.checked()?;
+        let mut texts = rows.text_rows.iter().zip(texts.iter()).peekable();
+        let mut wide = rows.wide_rows.iter().zip(&rows.wide).peekable();
+        let marks = rows.cancelled_rows.iter().zip(&rows.cancelled_epochs);
+        let mut marks = marks.peekable();
+        for row in 0..u32::try_from(rows.times.len()).unwrap_or(u32::MAX) {
+            let text = texts.next_if(|(at, _)| **at == row).map(|(_, text)| text);
+            let wide = wide.next_if(|(at, _)| **at == row).map(|(_, value)| *value);
+            let mark = marks.next_if(|(at, _)| **at == row).map(|(_, epoch)| *epoch);
+            let Some(event) = rows.event(row, self.key, text) else {
+                return Err(CheckpointError::because("its columns differ in length"));
+            };
+            if last.is_some_and(|last| event.receipt() <= last) {
+                return Err(CheckpointError::because("its events are not in order of receipt"));
+            }
+            *last = Some(event.receipt());
+            let number = self.read_event(event, text, wide)?;
+            if let Some(epoch) = mark {
+                cancelled.push((number, epoch));
+            }
+        }
+        if texts.next().is_some() || wide.next().is_some() || marks.next().is_some() {
+            return Err(CheckpointError::because("a column of few rows is not in order"));
+        }
+        Ok(())
     }
-    state.forget(received_last, policy);
-    Ok(())
+
+    fn read_event(
+        &mut self,
+        event: Event,
+        text: Option<&str>,
+        wide: Option<i128>,
+    ) -> Result<EventNo, CheckpointError> {
+        let place = self.key.place(event.identifier);
+        let none = || CheckpointError::because("an event belongs nowhere");
+        let part = self.events.parts.get_mut(Events::part_of(place)).ok_or_else(none)?;
+        let before = part.find(place, event.identifier);
+        let number = part.push(place, event, before);
+        if let Some(text) = text {
+            part.note_text(text);
+        }
+        match (event.units, wide) {
+            (WIDE, Some(value)) if value.unsigned_abs() < MAGNITUDE_END => part.note_wide(value),
+            (WIDE, _) | (_, Some(_)) => {
+                return Err(CheckpointError::because("a value is out of range"));
+            }
+            _ => {}
+        }
+        let meter = self.meters.get_mut(usize::from(event.meter)).ok_or_else(none)?;
+        meter.taken = meter.taken.saturating_add(1);
+        let arrival = Arrival::of(number, &event, meter.lanes);
+        usage::take(&mut self.usage, 0, &self.events, &[arrival]);
+        Ok(number)
+    }
+}
+
+impl EventRows {
+    /// Whether every row is there in every column and names what there is.
+    fn check(&self, epochs: usize, customers: usize, meters: usize) -> Result<(), CheckpointError> {
+        let rows = self.times.len();
+        let lengths = [
+            self.epochs.len(),
+            self.rows.len(),
+            self.meters.len(),
+            self.customers.len(),
+            self.units.len(),
+            self.numbers.len(),
+        ];
+        let fit = lengths == [rows; 6]
+            && self.wide_rows.len() == self.wide.len()
+            && self.text_rows.len() == self.texts.ends.len()
+            && self.cancelled_rows.len() == self.cancelled_epochs.len();
+        if !fit {
+            return Err(CheckpointError::because("its columns differ in length"));
+        }
+        let below = |code: u32, names: usize| usize::try_from(code).is_ok_and(|code| code < names);
+        let known = self.epochs.iter().chain(&self.cancelled_epochs).all(|&own| below(own, epochs))
+            && self.customers.iter().all(|&own| below(own, customers))
+            && self.meters.iter().all(|&own| usize::from(own) < meters);
+        match known {
+            true => Ok(()),
+            false => Err(CheckpointError::because("an event names what is not there")),
+        }
+    }
+
+    fn event(&self, row: u32, key: Key, text: Option<&str>) -> Option<Event> {
+        let at = usize::try_from(row).ok()?;
+        let meter = *self.meters.get(at)?;
+        let identifier = text.map_or_else(
+            || self.numbers.get(at).copied().map(Identifier::Number),
+            |text| Some(Identifier::Text(text)),
+        );
+        Some(Event {
+            identifier: key.identifier(meter, identifier?),
+            time: *self.times.get(at)?,
+            units: *self.units.get(at)?,
+            subject: *self.customers.get(at)?,
+            epoch: *self.epochs.get(at)?,
+            row: *self.rows.get(at)?,
+            meter,
+            flags: if text.is_some() { Event::TEXT } else { 0 },
+        })
+    }
+}
+
+impl MeterColumns {
+    fn of(meter: &Meter) -> Self {
+        let config = &meter.config;
+        let names = [&config.event_name, &config.customer_payload_key, &config.value_payload_key];
+        Self {
+            id: meter.id.as_str().to_owned(),
+            names: names.map(String::clone),
+            formula: formula_code(config.formula),
+            also: config.also.iter().map(|&formula| formula_code(formula)).collect(),
+            window: match config.event_time_window {
+                None => 0,
+                Some(EventTimeWindow::Hour) => 1,
+                Some(EventTimeWindow::Day) => 2,
+            },
+            active: u8::from(meter.active),
+        }
+    }
+
+    fn config(&self) -> Result<MeterConfig, CheckpointError> {
+        let [event_name, customer_payload_key, value_payload_key] = self.names.clone();
+        let also: Result<BTreeSet<Formula>, _> =
+            self.also.iter().map(|&code| formula(code)).collect();
+        Ok(MeterConfig {
+            event_name,
+            formula: formula(self.formula)?,
+            also: also?,
+            event_time_window: match self.window {
+                0 => None,
+                1 => Some(EventTimeWindow::Hour),
+                2 => Some(EventTimeWindow::Day),
+                _ => return Err(CheckpointError::because("an unknown window")),
+            },
+            customer_payload_key,
+            value_payload_key,
+        })
+    }
+}
+
+fn formula(code: u8) -> Result<Formula, CheckpointError> {
+    let all = [
+        Formula::Sum,
+        Formula::Count,
+        Formula::Last,
+        Formula::Max,
+        Formula::Min,
+        Formula::Average,
+        Formula::UniqueCount,
+        Formula::WeightedSum,
+    ];
+    let found = all.into_iter().find(|&formula| formula_code(formula) == code);
+    found.ok_or_else(|| CheckpointError::because("an unknown formula"))
 }

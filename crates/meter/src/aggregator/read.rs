@@ -1,12 +1,19 @@
 //! Reads at a cut.
 
-use super::usage::{CustomerUsage, DAY_NANOS, HOUR_NANOS, MeterState};
-use super::{Aggregator, Position};
-use crate::MeterError;
+use super::{Aggregator, Meter, Position};
+use crate::kernel::events::{Event, EventNo};
+use crate::kernel::identity::{Customer, identifier_text};
+use crate::kernel::sums::{Scope, of_one};
+use crate::kernel::usage::{HOUR_NANOS, Part, Totals, hour_start, part_of};
+use crate::{EventTimeWindow, Formula, MeterError};
 use counterfoil_core::{Decimal12, EventTime, Id, Period, Refusal, Timestamp, kind};
+use ethnum::I256;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+const DAY_NANOS: i64 = 24 * HOUR_NANOS;
 const MINUTE_SECONDS: i64 = 60;
 
 /// What was used in a period, read at a cut. Kept with what is made of it, it can be derived again.
@@ -18,6 +25,21 @@ pub struct UsageReading {
     pub events: u64,
     /// The last position applied at or before the cut; 0 before any. A reading there is the same.
     pub position: Position,
+}
+
+/// What the events of a period come to, all at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct UsageTotals {
+    /// How many events there are.
+    pub events: u64,
+    /// The sum of their values.
+    pub sum: Decimal12,
+    /// The largest value.
+    pub max: Option<Decimal12>,
+    /// The smallest value.
+    pub min: Option<Decimal12>,
+    /// The value of the latest event, of equal times the one received later.
+    pub last: Option<Decimal12>,
 }
 
 /// How summaries are grouped (rule 12.5).
@@ -58,10 +80,10 @@ pub struct Summary {
 }
 
 /// An event behind a quantity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageEvent<'a> {
     /// Unique within the event name; generated where none was given.
-    pub identifier: &'a str,
+    pub identifier: Cow<'a, str>,
     /// When the usage happened.
     pub time: EventTime,
     /// How much; zero for a meter that counts.
@@ -88,12 +110,95 @@ impl Aggregator {
         period: Period,
         cut: Position,
     ) -> Result<UsageReading, MeterError> {
-        let state = self.state(meter)?;
-        let (quantity, events) = state
-            .customers
-            .get(customer)
-            .map_or((Decimal12::ZERO, 0), |usage| state.quantity(usage, range_of(period), cut));
+        let reading = self.reading(meter, Some(customer), cut)?;
+        let (quantity, events) =
+            reading.map_or((Decimal12::ZERO, 0), |reading| reading.quantity(&range_of(period)));
         Ok(UsageReading { quantity, events, position: self.position_at(cut) })
+    }
+
+    /// Sum, count and the rest of a customer's events on a meter in a period, at a cut. What
+    /// neither the meter's formula nor [`MeterConfig::also`](crate::MeterConfig::also) keeps is
+    /// found by going through the events.
+    ///
+    /// # Errors
+    /// [`MeterError::Unknown`].
+    pub fn totals(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: &str,
+        period: Period,
+        cut: Position,
+    ) -> Result<UsageTotals, MeterError> {
+        let reading = self.reading(meter, Some(customer), cut)?;
+        Ok(reading
+            .map_or_else(UsageTotals::default, |reading| reading.usage_totals(&range_of(period))))
+    }
+
+    /// What every customer used on a meter in a period, by customer; those without events in it
+    /// are left out.
+    ///
+    /// # Errors
+    /// [`MeterError::Unknown`].
+    pub fn usage_by_customer(
+        &self,
+        meter: &Id<kind::Meter>,
+        period: Period,
+        cut: Position,
+    ) -> Result<BTreeMap<String, UsageReading>, MeterError> {
+        let position = self.position_at(cut);
+        let mut rows = BTreeMap::new();
+        for customer in self.customers_on(self.number(meter)?) {
+            let Some(reading) = self.reading_of(meter, customer, cut)? else { continue };
+            let (quantity, events) = reading.quantity(&range_of(period));
+            if let Some(customer) = self.customers.get(customer).filter(|_| events > 0) {
+                rows.insert(customer.to_text(), UsageReading { quantity, events, position });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The so many customers that used most on a meter in a period, the largest quantity first, of
+    /// equal ones in the order of their ids.
+    ///
+    /// # Errors
+    /// [`MeterError::Unknown`].
+    pub fn top_customers(
+        &self,
+        meter: &Id<kind::Meter>,
+        period: Period,
+        count: usize,
+        cut: Position,
+    ) -> Result<Vec<(String, UsageReading)>, MeterError> {
+        let rows = self.usage_by_customer(meter, period, cut)?;
+        let mut rows: Vec<(String, UsageReading)> = rows.into_iter().collect();
+        // Stable: equal quantities stay in the order of ids.
+        rows.sort_by_key(|(_, reading)| std::cmp::Reverse(reading.quantity));
+        rows.truncate(count);
+        Ok(rows)
+    }
+
+    /// Whether a customer may use so much more on a meter: whether what it used in a period and
+    /// this together are at most a limit. For formulas other than sum and count the quantity of
+    /// the period alone is compared.
+    ///
+    /// # Errors
+    /// [`MeterError::Unknown`].
+    pub fn is_within(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: &str,
+        period: Period,
+        more: Decimal12,
+        limit: Decimal12,
+    ) -> Result<bool, MeterError> {
+        let used = self.usage(meter, customer, period, Position::MAX)?.quantity;
+        let adds = matches!(
+            self.config(meter).map(|config| config.formula),
+            Some(Formula::Sum | Formula::Count)
+        );
+        let more = if adds { more.trillionths() } else { 0 };
+        let then = used.trillionths().checked_add(more);
+        Ok(then.is_some_and(|then| then <= limit.trillionths()))
     }
 
     /// Usage by hour or day, ascending, or of the whole range in one row (rule 12.5). Hours and
@@ -110,7 +215,7 @@ impl Aggregator {
         grouping: Option<Grouping>,
         cut: Position,
     ) -> Result<Vec<Summary>, Refusal> {
-        let state = self.state(meter)?;
+        let reading = self.reading(meter, Some(customer), cut)?;
         let (unit, rule) = Grouping::alignment(grouping);
         for (param, at) in [("start_time", period.start), ("end_time", period.end)] {
             if at.unix().rem_euclid(unit) != 0 {
@@ -125,10 +230,7 @@ impl Aggregator {
             let value = self.usage(meter, customer, period, cut)?.quantity;
             return Ok(vec![Summary { period, value }]);
         };
-        match state.customers.get(customer) {
-            Some(usage) => Ok(grouped(state, usage, range_of(period), grouping, cut)),
-            None => Ok(Vec::new()),
-        }
+        Ok(reading.map_or_else(Vec::new, |reading| reading.grouped(&range_of(period), grouping)))
     }
 
     /// The events behind the quantity of a period at a cut, in order of time, then of receipt.
@@ -143,37 +245,67 @@ impl Aggregator {
         period: Period,
         cut: Position,
     ) -> Result<impl Iterator<Item = UsageEvent<'a>> + use<'a>, MeterError> {
-        let state = self.state(meter)?;
-        let usage = state.customers.get(customer);
-        Ok(usage.into_iter().flat_map(move |usage| {
-            let mut counting = state.counting(usage, cut);
-            usage.ordinals(range_of(period)).filter_map(move |ordinal| {
-                let event = counting.live(ordinal)?;
-                Some(UsageEvent {
-                    identifier: &event.identifier,
-                    time: EventTime::from_nanos(event.time),
-                    value: event.value,
-                    position: event.position,
-                    received_at: event.received_at,
-                    counts: counting.is_winner(ordinal, event),
-                })
-            })
-        }))
+        let reading = self.reading(meter, Some(customer), cut)?;
+        let events =
+            reading.map_or_else(Vec::new, |reading| reading.usage_events(&range_of(period)));
+        Ok(events.into_iter())
     }
 
     /// The customers that ever had an event on a meter, cancelled or not, sorted; none for an
     /// unknown meter.
-    pub fn customers_with_usage(&self, meter: &Id<kind::Meter>) -> impl Iterator<Item = &str> {
-        self.meters
-            .get(meter)
-            .into_iter()
-            .flat_map(|state| state.customers.keys().map(AsRef::as_ref))
+    pub fn customers_with_usage(&self, meter: &Id<kind::Meter>) -> impl Iterator<Item = String> {
+        let numbers = self.by_id.get(meter).map(|&number| self.customers_on(number));
+        let customers = numbers.into_iter().flatten();
+        let customers = customers.filter_map(|customer| self.customers.get(customer));
+        customers.map(Customer::to_text).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// The numbers of the customers that ever had an event on a meter.
+    fn customers_on(&self, meter: u16) -> Vec<u32> {
+        self.usage.iter().flat_map(|part| part.subjects_on(meter)).collect()
+    }
+
+    /// The last epoch at or before a cut.
+    fn epoch_at(&self, cut: Position) -> Option<u32> {
+        let behind = match self.epochs.last() {
+            Some(last) if last.position <= cut => self.epochs.len(),
+            _ => self.epochs.partition_point(|epoch| epoch.position <= cut),
+        };
+        u32::try_from(behind.checked_sub(1)?).ok()
+    }
+
+    fn reading(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: Option<&str>,
+        cut: Position,
+    ) -> Result<Option<Reading<'_>>, MeterError> {
+        let customer = customer.and_then(|customer| self.customers.find(Customer::of(customer)));
+        match customer {
+            Some(customer) => self.reading_of(meter, customer, cut),
+            None => self.number(meter).map(|_| None),
+        }
+    }
+
+    fn reading_of(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: u32,
+        cut: Position,
+    ) -> Result<Option<Reading<'_>>, MeterError> {
+        let number = self.number(meter)?;
+        let part = self.usage.get(part_of(customer));
+        let series = part.and_then(|part| Some((part, part.series(customer, number)?)));
+        Ok(series.and_then(|(part, series)| {
+            let (meter, epoch) = (self.meter(number)?, self.epoch_at(cut)?);
+            Some(Reading { of: self, meter, part, series, epoch })
+        }))
     }
 
     fn position_at(&self, cut: Position) -> Position {
-        let behind = self.positions.partition_point(|&position| position <= cut);
-        let last = behind.checked_sub(1).and_then(|index| self.positions.get(index));
-        last.copied().unwrap_or_default()
+        let epoch = self.epoch_at(cut).and_then(|epoch| usize::try_from(epoch).ok());
+        let epoch = epoch.and_then(|epoch| self.epochs.get(epoch));
+        epoch.map(|epoch| epoch.position).unwrap_or_default()
     }
 }
 
@@ -182,28 +314,227 @@ fn range_of(period: Period) -> Range<i64> {
     EventTime::clamped(period.start).nanos()..EventTime::clamped(period.end).nanos()
 }
 
-/// The groups of an aligned range in which something counts. Only hours that have events are
-/// looked at, however long the range is.
-fn grouped(
-    state: &MeterState,
-    usage: &CustomerUsage,
-    range: Range<i64>,
-    grouping: Grouping,
-    cut: Position,
-) -> Vec<Summary> {
-    let mut rows = Vec::new();
-    let mut next = range.start;
-    loop {
-        let Some((time, _)) = usage.by_time.range((next, 0)..(range.end, 0)).next() else {
-            return rows;
-        };
-        let start = time.saturating_sub(time.rem_euclid(grouping.nanos())).max(range.start);
-        let end = start.saturating_add(grouping.nanos()).min(range.end);
-        let (value, events) = state.quantity(usage, start..end, cut);
-        if events > 0 {
-            let second = |nanos| EventTime::from_nanos(nanos).second();
-            rows.push(Summary { period: Period::new(second(start), second(end)), value });
+impl EventTimeWindow {
+    const fn nanos(self) -> i64 {
+        match self {
+            Self::Hour => HOUR_NANOS,
+            Self::Day => DAY_NANOS,
         }
-        next = end;
     }
+
+    /// The range that a range reaches into, in whole windows.
+    fn around(self, range: &Range<i64>) -> Range<i64> {
+        let nanos = self.nanos();
+        let end = range.end.saturating_sub(1).div_euclid(nanos).saturating_add(1);
+        range.start.div_euclid(nanos).saturating_mul(nanos)..end.saturating_mul(nanos)
+    }
+}
+
+/// What one customer used on one meter, at a cut.
+struct Reading<'a> {
+    of: &'a Aggregator,
+    meter: &'a Meter,
+    part: &'a Part,
+    series: u32,
+    epoch: u32,
+}
+
+impl<'a> Reading<'a> {
+    fn scope(&self, range: &Range<i64>) -> Scope {
+        Scope { range: range.clone(), epoch: self.epoch, lanes: self.meter.lanes }
+    }
+
+    /// The events of a range that are live.
+    fn live(&self, range: &Range<i64>) -> Vec<(EventNo, &'a Event)> {
+        let (events, range) = (&self.of.events, range.clone());
+        let all = self.part.events_in(events, self.series, &range);
+        let live = |&(number, event): &(EventNo, &Event)| {
+            range.contains(&event.time) && events.is_live(number, event, self.epoch)
+        };
+        all.filter(live).collect()
+    }
+
+    /// The events of a range that count.
+    fn counting(&self, range: &Range<i64>) -> Vec<(EventNo, &'a Event)> {
+        let Some(window) = self.meter.config.event_time_window else { return self.live(range) };
+        let mut winners = BTreeMap::<i64, (EventNo, &Event)>::new();
+        for (number, event) in self.live(&window.around(range)) {
+            let winner = winners.entry(event.time.div_euclid(window.nanos()));
+            let winner = winner.or_insert((number, event));
+            if event.receipt() > winner.1.receipt() {
+                *winner = (number, event);
+            }
+        }
+        winners.into_values().filter(|(_, event)| range.contains(&event.time)).collect()
+    }
+
+    /// What the events of a range come to, with the extreme that the meter keeps.
+    fn sums(&self, range: &Range<i64>) -> Totals {
+        if self.meter.config.event_time_window.is_none() {
+            return self.part.totals(&self.of.events, self.series, &self.scope(range));
+        }
+        let mut totals = Totals::default();
+        for (number, event) in self.counting(range) {
+            totals.merge(of_one(&self.of.events, number, event), self.meter.lanes.min);
+        }
+        totals
+    }
+
+    fn values(&self, range: &Range<i64>) -> impl Iterator<Item = i128> {
+        let events = &self.of.events;
+        self.counting(range).into_iter().map(|(number, event)| events.value(number, event))
+    }
+
+    fn extreme(&self, sums: &Totals, range: &Range<i64>, min: bool) -> Option<Decimal12> {
+        let lanes = self.meter.lanes;
+        let extreme = match (lanes.extreme && lanes.min == min, min) {
+            (true, _) => sums.extreme,
+            (false, true) => self.values(range).min(),
+            (false, false) => self.values(range).max(),
+        };
+        extreme.map(Decimal12::from_trillionths)
+    }
+
+    fn last(&self, sums: &Totals, range: &Range<i64>) -> Option<Decimal12> {
+        let events = &self.of.events;
+        let (number, event) = if self.meter.lanes.last {
+            let number = EventNo(sums.last?.2);
+            (number, events.get(number)?)
+        } else {
+            let counting = self.counting(range);
+            counting.into_iter().max_by_key(|(_, event)| (event.time, event.receipt()))?
+        };
+        Some(Decimal12::from_trillionths(events.value(number, event)))
+    }
+
+    fn usage_totals(&self, range: &Range<i64>) -> UsageTotals {
+        let sums = self.sums(range);
+        UsageTotals {
+            events: sums.count,
+            sum: Decimal12::from_trillionths(sums.sum),
+            max: self.extreme(&sums, range, false),
+            min: self.extreme(&sums, range, true),
+            last: self.last(&sums, range),
+        }
+    }
+
+    /// The quantity of a range, and how many events it is of.
+    fn quantity(&self, range: &Range<i64>) -> (Decimal12, u64) {
+        let sums = self.sums(range);
+        (self.quantity_of(&sums, range), sums.count)
+    }
+
+    fn quantity_of(&self, sums: &Totals, range: &Range<i64>) -> Decimal12 {
+        let whole =
+            |count: i128| Decimal12::from_trillionths(count.saturating_mul(Decimal12::SCALE));
+        match self.meter.config.formula {
+            Formula::Sum => Decimal12::from_trillionths(sums.sum),
+            Formula::Count => whole(sums.count.into()),
+            Formula::Last => self.last(sums, range).unwrap_or_default(),
+            Formula::Max => self.extreme(sums, range, false).unwrap_or_default(),
+            Formula::Min => self.extreme(sums, range, true).unwrap_or_default(),
+            Formula::Average => {
+                let mean = rounded(I256::from(sums.sum), I256::from(sums.count));
+                Decimal12::from_trillionths(mean)
+            }
+            Formula::UniqueCount => {
+                let different = self.values(range).collect::<BTreeSet<_>>().len();
+                whole(i128::try_from(different).unwrap_or(i128::MAX))
+            }
+            Formula::WeightedSum => self.mean_level(range),
+        }
+    }
+
+    /// The mean over a range of the level that values change.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "2^32 values of 90 bits over 64 bits of nanoseconds need 186 bits of 256"
+    )]
+    fn mean_level(&self, range: &Range<i64>) -> Decimal12 {
+        let events = &self.of.events;
+        let length = I256::from(range.end) - I256::from(range.start);
+        let mut area = I256::ZERO;
+        for (number, event) in self.counting(&(i64::MIN..range.end)) {
+            let since = event.time.max(range.start);
+            let lasts = I256::from(range.end) - I256::from(since);
+            area += I256::from(events.value(number, event)) * lasts;
+        }
+        Decimal12::from_trillionths(rounded(area, length))
+    }
+
+    /// The groups of an aligned range in which something counts. Only hours that have events are
+    /// looked at, however long the range is.
+    fn grouped(&self, range: &Range<i64>, grouping: Grouping) -> Vec<Summary> {
+        let nanos = grouping.nanos();
+        let config = &self.meter.config;
+        let merges = config.event_time_window.is_none()
+            && !matches!(config.formula, Formula::UniqueCount | Formula::WeightedSum)
+            && (self.meter.lanes.extreme || !matches!(config.formula, Formula::Max | Formula::Min));
+        let (scope, events) = (self.scope(range), &self.of.events);
+        let mut groups = BTreeMap::<i64, Totals>::new();
+        for hour in self.part.hours_of(self.series, range) {
+            let start = hour_start(self.part.hour(hour)).div_euclid(nanos).saturating_mul(nanos);
+            let totals = groups.entry(start).or_default();
+            if merges {
+                totals.merge(self.part.hour_totals(events, hour, &scope), scope.lanes.min);
+            }
+        }
+        let row = |(start, totals): (i64, Totals)| {
+            let start = start.max(range.start);
+            let group = start..start.saturating_add(nanos).min(range.end);
+            let (value, events) = match merges {
+                true => (self.quantity_of(&totals, &group), totals.count),
+                false => self.quantity(&group),
+            };
+            let second = |nanos| EventTime::from_nanos(nanos).second();
+            let period = Period::new(second(group.start), second(group.end));
+            (events > 0).then_some(Summary { period, value })
+        };
+        groups.into_iter().filter_map(row).collect()
+    }
+
+    fn usage_events(&self, range: &Range<i64>) -> Vec<UsageEvent<'a>> {
+        let winners: BTreeSet<EventNo> =
+            self.counting(range).into_iter().map(|(number, _)| number).collect();
+        let mut live = self.live(range);
+        live.sort_by_key(|(_, event)| (event.time, event.receipt()));
+        let row = |(number, event): (EventNo, &Event)| {
+            let epoch = usize::try_from(event.epoch).ok()?;
+            let epoch = self.of.epochs.get(epoch)?;
+            Some(UsageEvent {
+                identifier: self.of.identifier(number, event),
+                time: EventTime::from_nanos(event.time),
+                value: Decimal12::from_trillionths(self.of.events.value(number, event)),
+                position: epoch.position,
+                received_at: epoch.received_at,
+                counts: winners.contains(&number),
+            })
+        };
+        live.into_iter().filter_map(row).collect()
+    }
+}
+
+impl Aggregator {
+    /// The identifier of an event as text.
+    pub(super) fn identifier(&self, number: EventNo, event: &Event) -> Cow<'_, str> {
+        match self.events.text(number) {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(identifier_text(self.key.number(event.meter, event.identifier))),
+        }
+    }
+}
+
+/// A quotient, rounded to the nearest, ties to even; 0 where there is nothing to divide by.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "numerator and denominator have 190 bits of 256 at most, and zero was asked for"
+)]
+fn rounded(value: I256, by: I256) -> i128 {
+    if by <= I256::ZERO {
+        return 0;
+    }
+    let (whole, rest) = (value.div_euclid(by), value.rem_euclid(by));
+    let twice = rest + rest;
+    let up = twice > by || (twice == by && whole % 2 != I256::ZERO);
+    i128::try_from(whole + I256::from(i128::from(up))).unwrap_or(i128::MAX)
 }

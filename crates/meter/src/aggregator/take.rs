@@ -1,0 +1,558 @@
+//! Taking events in: each finds its place among the identifiers, then counts.
+//!
+//! Rows go through in windows. In a window, identifiers are placed first, each in the part of the
+//! events that is its own, then the events are added up, each in the part of its customer. Within
+//! a part things happen in the order of the rows, so several threads, each with some of the parts,
+//! leave the same as one.
+
+use super::judge::{Bench, Seat, exists};
+use super::{Aggregator, Epoch, Meter, Position, admit::check_length, remembers};
+use crate::block::{BlockBuilder, Columns};
+use crate::columns::Row;
+use crate::kernel::events::{self, Event, EventNo, Events, PARTS};
+use crate::kernel::identity::{Customer, Identifier, Key};
+use crate::kernel::usage::{self, Arrival};
+use crate::value::Amount;
+use crate::{Admission, AdmitContext, DedupePolicy, EventColumns, EventRefusal, Outcome};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
+
+/// Rows whose memory is asked for at once.
+const STAGE: usize = 64;
+/// Rows of a window: their events stay in the cache between the two halves.
+const WINDOW: usize = 1 << 13;
+/// With several threads, which have to be started for each half.
+const WINDOW_SHARED: usize = 1 << 17;
+
+/// The numbers of customers end here; what is above says why a row has none.
+pub(super) const CUSTOMERS_MAX: u32 = 1 << 31;
+/// Set beside the number of a customer that has one and does not exist.
+const GONE: u32 = 1 << 31;
+/// A customer that has no number and does not exist.
+const UNKNOWN: u32 = u32::MAX - 1;
+/// No customer was named.
+const UNNAMED: u32 = u32::MAX;
+
+/// In place of the number of an event: what became of the row instead.
+const REFUSED: u32 = EventNo::NONE.0;
+const DUPLICATE: u32 = REFUSED - 1;
+const CONFLICT: u32 = REFUSED - 2;
+
+impl Aggregator {
+    /// Judges events as [`Aggregator::admit`] does and takes them in at once. The block of what
+    /// was taken is made where [`AdmitContext::with_block`] asks for it.
+    ///
+    /// A position below the last one is the position of the last one.
+    pub fn take(
+        &mut self,
+        position: Position,
+        columns: EventColumns<'_>,
+        ctx: &AdmitContext<'_>,
+    ) -> Admission {
+        let position = position.max(self.position());
+        if !columns.has_identifiers() {
+            let admission = self.admit(columns, ctx);
+            if let Some(block) = &admission.block {
+                self.apply(position, block);
+            }
+            return admission;
+        }
+        let rows = columns.len();
+        let bench = Bench::new(self, &columns, ctx);
+        let numbered = self.number_customers(&columns, ctx);
+        let mut admission = Admission::new(ctx, rows);
+        let epoch = self.has_room_for(rows).then(|| self.begin(position, ctx.now)).flatten();
+        let (Some(customers), Some(epoch)) = (numbered, epoch) else {
+            (0..rows).for_each(|row| admission.refuse(row, EventRefusal::Full));
+            return admission;
+        };
+        let judged = Judged { columns, bench };
+        let placed = self.take_rows(&judged, &customers, epoch);
+        self.report(&judged, &customers, &placed, ctx, &mut admission);
+        if admission.taken == 0 {
+            self.epochs.pop();
+        }
+        self.forget(ctx.now);
+        admission
+    }
+
+    /// Whether there are numbers for so many more events, wherever they belong.
+    pub(super) fn has_room_for(&self, rows: usize) -> bool {
+        self.events.parts.iter().all(|part| part.has_room_for(rows))
+    }
+
+    /// The number of the customer of each row.
+    fn number_customers(
+        &mut self,
+        columns: &EventColumns<'_>,
+        ctx: &AdmitContext<'_>,
+    ) -> Option<Vec<u32>> {
+        self.calls = self.calls.wrapping_add(1);
+        let rows = columns.len();
+        let mut numbers = Vec::with_capacity(rows);
+        let mut places = [0; STAGE];
+        for start in (0..rows).step_by(STAGE) {
+            let stage = start..rows.min(start.saturating_add(STAGE));
+            for (place, row) in places.iter_mut().zip(stage.clone()) {
+                if let Some(customer) = columns.customer_of(row) {
+                    *place = self.customers.place(customer);
+                    self.customers.prefetch(*place);
+                }
+            }
+            for (&place, row) in places.iter().zip(stage) {
+                numbers.push(match columns.customer_of(row) {
+                    None => UNNAMED,
+                    Some(customer) => self.number_customer(place, customer, ctx)?,
+                });
+            }
+        }
+        Some(numbers)
+    }
+
+    #[inline(always)]
+    fn number_customer(
+        &mut self,
+        place: u64,
+        customer: Customer<'_>,
+        ctx: &AdmitContext<'_>,
+    ) -> Option<u32> {
+        if let Some(number) = self.customers.find_at(place, customer) {
+            let at = usize::try_from(number).ok()?;
+            if self.known_in.get(at) == Some(&self.calls) {
+                return Some(number);
+            }
+            if !exists(ctx, customer) {
+                return Some(number | GONE);
+            }
+            self.note_known(at);
+            return Some(number);
+        }
+        if !exists(ctx, customer) {
+            return Some(UNKNOWN);
+        }
+        let number = self.customers.intern_at(place, customer)?;
+        self.note_known(usize::try_from(number).ok()?);
+        (number < CUSTOMERS_MAX).then_some(number)
+    }
+
+    fn note_known(&mut self, customer: usize) {
+        if customer >= self.known_in.len() {
+            // A call that never was.
+            self.known_in.resize(customer.saturating_add(1), self.calls.wrapping_sub(1));
+        }
+        if let Some(known) = self.known_in.get_mut(customer) {
+            *known = self.calls;
+        }
+    }
+
+    /// Takes rows in; what became of each.
+    pub(super) fn take_rows<R: Rows>(
+        &mut self,
+        rows: &R,
+        customers: &[u32],
+        epoch: u32,
+    ) -> Vec<AtomicU32> {
+        let len = customers.len();
+        let mut placed = Vec::new();
+        placed.resize_with(len, || AtomicU32::new(REFUSED));
+        let threads = if len > WINDOW { self.threads } else { 1 };
+        let window = if threads > 1 { WINDOW_SHARED } else { WINDOW };
+        let Self { policy, key, meters, epochs, events, usage, .. } = self;
+        let placing =
+            Placing { rows, customers, placed: &placed, policy: *policy, key: *key, epochs, epoch };
+        for start in (0..len).step_by(window) {
+            let range = start..len.min(start.saturating_add(window));
+            each_share(&mut events.parts, threads, |first, parts| {
+                placing.place(first, parts, range.clone());
+            });
+            let adding = Adding { events, meters, placed: &placed };
+            each_share(usage, threads, |first, parts| adding.add(first, parts, range.clone()));
+        }
+        placed
+    }
+
+    /// Says what became of each row.
+    fn report(
+        &mut self,
+        judged: &Judged<'_>,
+        customers: &[u32],
+        placed: &[AtomicU32],
+        ctx: &AdmitContext<'_>,
+        admission: &mut Admission,
+    ) {
+        let columns = &judged.columns;
+        let mut block = ctx.block.then(|| Logging::new(self, columns, ctx, placed.len()));
+        for (row, (placed, &customer)) in placed.iter().zip(customers).enumerate() {
+            match placed.load(Relaxed) {
+                DUPLICATE => admission.count(Outcome::Duplicate),
+                CONFLICT => admission.count(Outcome::Conflict),
+                REFUSED => {
+                    let cause = judged.cause(row, customer);
+                    admission.refuse(row, cause.unwrap_or(EventRefusal::Full));
+                }
+                number => {
+                    admission.count(Outcome::Taken);
+                    if let Ok(seat) = judged.bench.seat(columns.name_of(row)) {
+                        let meter = self.meters.get_mut(usize::from(seat.meter));
+                        if let Some(meter) = meter {
+                            meter.taken = meter.taken.saturating_add(1);
+                        }
+                    }
+                    if let Some(block) = &mut block {
+                        block.push(self, columns, row, EventNo(number));
+                    }
+                }
+            }
+        }
+        admission.block = block.and_then(|block| block.block.finish());
+    }
+}
+
+/// Gives each thread its share of the parts, and the number of the first of them.
+#[expect(clippy::disallowed_methods, reason = "threads that end here, and change no answer")]
+fn each_share<T: Send>(parts: &mut [T], threads: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    if threads <= 1 {
+        return work(0, parts);
+    }
+    let share = parts.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let mut shares = (0..).step_by(share).zip(parts.chunks_mut(share));
+        let own = shares.next();
+        for (first, parts) in shares {
+            let work = &work;
+            scope.spawn(move || work(first, parts));
+        }
+        if let Some((first, parts)) = own {
+            work(first, parts);
+        }
+    });
+}
+
+/// Where rows come from: a batch that is judged, or a block that was.
+pub(super) trait Rows: Sync {
+    /// The meter of a row.
+    fn meter(&self, row: usize) -> Option<u16>;
+    /// The identifier of a row.
+    fn identifier(&self, row: usize) -> Option<Identifier<'_>>;
+    /// What a row comes to, if nothing speaks against it.
+    fn judge(&self, row: usize, customer: u32) -> Option<(i64, Amount)>;
+    /// Whether a row repeats an event; `None` where that is not asked, as a block is history.
+    fn repeats(&self, row: usize, customer: u32, event: &Event, value: i128) -> Option<bool>;
+}
+
+/// A batch that is judged.
+struct Judged<'a> {
+    columns: EventColumns<'a>,
+    bench: Bench,
+}
+
+impl Judged<'_> {
+    fn seat(&self, row: usize) -> Result<Seat, EventRefusal> {
+        self.bench.seat(self.columns.name_of(row))
+    }
+
+    /// Why a row was refused.
+    fn cause(&self, row: usize, customer: u32) -> Option<EventRefusal> {
+        let seat = match self.seat(row) {
+            Ok(seat) => seat,
+            Err(cause) => return Some(cause),
+        };
+        if let Some(Err(cause)) = self.columns.identifier_of(row).map(check_length) {
+            return Some(cause);
+        }
+        self.verdict(seat, &self.columns.row(row), customer).err()
+    }
+
+    #[inline(always)]
+    fn verdict(
+        &self,
+        seat: Seat,
+        row: &Row<'_>,
+        customer: u32,
+    ) -> Result<(i64, Amount), EventRefusal> {
+        match customer {
+            UNNAMED => return Err(EventRefusal::NoCustomer),
+            GONE.. => return Err(EventRefusal::CustomerNotFound),
+            _ => {}
+        }
+        Ok((self.bench.time(row)?, seat.amount(row)?))
+    }
+}
+
+impl Rows for Judged<'_> {
+    #[inline(always)]
+    fn meter(&self, row: usize) -> Option<u16> {
+        self.seat(row).ok().map(|seat| seat.meter)
+    }
+
+    #[inline(always)]
+    fn identifier(&self, row: usize) -> Option<Identifier<'_>> {
+        let identifier = self.columns.identifier_of(row)?;
+        check_length(identifier).ok().map(|()| identifier)
+    }
+
+    #[inline(always)]
+    fn judge(&self, row: usize, customer: u32) -> Option<(i64, Amount)> {
+        self.verdict(self.seat(row).ok()?, &self.columns.row(row), customer).ok()
+    }
+
+    fn repeats(&self, row: usize, customer: u32, event: &Event, value: i128) -> Option<bool> {
+        let seat = self.seat(row).ok()?;
+        let row = self.columns.row(row);
+        let number = if customer < UNKNOWN { customer & !GONE } else { customer };
+        Some(
+            number == event.subject
+                && row.time.is_none_or(|given| given.nanos() == event.time)
+                && seat.amount(&row).is_ok_and(|amount| amount.trillionths() == value),
+        )
+    }
+}
+
+/// A block, with the numbers that its meters have here.
+pub(super) struct Logged<'a> {
+    pub(super) columns: &'a Columns,
+    pub(super) meters: Vec<Option<u16>>,
+}
+
+impl Rows for Logged<'_> {
+    #[inline(always)]
+    fn meter(&self, row: usize) -> Option<u16> {
+        self.meters.get(self.columns.meter_code(row)).copied().flatten()
+    }
+
+    #[inline(always)]
+    fn identifier(&self, row: usize) -> Option<Identifier<'_>> {
+        self.columns.identifier(row)
+    }
+
+    #[inline(always)]
+    fn judge(&self, row: usize, _: u32) -> Option<(i64, Amount)> {
+        Some((self.columns.time(row)?, self.columns.amount(row)?))
+    }
+
+    fn repeats(&self, _: usize, _: u32, _: &Event, _: i128) -> Option<bool> {
+        None
+    }
+}
+
+/// The first half: identifiers find their places, and events are kept.
+struct Placing<'a, R> {
+    rows: &'a R,
+    customers: &'a [u32],
+    placed: &'a [AtomicU32],
+    policy: DedupePolicy,
+    key: Key,
+    epochs: &'a [Epoch],
+    epoch: u32,
+}
+
+/// A row on its way to its place.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    row: usize,
+    place: u64,
+    identifier: [u64; 2],
+    meter: u16,
+}
+
+impl<R: Rows> Placing<'_, R> {
+    /// Places the rows whose identifiers belong to some of the parts.
+    fn place(&self, first: usize, parts: &mut [events::Part], range: Range<usize>) {
+        let mut pending = [Pending::default(); STAGE];
+        let mut rows = range;
+        loop {
+            let mut count = 0_usize;
+            for (slot, row) in pending.iter_mut().zip(self.own(first, parts.len(), &mut rows)) {
+                *slot = row;
+                if let Some(part) = part_of(first, parts, row.place) {
+                    part.prefetch(row.place);
+                }
+                count = count.saturating_add(1);
+            }
+            for row in pending.iter().take(count) {
+                if let Some(part) = part_of(first, parts, row.place) {
+                    self.place_one(part, row);
+                }
+            }
+            if count < STAGE {
+                return;
+            }
+        }
+    }
+
+    /// The next rows that belong to some parts.
+    #[inline(always)]
+    fn own<'r>(
+        &'r self,
+        first: usize,
+        parts: usize,
+        rows: &'r mut Range<usize>,
+    ) -> impl Iterator<Item = Pending> {
+        let all = parts == PARTS;
+        rows.filter_map(move |row| {
+            let meter = self.rows.meter(row)?;
+            let identifier = self.key.identifier(meter, self.rows.identifier(row)?);
+            let place = self.key.place(identifier);
+            let part = Events::part_of(place);
+            let own = all || (part >= first && part < first.wrapping_add(parts));
+            own.then_some(Pending { row, place, identifier, meter })
+        })
+    }
+
+    #[inline(always)]
+    fn place_one(&self, part: &mut events::Part, pending: &Pending) {
+        let Pending { row, place, identifier, meter } = *pending;
+        let (Some(&customer), Some(placed)) = (self.customers.get(row), self.placed.get(row))
+        else {
+            return;
+        };
+        let before = part.find(place, identifier);
+        if let Some(repeats) = before.and_then(|before| self.repeats(part, before, row, customer)) {
+            placed.store(if repeats { DUPLICATE } else { CONFLICT }, Relaxed);
+            return;
+        }
+        let Some((time, amount)) = self.rows.judge(row, customer) else { return };
+        let text = match self.rows.identifier(row) {
+            Some(Identifier::Text(text)) => Identifier::Text(text).text().map(|_| text),
+            _ => None,
+        };
+        let event = Event {
+            identifier,
+            time,
+            units: amount.units,
+            subject: customer,
+            epoch: self.epoch,
+            row: u32::try_from(row).unwrap_or(u32::MAX),
+            meter,
+            flags: if text.is_some() { Event::TEXT } else { 0 },
+        };
+        let number = part.push(place, event, before);
+        if let Some(text) = text {
+            part.note_text(text);
+        }
+        if amount.units == events::WIDE {
+            part.note_wide(amount.wide);
+        }
+        placed.store(number.0, Relaxed);
+    }
+
+    /// Whether a row repeats the event that has its identifier; `None` where that is forgotten.
+    #[cold]
+    fn repeats(
+        &self,
+        part: &events::Part,
+        before: EventNo,
+        row: usize,
+        customer: u32,
+    ) -> Option<bool> {
+        let (event, value) = part.get(before)?;
+        if !remembers(self.policy, self.epochs, event.epoch, self.now()?) {
+            return None;
+        }
+        self.rows.repeats(row, customer, event, value)
+    }
+
+    fn now(&self) -> Option<counterfoil_core::Timestamp> {
+        let epoch = usize::try_from(self.epoch).ok()?;
+        Some(self.epochs.get(epoch)?.received_at)
+    }
+}
+
+#[inline(always)]
+fn part_of(first: usize, parts: &mut [events::Part], place: u64) -> Option<&mut events::Part> {
+    parts.get_mut(Events::part_of(place).wrapping_sub(first))
+}
+
+/// The second half: events are added up.
+struct Adding<'a> {
+    events: &'a Events,
+    meters: &'a [Meter],
+    placed: &'a [AtomicU32],
+}
+
+impl Adding<'_> {
+    /// Adds up the rows whose customers belong to some of the parts.
+    fn add(&self, first: usize, parts: &mut [usage::Part], range: Range<usize>) {
+        let mut arrivals = [Arrival::NONE; STAGE];
+        let mut rows = range;
+        loop {
+            let mut count = 0_usize;
+            let own = rows.by_ref().filter_map(|row| self.arrival(first, parts.len(), row));
+            for (slot, arrival) in arrivals.iter_mut().zip(own) {
+                *slot = arrival;
+                count = count.saturating_add(1);
+            }
+            usage::take(parts, first, self.events, arrivals.get(..count).unwrap_or_default());
+            if count < STAGE {
+                return;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn arrival(&self, first: usize, parts: usize, row: usize) -> Option<Arrival> {
+        let number = EventNo(self.placed.get(row)?.load(Relaxed));
+        if number.0 >= CONFLICT {
+            return None;
+        }
+        let event = self.events.get(number)?;
+        let part = usage::part_of(event.subject);
+        if parts != PARTS && (part < first || part >= first.wrapping_add(parts)) {
+            return None;
+        }
+        let lanes = self.meters.get(usize::from(event.meter))?.lanes;
+        Some(Arrival::of(number, event, lanes))
+    }
+}
+
+/// The block of what is taken.
+struct Logging {
+    block: BlockBuilder,
+    meters: Vec<Option<u16>>,
+    /// The code of each customer of the aggregator, by number.
+    customers: Vec<u32>,
+}
+
+impl Logging {
+    fn new(
+        of: &Aggregator,
+        columns: &EventColumns<'_>,
+        ctx: &AdmitContext<'_>,
+        rows: usize,
+    ) -> Self {
+        let mut block = BlockBuilder::new(ctx.now, columns.numbers());
+        block.reserve(rows);
+        Self {
+            block,
+            meters: vec![None; of.meters.len()],
+            customers: vec![u32::MAX; of.customers.len()],
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, of: &Aggregator, columns: &EventColumns<'_>, row: usize, number: EventNo) {
+        let Some(event) = of.events.get(number) else { return };
+        let (Some(identifier), Some(customer)) =
+            (columns.identifier_of(row), columns.customer_of(row))
+        else {
+            return;
+        };
+        let meter = match self.meters.get_mut(usize::from(event.meter)) {
+            Some(Some(code)) => *code,
+            Some(code) => match of.meter(event.meter) {
+                Some(meter) => *code.insert(self.block.meter(&meter.id)),
+                None => return,
+            },
+            None => return,
+        };
+        let at = usize::try_from(event.subject).unwrap_or(usize::MAX);
+        let Some(code) = self.customers.get_mut(at) else { return };
+        if *code == u32::MAX {
+            *code = self.block.customer(customer);
+        }
+        let wide = if event.units == events::WIDE { of.events.value(number, event) } else { 0 };
+        let amount = Amount { units: event.units, wide };
+        self.block.push(meter, identifier, *code, event.time, amount);
+    }
+}

@@ -1,0 +1,10 @@
+//! The tables of the aggregator.
+
+pub(crate) mod events;
+pub(crate) mod identity;
+pub(crate) mod index;
+mod memory;
+pub(crate) mod names;
+mod rows;
+pub(crate) mod sums;
+pub(crate) mod usage;
