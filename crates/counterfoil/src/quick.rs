@@ -454,6 +454,20 @@ mod tests {
         assert_eq!(Vec::from_iter(taken), [302, 303, 410, 412, 415, 416]);
     }
 
+    #[test]
+    fn numbers_are_read_in_every_form() {
+        let edges = [0_i64, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000];
+        let numbers = edges.iter().flat_map(|edge| [*edge, -edge, -edge - 1]);
+        for number in numbers.chain([-0x20, -0x21, -0x8001, i64::MAX, i64::MIN]) {
+            let bytes = rmp_serde::to_vec(&number).unwrap();
+            let mut from = Bytes(&bytes);
+            assert_eq!((i64::quick(&mut from), from.0), (Some(number), &[][..]), "{bytes:02x?}");
+            assert_eq!(u64::quick(&mut Bytes(&bytes)), number.try_into().ok());
+        }
+        let beyond = rmp_serde::to_vec(&u64::MAX).unwrap();
+        assert_eq!(i64::quick(&mut Bytes(&beyond)), None);
+    }
+
     /// A payload that is changed anywhere is left to the ordinary way, or read as that reads it.
     #[test]
     fn it_takes_nothing_that_the_ordinary_way_reads_otherwise() {

@@ -43,6 +43,8 @@ impl Schedules {
     pub(crate) fn set(&mut self, schedule: Schedule, count: i64) {
         if count == 0 && self.in_base(&schedule).is_none() {
             self.delta.remove_mut(&schedule);
+        } else if let Some(known) = self.delta.get_mut(&schedule) {
+            *known = count;
         } else {
             self.delta.insert_mut(schedule, count);
         }
