@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Salvage(Salvage),
     Snapshot(Snapshot),
     Disk(Disk),
+    Bench(Bench),
 }
 
 /// Run a scenario and show its invoices, its trial balance and one explained invoice.
@@ -328,6 +329,68 @@ Exit status: 0, or 2 where the book could not be read")]
 pub(crate) struct Disk {
     /// The directory of the book.
     pub(crate) book: PathBuf,
+    /// Print one JSON object, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Measure a part of the library on this machine, alone.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  counterfoil bench meter --events 10000000
+
+Exit status: 0, or 1 where what was counted is not what went in")]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    pub(crate) subject: Subject,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Subject {
+    Meter(BenchMeter),
+}
+
+/// Count generated usage events in memory, and show how fast and in how much memory.
+///
+/// Customers are drawn by Zipf's law, times lie within a month and are mostly in order, eight meters
+/// each keep count, sum, maximum and last value by customer and hour, identifiers are remembered for
+/// 35 days. Nothing is written to disk. Making the events is not part of the figures.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil bench meter
+  counterfoil bench meter --events 50000000 --threads 2 --batch 1000000
+  counterfoil bench meter --batch 10000 --no-reserve --json
+
+Exit status: 0, or 1 where what was counted is not what went in")]
+pub(crate) struct BenchMeter {
+    /// How many events.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000,
+        value_parser = clap::value_parser!(u64).range(31..=4_000_000_000))]
+    pub(crate) events: u64,
+    /// Threads that take in a batch; those of the machine where it is not given.
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(crate) threads: Option<u8>,
+    /// Events of a batch; at most 1,048,576.
+    #[arg(long, value_name = "B", default_value_t = 1 << 20,
+        value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) batch: u32,
+    /// How many customers there are; at most 10 million.
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) customers: u32,
+    /// How many of a thousand events repeat an earlier one.
+    #[arg(long, value_name = "N", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(0..=999))]
+    pub(crate) repeats: u32,
+    /// Make no room ahead: tables grow while events come in.
+    #[arg(long)]
+    pub(crate) no_reserve: bool,
+    /// The seed that the events follow from.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
     /// Print one JSON object, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,

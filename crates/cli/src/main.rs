@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod inspect;
 mod keep;
 mod problem;
@@ -14,7 +15,7 @@ mod proof;
 mod run;
 mod table;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Bench, Command, Subject};
 use clap::Parser;
 use problem::Problem;
 use std::io::{self, BufWriter, Write};
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
         Command::Salvage(arguments) => keep::salvage(arguments, &mut out),
         Command::Snapshot(arguments) => keep::snapshot(arguments, &mut out),
         Command::Disk(arguments) => keep::disk(arguments, &mut out),
+        Command::Bench(Bench { subject: Subject::Meter(arguments) }) => {
+            bench::meter(arguments, &mut out)
+        }
     };
     let ended = ended.and_then(|ending| out.flush().map(|()| ending).map_err(Problem::from));
     match ended {

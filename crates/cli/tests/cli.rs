@@ -541,3 +541,20 @@ fn it_says_what_it_is() {
         assert!(help.contains(fragment), "no {fragment:?} in {help}");
     }
 }
+
+#[test]
+fn the_meter_is_measured_and_loses_no_event() {
+    let arguments = ["bench", "meter", "--events", "20000", "--batch", "700", "--threads", "2"];
+    let json = counterfoil(&[&arguments[..], &["--json", "--repeats", "100"]].concat()).succeeds();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let of = |key: &str| json[key].as_u64().unwrap();
+    assert_eq!(of("taken") + of("duplicates"), 20_000, "{json}");
+    assert!((1_800..2_200).contains(&of("duplicates")), "{json}");
+    assert_eq!(json["memory"]["identifiers"], json["taken"]);
+    assert!(json["events_per_second"].as_f64().unwrap() > 0.0);
+    let text = counterfoil(&[&arguments[..], &["--no-reserve"]].concat()).succeeds();
+    for fragment in ["million events/s", "batches     of 700, 2 threads", "p99.9", "Bytes each"] {
+        assert!(text.contains(fragment), "no {fragment:?} in {text}");
+    }
+    counterfoil(&["bench", "meter", "--events", "3"]).ends(2, &["31..=4000000000"]);
+}

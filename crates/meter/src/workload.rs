@@ -8,7 +8,7 @@
 //! milliseconds, 97 of 100 within a minute of their order and the others up to three days late;
 //! values are 1 to 10^9 millionths.
 
-use crate::{ColumnError, CustomerIds, EventColumns, EventNames, Identifiers, Values};
+use crate::{Capacity, ColumnError, CustomerIds, EventColumns, EventNames, Identifiers, Values};
 use counterfoil_core::Timestamp;
 
 /// The event names of the workload's meters.
@@ -28,6 +28,10 @@ const DAYS: u64 = 31;
 const LATE_MILLIS_MAX: u64 = 3 * 86_400_000;
 const JITTER_MILLIS_MAX: u64 = 60_000;
 const UNITS_MAX: u64 = 1_000_000_000;
+/// Hours in which events happen.
+const HOURS: u64 = DAYS * 24;
+/// One, of the shares that [`missing`] reckons with.
+const ONE: u64 = 1 << 32;
 /// 2025-03-01T00:00:00Z.
 const START_SECONDS: i64 = 1_740_787_200;
 
@@ -129,6 +133,39 @@ impl Workload {
         start.checked_add_seconds(seconds).unwrap_or(Timestamp::MAX)
     }
 
+    /// What the first so many events come to, for
+    /// [`Aggregator::reserve`](crate::Aggregator::reserve): what is to be expected, and a
+    /// hundredth more.
+    #[must_use]
+    pub fn capacity(&self, events: u64) -> Capacity {
+        let kept = 1000_u64.saturating_sub(self.repeats_per_thousand);
+        let different = scaled_by(events.min(self.events), kept, 1000);
+        let hours = scaled_by(events.min(self.events), HOURS, self.events).saturating_add(1);
+        let meters = u64::try_from(EVENT_NAMES.len()).unwrap_or(u64::MAX);
+        let expected = |cells: u64| {
+            let mut before = 0;
+            let shares = self.weights.iter().map(|&weight| {
+                let own = weight.saturating_sub(before);
+                before = weight;
+                let all = u128::from(self.weights.last().copied().unwrap_or(1));
+                let events = u128::from(different).saturating_mul(own.into());
+                let mean = events.saturating_mul(ONE.into()).checked_div(all).unwrap_or_default();
+                let mean = mean.checked_div(cells.into()).unwrap_or_default();
+                let share = ONE.saturating_sub(missing(u64::try_from(mean).unwrap_or(u64::MAX)));
+                share.saturating_mul(cells)
+            });
+            let sum = shares.fold(0_u64, u64::saturating_add) >> 32;
+            let roomy = sum.saturating_add(sum / 100).saturating_add(64);
+            usize::try_from(roomy.min(different.saturating_add(64))).unwrap_or(usize::MAX)
+        };
+        Capacity {
+            events: usize::try_from(different.saturating_add(different / 100)).unwrap_or(0),
+            customers: expected(1),
+            series: expected(meters),
+            hours: expected(meters.saturating_mul(hours)),
+        }
+    }
+
     /// Fills a batch with so many events from a number on.
     pub fn fill(&self, batch: &mut WorkloadBatch, from: u64, events: usize) {
         batch.names.clear();
@@ -220,6 +257,16 @@ fn scaled_by(number: u64, whole: u64, of: u64) -> u64 {
     u64::try_from(product.checked_div(of.into()).unwrap_or_default()).unwrap_or(u64::MAX)
 }
 
+/// The share of cells that stay without an event where each is to have so many: `e^-mean`, both in
+/// parts of [`ONE`].
+fn missing(mean: u64) -> u64 {
+    let mut share = ONE.saturating_sub(mean >> 8);
+    for _ in 0..8 {
+        share = scaled_by(share, share, ONE);
+    }
+    share
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,6 +297,31 @@ mod tests {
         let end = workload.end().unix() * 1_000_000_000;
         assert!(batch.times.iter().all(|&time| time < end && time % 1_000_000 == 0));
         assert!(batch.units.iter().all(|&units| (1..=1_000_000_000).contains(&units)));
+    }
+
+    #[test]
+    fn its_capacity_is_what_it_needs() {
+        for (customers, events) in [(10, 50_000), (1_000, 100_000), (50_000, 100_000)] {
+            let workload = Workload::new(4, 100_000, customers, 100);
+            let mut batch = WorkloadBatch::default();
+            workload.fill(&mut batch, 0, events);
+            let rows = || (0..batch.len()).map(|row| (batch.customers[row], batch.names[row]));
+            let hour = |row: usize| batch.times[row] / 3_600_000_000_000;
+            let identifiers: BTreeSet<_> = batch.identifiers.iter().collect();
+            let customers: BTreeSet<_> = batch.customers.iter().collect();
+            let series: BTreeSet<_> = rows().collect();
+            let hours: BTreeSet<_> = rows().zip((0..).map(hour)).collect();
+            let room = workload.capacity(u64::try_from(events).unwrap());
+            for (needed, room) in [
+                (identifiers.len(), room.events),
+                (customers.len(), room.customers),
+                (series.len(), room.series),
+                (hours.len(), room.hours),
+            ] {
+                assert!(needed <= room, "{needed} in {room}");
+                assert!(room <= needed + needed / 25 + 128, "{needed} in {room}");
+            }
+        }
     }
 
     #[test]

@@ -45,7 +45,12 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("counterfoil-scenario", 5, &["counterfoil-core", "counterfoil"]),
-    room("counterfoil-cli", 6, &["counterfoil-core", "counterfoil", "counterfoil-scenario"]),
+    room(
+        "counterfoil-cli",
+        6,
+        // The meter, to measure it alone.
+        &["counterfoil-core", "counterfoil-meter", "counterfoil", "counterfoil-scenario"],
+    ),
     Room { name: "counterfoil-benches", floor: 7, uses: Uses::Any },
     room("counterfoil-tidy", 7, &[]),
 ];
