@@ -10,7 +10,7 @@
 
 use crate::columns::{ColumnError, StringColumn, Strings};
 use crate::kernel::events::WIDE;
-use crate::kernel::identity::{Customer, Identifier};
+use crate::kernel::identity::{Customer, Identifier, number};
 use crate::value::{Amount, MAGNITUDE_END};
 use counterfoil_core::{Decimal12, EventTime, Id, Refusal, Timestamp, kind};
 use rkyv::rancor;
@@ -345,6 +345,17 @@ impl Columns {
     }
 
     #[inline(always)]
+    pub(crate) fn units(&self, row: usize) -> Option<i64> {
+        self.units.get(row).copied()
+    }
+
+    /// The identifier of a row where it is a text that is no number.
+    #[inline(always)]
+    pub(crate) fn text(&self, row: usize) -> Option<&str> {
+        let text = self.identifier_texts.as_strings().get(row);
+        text.filter(|text| number(text).is_none())
+    }
+
     pub(crate) fn amount(&self, row: usize) -> Option<Amount> {
         match *self.units.get(row)? {
             WIDE => {

@@ -1,7 +1,8 @@
 //! Events as they come in: rows, and columns that are only borrowed.
 
 use crate::MeterConfig;
-use crate::kernel::identity::{Customer, Identifier};
+use crate::kernel::events::{UNIT, WIDE};
+use crate::kernel::identity::{Customer, Identifier, number};
 use counterfoil_core::{Decimal12, EventTime};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -462,6 +463,27 @@ impl<'a> EventColumns<'a> {
                 texts.get(row).filter(|text| !text.is_empty()).map(Identifier::Text)
             }
             Identifiers::Numbers(numbers) => numbers.get(row).copied().map(Identifier::Number),
+        }
+    }
+
+    /// The identifier of a row where it is a text that is no number.
+    #[inline(always)]
+    pub(crate) fn text_of(&self, row: usize) -> Option<&'a str> {
+        match self.identifiers {
+            Identifiers::Texts(texts) => texts.get(row).filter(|text| number(text).is_none()),
+            Identifiers::Generated | Identifiers::Numbers(_) => None,
+        }
+    }
+
+    /// Time and millionths of a row that has both as they are kept.
+    #[inline(always)]
+    pub(crate) fn plain(&self, row: usize) -> Option<(i64, i64)> {
+        match (self.values, self.times) {
+            (Values::Units { units, .. }, Some(times)) if self.unit == UNIT => {
+                let (time, units) = (*times.get(row)?, *units.get(row)?);
+                (time != Self::RECEIPT_TIME && units != WIDE).then_some((time, units))
+            }
+            _ => None,
         }
     }
 

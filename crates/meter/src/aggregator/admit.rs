@@ -164,7 +164,7 @@ impl<'a, 'c> Intake<'a, 'c> {
         if let (Ok(seat), Some(identifier)) = (self.bench.seat(name), identifier) {
             let place = self.of.key.place(self.of.key.identifier(seat.meter, identifier));
             if let Some(part) = self.of.events.parts.get(Events::part_of(place)) {
-                part.prefetch(place);
+                part.spot(place);
             }
         }
     }

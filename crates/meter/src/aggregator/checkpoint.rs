@@ -339,7 +339,7 @@ impl Aggregator {
         let none = || CheckpointError::because("an event belongs nowhere");
         let part = self.events.parts.get_mut(Events::part_of(place)).ok_or_else(none)?;
         let before = part.find(place, event.identifier);
-        let number = part.push(place, event, before);
+        let number = part.push(place, before, |own| *own = event);
         if let Some(text) = text {
             part.note_text(text);
         }
@@ -352,7 +352,7 @@ impl Aggregator {
         }
         let meter = self.meters.get_mut(usize::from(event.meter)).ok_or_else(none)?;
         meter.taken = meter.taken.saturating_add(1);
-        let arrival = Arrival::of(number, &event, meter.lanes);
+        let arrival = Arrival { number, event: &event, lanes: meter.lanes };
         usage::take(&mut self.usage, 0, &self.events, &[arrival]);
         Ok(number)
     }

@@ -47,6 +47,26 @@ impl Bench {
         Self { oldest, newest, nanos, receipt, meters }
     }
 
+    /// Whether a meter takes values, and a time is within bounds.
+    #[inline(always)]
+    pub(super) fn takes_plain(&self, name: usize, time: i64) -> bool {
+        self.nanos.contains(&time) && matches!(self.meters.get(name), Some(Ok(seat)) if seat.valued)
+    }
+
+    /// How many event names the batch has.
+    pub(super) fn names(&self) -> usize {
+        self.meters.len()
+    }
+
+    /// The number of the meter of an event name, if it takes events.
+    #[inline(always)]
+    pub(super) fn meter(&self, name: usize) -> Option<u16> {
+        match self.meters.get(name) {
+            Some(Ok(seat)) => Some(seat.meter),
+            _ => None,
+        }
+    }
+
     /// The meter of an event name of the batch, by its place.
     #[inline(always)]
     pub(super) fn seat(&self, name: usize) -> Result<Seat, EventRefusal> {

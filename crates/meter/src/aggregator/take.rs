@@ -11,6 +11,7 @@ use crate::block::{BlockBuilder, Columns};
 use crate::columns::Row;
 use crate::kernel::events::{self, Event, EventNo, Events, PARTS};
 use crate::kernel::identity::{Customer, Identifier, Key};
+use crate::kernel::index::Spot;
 use crate::kernel::usage::{self, Arrival};
 use crate::value::Amount;
 use crate::{Admission, AdmitContext, DedupePolicy, EventColumns, EventRefusal, Outcome};
@@ -21,7 +22,7 @@ use std::thread;
 /// Rows whose memory is asked for at once.
 const STAGE: usize = 64;
 /// Rows of a window: their events stay in the cache between the two halves.
-const WINDOW: usize = 1 << 13;
+const WINDOW: usize = 1 << 11;
 /// With several threads, which have to be started for each half.
 const WINDOW_SHARED: usize = 1 << 17;
 
@@ -101,7 +102,15 @@ impl Aggregator {
                 }
             }
             for (&place, row) in places.iter().zip(stage) {
-                numbers.push(match columns.customer_of(row) {
+                let customer = columns.customer_of(row);
+                if let Some(Customer::Number(number)) = customer
+                    && let Some(number) = self.customers.find_number(place, number)
+                    && self.is_known(number)
+                {
+                    numbers.push(number);
+                    continue;
+                }
+                numbers.push(match customer {
                     None => UNNAMED,
                     Some(customer) => self.number_customer(place, customer, ctx)?,
                 });
@@ -110,7 +119,14 @@ impl Aggregator {
         Some(numbers)
     }
 
+    /// Whether the caller has said in this call that a customer exists.
     #[inline(always)]
+    fn is_known(&self, number: u32) -> bool {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        self.known_in.get(at) == Some(&self.calls)
+    }
+
+    #[inline(never)]
     fn number_customer(
         &mut self,
         place: u64,
@@ -183,26 +199,31 @@ impl Aggregator {
     ) {
         let columns = &judged.columns;
         let mut block = ctx.block.then(|| Logging::new(self, columns, ctx, placed.len()));
-        for (row, (placed, &customer)) in placed.iter().zip(customers).enumerate() {
+        let mut taken = vec![0_u64; judged.bench.names()];
+        for (row, placed) in placed.iter().enumerate() {
             match placed.load(Relaxed) {
                 DUPLICATE => admission.count(Outcome::Duplicate),
                 CONFLICT => admission.count(Outcome::Conflict),
                 REFUSED => {
+                    let customer = customers.get(row).copied().unwrap_or(UNNAMED);
                     let cause = judged.cause(row, customer);
                     admission.refuse(row, cause.unwrap_or(EventRefusal::Full));
                 }
                 number => {
-                    admission.count(Outcome::Taken);
-                    if let Ok(seat) = judged.bench.seat(columns.name_of(row)) {
-                        let meter = self.meters.get_mut(usize::from(seat.meter));
-                        if let Some(meter) = meter {
-                            meter.taken = meter.taken.saturating_add(1);
-                        }
+                    if let Some(taken) = taken.get_mut(columns.name_of(row)) {
+                        *taken = taken.wrapping_add(1);
                     }
+                    admission.count(Outcome::Taken);
                     if let Some(block) = &mut block {
                         block.push(self, columns, row, EventNo(number));
                     }
                 }
+            }
+        }
+        for (name, taken) in taken.into_iter().enumerate() {
+            let meter = judged.bench.meter(name).map(usize::from);
+            if let Some(meter) = meter.and_then(|meter| self.meters.get_mut(meter)) {
+                meter.taken = meter.taken.saturating_add(taken);
             }
         }
         admission.block = block.and_then(|block| block.block.finish());
@@ -235,8 +256,12 @@ pub(super) trait Rows: Sync {
     fn meter(&self, row: usize) -> Option<u16>;
     /// The identifier of a row.
     fn identifier(&self, row: usize) -> Option<Identifier<'_>>;
-    /// What a row comes to, if nothing speaks against it.
-    fn judge(&self, row: usize, customer: u32) -> Option<(i64, Amount)>;
+    /// The same as text, where it is one that is no number.
+    fn text(&self, row: usize) -> Option<&str>;
+    /// Time and millionths of a row, if nothing speaks against it.
+    fn judge(&self, row: usize, customer: u32) -> Option<(i64, i64)>;
+    /// The value of a row that is no millionths.
+    fn wide(&self, row: usize) -> i128;
     /// Whether a row repeats an event; `None` where that is not asked, as a block is history.
     fn repeats(&self, row: usize, customer: u32, event: &Event, value: i128) -> Option<bool>;
 }
@@ -264,7 +289,12 @@ impl Judged<'_> {
         self.verdict(seat, &self.columns.row(row), customer).err()
     }
 
-    #[inline(always)]
+    #[inline(never)]
+    fn judge_in_full(&self, row: usize, customer: u32) -> Option<(i64, i64)> {
+        let verdict = self.verdict(self.seat(row).ok()?, &self.columns.row(row), customer);
+        verdict.ok().map(|(time, amount)| (time, amount.units))
+    }
+
     fn verdict(
         &self,
         seat: Seat,
@@ -283,7 +313,7 @@ impl Judged<'_> {
 impl Rows for Judged<'_> {
     #[inline(always)]
     fn meter(&self, row: usize) -> Option<u16> {
-        self.seat(row).ok().map(|seat| seat.meter)
+        self.bench.meter(self.columns.name_of(row))
     }
 
     #[inline(always)]
@@ -293,8 +323,26 @@ impl Rows for Judged<'_> {
     }
 
     #[inline(always)]
-    fn judge(&self, row: usize, customer: u32) -> Option<(i64, Amount)> {
-        self.verdict(self.seat(row).ok()?, &self.columns.row(row), customer).ok()
+    fn text(&self, row: usize) -> Option<&str> {
+        self.columns.text_of(row)
+    }
+
+    #[inline(always)]
+    fn judge(&self, row: usize, customer: u32) -> Option<(i64, i64)> {
+        // Nearly all of a large batch: a time and a value that need no second look.
+        if let Some((time, units)) = self.columns.plain(row)
+            && customer < GONE
+            && self.bench.takes_plain(self.columns.name_of(row), time)
+        {
+            return Some((time, units));
+        }
+        self.judge_in_full(row, customer)
+    }
+
+    #[cold]
+    fn wide(&self, row: usize) -> i128 {
+        let amount = self.seat(row).and_then(|seat| seat.amount(&self.columns.row(row)));
+        amount.map_or(0, Amount::trillionths)
     }
 
     fn repeats(&self, row: usize, customer: u32, event: &Event, value: i128) -> Option<bool> {
@@ -327,8 +375,18 @@ impl Rows for Logged<'_> {
     }
 
     #[inline(always)]
-    fn judge(&self, row: usize, _: u32) -> Option<(i64, Amount)> {
-        Some((self.columns.time(row)?, self.columns.amount(row)?))
+    fn text(&self, row: usize) -> Option<&str> {
+        self.columns.text(row)
+    }
+
+    #[inline(always)]
+    fn judge(&self, row: usize, _: u32) -> Option<(i64, i64)> {
+        Some((self.columns.time(row)?, self.columns.units(row)?))
+    }
+
+    #[cold]
+    fn wide(&self, row: usize) -> i128 {
+        self.columns.amount(row).map_or(0, Amount::trillionths)
     }
 
     fn repeats(&self, _: usize, _: u32, _: &Event, _: i128) -> Option<bool> {
@@ -347,92 +405,80 @@ struct Placing<'a, R> {
     epoch: u32,
 }
 
-/// A row on its way to its place.
-#[derive(Clone, Copy, Default)]
-struct Pending {
-    row: usize,
-    place: u64,
-    identifier: [u64; 2],
-    meter: u16,
-}
-
 impl<R: Rows> Placing<'_, R> {
     /// Places the rows whose identifiers belong to some of the parts.
+    #[expect(clippy::indexing_slicing, reason = "the count stays below the length of a stage")]
     fn place(&self, first: usize, parts: &mut [events::Part], range: Range<usize>) {
-        let mut pending = [Pending::default(); STAGE];
-        let mut rows = range;
-        loop {
+        let (mut next, end) = (range.start, range.end);
+        let mut rows = [0; STAGE];
+        let mut meters = [0; STAGE];
+        let mut identifiers = [[0; 2]; STAGE];
+        let mut places = [0; STAGE];
+        let mut spots = [(Spot::default(), 0); STAGE];
+        while next < end {
             let mut count = 0_usize;
-            for (slot, row) in pending.iter_mut().zip(self.own(first, parts.len(), &mut rows)) {
-                *slot = row;
-                if let Some(part) = part_of(first, parts, row.place) {
-                    part.prefetch(row.place);
-                }
-                count = count.saturating_add(1);
+            while count < STAGE && next < end {
+                let row = next;
+                next = next.wrapping_add(1);
+                let (Some(meter), Some(given)) = (self.rows.meter(row), self.rows.identifier(row))
+                else {
+                    continue;
+                };
+                let identifier = self.key.identifier(meter, given);
+                let place = self.key.place(identifier);
+                let Some(part) = part_of(first, parts, place) else { continue };
+                rows[count] = row;
+                meters[count] = meter;
+                identifiers[count] = identifier;
+                places[count] = place;
+                spots[count] = part.spot(place);
+                count = count.wrapping_add(1);
             }
-            for row in pending.iter().take(count) {
-                if let Some(part) = part_of(first, parts, row.place) {
-                    self.place_one(part, row);
+            for at in 0..count {
+                let (row, meter, place) = (rows[at], meters[at], places[at]);
+                if let Some(part) = part_of(first, parts, place) {
+                    self.place_one(part, row, meter, identifiers[at], place, spots[at]);
                 }
-            }
-            if count < STAGE {
-                return;
             }
         }
     }
 
-    /// The next rows that belong to some parts.
     #[inline(always)]
-    fn own<'r>(
-        &'r self,
-        first: usize,
-        parts: usize,
-        rows: &'r mut Range<usize>,
-    ) -> impl Iterator<Item = Pending> {
-        let all = parts == PARTS;
-        rows.filter_map(move |row| {
-            let meter = self.rows.meter(row)?;
-            let identifier = self.key.identifier(meter, self.rows.identifier(row)?);
-            let place = self.key.place(identifier);
-            let part = Events::part_of(place);
-            let own = all || (part >= first && part < first.wrapping_add(parts));
-            own.then_some(Pending { row, place, identifier, meter })
-        })
-    }
-
-    #[inline(always)]
-    fn place_one(&self, part: &mut events::Part, pending: &Pending) {
-        let Pending { row, place, identifier, meter } = *pending;
+    fn place_one(
+        &self,
+        part: &mut events::Part,
+        row: usize,
+        meter: u16,
+        identifier: [u64; 2],
+        place: u64,
+        spot: (Spot, u32),
+    ) {
         let (Some(&customer), Some(placed)) = (self.customers.get(row), self.placed.get(row))
         else {
             return;
         };
-        let before = part.find(place, identifier);
+        let before = part.find_at(spot, place, identifier);
         if let Some(repeats) = before.and_then(|before| self.repeats(part, before, row, customer)) {
             placed.store(if repeats { DUPLICATE } else { CONFLICT }, Relaxed);
             return;
         }
-        let Some((time, amount)) = self.rows.judge(row, customer) else { return };
-        let text = match self.rows.identifier(row) {
-            Some(Identifier::Text(text)) => Identifier::Text(text).text().map(|_| text),
-            _ => None,
-        };
-        let event = Event {
-            identifier,
-            time,
-            units: amount.units,
-            subject: customer,
-            epoch: self.epoch,
-            row: u32::try_from(row).unwrap_or(u32::MAX),
-            meter,
-            flags: if text.is_some() { Event::TEXT } else { 0 },
-        };
-        let number = part.push(place, event, before);
+        let Some((time, units)) = self.rows.judge(row, customer) else { return };
+        let text = self.rows.text(row);
+        let number = part.push(place, before, |event| {
+            event.identifier = identifier;
+            event.time = time;
+            event.units = units;
+            event.subject = customer;
+            event.epoch = self.epoch;
+            event.row = u32::try_from(row).unwrap_or(u32::MAX);
+            event.meter = meter;
+            event.flags = if text.is_some() { Event::TEXT } else { 0 };
+        });
         if let Some(text) = text {
             part.note_text(text);
         }
-        if amount.units == events::WIDE {
-            part.note_wide(amount.wide);
+        if units == events::WIDE {
+            part.note_wide(self.rows.wide(row));
         }
         placed.store(number.0, Relaxed);
     }
@@ -491,7 +537,7 @@ impl Adding<'_> {
     }
 
     #[inline(always)]
-    fn arrival(&self, first: usize, parts: usize, row: usize) -> Option<Arrival> {
+    fn arrival(&self, first: usize, parts: usize, row: usize) -> Option<Arrival<'_>> {
         let number = EventNo(self.placed.get(row)?.load(Relaxed));
         if number.0 >= CONFLICT {
             return None;
@@ -502,7 +548,7 @@ impl Adding<'_> {
             return None;
         }
         let lanes = self.meters.get(usize::from(event.meter))?.lanes;
-        Some(Arrival::of(number, event, lanes))
+        Some(Arrival { number, event, lanes })
     }
 }
 

@@ -7,7 +7,8 @@
 )]
 
 use super::identity::Key;
-use super::index::Index;
+use super::index::{Index, Spot};
+use super::memory::prefetch;
 use crate::columns::StringColumn;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 /// Parts of the events, and of usage: what one thread works on alone is some of them.
 pub(crate) const PARTS: usize = 8;
 const PART_BITS: u32 = PARTS.trailing_zeros();
+/// How many events ahead the memory of the next one is asked for.
+const AHEAD: usize = 3;
 /// Events of a chunk: 768 KiB.
 const CHUNK: usize = 1 << 14;
 /// Events that one part can number.
@@ -71,7 +74,7 @@ pub(crate) struct Event {
 const _: () = assert!(size_of::<Event>() == 48);
 
 impl Event {
-    const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         identifier: [0; 2],
         time: 0,
         units: 0,
@@ -135,9 +138,26 @@ impl Part {
         self.len.saturating_add(events) < PART_EVENTS_MAX - 4
     }
 
+    /// Asks for the memory of an identifier.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, place: u64) {
-        self.index.prefetch(place);
+    pub(crate) fn spot(&self, place: u64) -> (Spot, u32) {
+        (self.index.spot(place), self.index.moves())
+    }
+
+    /// The last event with an identifier, remembered or not, by a spot that was asked for.
+    #[inline(always)]
+    pub(crate) fn find_at(
+        &self,
+        (spot, moves): (Spot, u32),
+        place: u64,
+        identifier: [u64; 2],
+    ) -> Option<EventNo> {
+        if moves != self.index.moves() {
+            return self.find(place, identifier);
+        }
+        let same =
+            |row: u32| self.event(row as usize).is_some_and(|event| event.identifier == identifier);
+        self.index.find_at(spot, place, same).map(|row| EventNo::new(self.number, row as usize))
     }
 
     #[inline(always)]
@@ -153,14 +173,27 @@ impl Part {
         self.index.find(place, same).map(|row| EventNo::new(self.number, row as usize))
     }
 
-    /// Takes an event in whose identifier is in use by `before`, if by any.
+    /// Takes an event in whose identifier is in use by `before`, if by any. It is filled where it
+    /// lies: made elsewhere and copied, it would wait until all that was written before is in the
+    /// cache.
     #[inline(always)]
-    pub(crate) fn push(&mut self, place: u64, event: Event, before: Option<EventNo>) -> EventNo {
+    pub(crate) fn push(
+        &mut self,
+        place: u64,
+        before: Option<EventNo>,
+        fill: impl FnOnce(&mut Event),
+    ) -> EventNo {
         let new = self.len;
         if self.open.len() >= CHUNK {
             self.seal();
         }
-        self.open.push(event);
+        self.open.push(Event::EMPTY);
+        if let Some(event) = self.open.last_mut() {
+            fill(event);
+        }
+        if let Some(ahead) = self.open.spare_capacity_mut().get(AHEAD) {
+            prefetch(ahead);
+        }
         self.len = new.wrapping_add(1);
         match before {
             None => {
@@ -393,7 +426,7 @@ mod tests {
             let place = key.place(identifier(n.into()));
             let part = &mut events.parts[Events::part_of(place)];
             assert_eq!(part.find(place, identifier(n.into())), None);
-            numbers.push(part.push(place, event(n), None));
+            numbers.push(part.push(place, None, |own| *own = event(n)));
         }
         let find = |events: &Events, n: u32| {
             let place = key.place(identifier(n.into()));

@@ -145,14 +145,6 @@ pub(crate) enum Identifier<'a> {
 }
 
 impl Identifier<'_> {
-    /// Its text where it is not a number.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text).filter(|text| number(text).is_none()).copied(),
-            Self::Number(_) => None,
-        }
-    }
-
     /// Its text.
     pub(crate) fn to_text(self) -> String {
         match self {
@@ -199,11 +191,10 @@ mod tests {
             let text = identifier_text(number);
             let of = |identifier| key.identifier(3, identifier);
             assert_eq!(of(Identifier::Text(&text)), of(Identifier::Number(number)));
-            assert_eq!(Identifier::Text(&text).text(), None);
             let upper = text.to_uppercase();
             if upper != text {
                 assert_ne!(of(Identifier::Text(&upper)), of(Identifier::Number(number)));
-                assert_eq!(Identifier::Text(&upper).text(), Some(upper.as_str()));
+                assert_eq!(super::number(&upper), None);
             }
         }
         assert_eq!(Customer::of("00000000000000ff"), Customer::Number(255));

@@ -1,11 +1,11 @@
-//! From a hash to the row of a table: what the aggregator finds identifiers, series and hours by.
+//! From a hash to the row of a table: what the aggregator finds identifiers, hours and names by.
 //!
-//! An index holds no key, only 16 bits of each hash beside the row; whether a row is the one that
+//! An index holds no key, only 15 bits of each hash beside the row; whether a row is the one that
 //! is looked for is asked of the table that has it. Ten entries share one line of the cache, so a
 //! lookup costs one miss. Entries that find their line full go to the next one. Lines are grouped
-//! in segments, which a directory finds by the first bits of the hash: a full segment is doubled
-//! while it is small and split in two when it is not, so that growth never moves more than one
-//! segment at a time.
+//! in segments of one size, which a directory finds by the first bits of the hash: the only
+//! segment is doubled while it is small, and later a full one is split in two, so that growth never
+//! moves more than one segment at a time.
 #![expect(
     clippy::indexing_slicing,
     clippy::as_conversions,
@@ -19,8 +19,8 @@ use super::memory::{ask_for_large_pages, prefetch};
 const SLOTS: usize = 10;
 /// Lines of the largest segment: 256 KiB, some 33,000 entries.
 const SEGMENT_LINES: u32 = 4096;
-/// Segments of the largest size that are made room for at once: 4 MiB.
-const SEGMENTS: u32 = 16;
+/// Lines of an arena, which segments that came by splitting are cut from: 4 MiB.
+const ARENA_LINES: u32 = 16 * SEGMENT_LINES;
 /// A segment is grown when it is fuller than this many of a thousand slots.
 const FULL_PER_MILLE: u64 = 860;
 /// How full a segment is made by [`Index::reserve`].
@@ -28,70 +28,123 @@ const RESERVED_PER_MILLE: u64 = 805;
 /// The deepest directory: the bits of the hash that it uses are not those of lines.
 const DEPTH_MAX: u32 = 16;
 
-/// One line of the cache.
+/// One line of the cache: ten tags of 16 bits, then how many there are and whether an entry went
+/// past because there were ten, then the rows.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct Line {
+    /// The last four bytes are the count and the mark.
+    tags: [u64; 3],
     rows: [u32; SLOTS],
-    tags: [u16; SLOTS],
-    /// Slots in use, from the first.
-    used: u8,
-    /// Whether an entry went past this line because it was full.
-    passed: bool,
 }
 
 const _: () = assert!(size_of::<Line>() == 64);
 
-impl Line {
-    const EMPTY: Self = Self { rows: [0; SLOTS], tags: [0; SLOTS], used: 0, passed: false };
+/// Once in each 16 bits.
+const EACH: u64 = 0x0001_0001_0001_0001;
+const COUNT_SHIFT: u32 = 32;
+const PASSED: u64 = 1 << 48;
 
-    /// The slots in use with this tag, a bit for each.
+/// What an entry is known by in its line: never zero, which is what a free slot has.
+#[inline(always)]
+fn tag_of(hash: u64) -> u64 {
+    (hash & 0xffff) | 1
+}
+
+impl Line {
+    const EMPTY: Self = Self { tags: [0; 3], rows: [0; SLOTS] };
+
     #[inline(always)]
-    fn matches(&self, tag: u16) -> u32 {
-        let mut mask = 0;
-        for (slot, &own) in self.tags.iter().enumerate() {
-            mask |= u32::from(own == tag) << slot;
-        }
-        mask & ((1 << self.used) - 1)
+    fn used(&self) -> usize {
+        (self.tags[2] >> COUNT_SHIFT) as usize & 0xf
+    }
+
+    #[inline(always)]
+    fn passed(&self) -> bool {
+        self.tags[2] & PASSED != 0
+    }
+
+    /// The slots with this tag, a bit for each as [`slot_of`] reads them; rarely one more beside
+    /// one that has it.
+    #[inline(always)]
+    fn matches(&self, tag: u64) -> u64 {
+        let all = tag * EACH;
+        // The highest bit of 16 that are equal.
+        let zero = |tags: u64| {
+            let unlike = tags ^ all;
+            unlike.wrapping_sub(EACH) & !unlike & (EACH << 15)
+        };
+        let last = zero(self.tags[2]) & 0x8000_8000;
+        zero(self.tags[0]) >> 15 | zero(self.tags[1]) >> 14 | last >> 13
+    }
+
+    /// Adds an entry to a line that has room.
+    #[inline(always)]
+    fn push(&mut self, tag: u64, row: u32) {
+        let slot = self.used();
+        self.tags[slot / 4] |= tag << (slot % 4 * 16);
+        self.tags[2] += 1 << COUNT_SHIFT;
+        self.rows[slot] = row;
+    }
+
+    fn remove(&mut self, slot: usize) {
+        let last = self.used() - 1;
+        let tag = self.tags[last / 4] >> (last % 4 * 16) & 0xffff;
+        self.tags[slot / 4] &= !(0xffff << (slot % 4 * 16));
+        self.tags[slot / 4] |= tag << (slot % 4 * 16);
+        self.tags[last / 4] &= !(0xffff << (last % 4 * 16));
+        self.rows[slot] = self.rows[last];
+        self.tags[2] -= 1 << COUNT_SHIFT;
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    arena: u32,
-    start: u32,
-    lines: u32,
-    used: u32,
-    /// How many bits of the hash its entries share.
-    depth: u32,
+/// The slot of the first match.
+#[inline(always)]
+fn slot_of(matches: u64) -> usize {
+    let bit = matches.trailing_zeros() as usize;
+    (bit % 16 * 4 + bit / 16) % 16
 }
 
 /// A multimap from hashes to rows; callers keep it a map.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
+    /// For the first bits of a hash the first line of its segment.
     directory: Vec<u32>,
-    depth: u32,
-    segments: Vec<Segment>,
-    arenas: Vec<Vec<Line>>,
-    /// The arena that the next large segment is cut from, and how much of it is used up.
-    open: Option<(u32, u32)>,
+    /// How far a hash is shifted to be a place in the directory.
+    shift: u32,
+    /// Lines of each segment.
+    lines: u32,
+    /// Entries of each segment, and how many bits of the hash they share.
+    segments: Vec<(u32, u32)>,
+    /// The lines that were there first: those of the only segment, or what was reserved.
+    base: Vec<Line>,
+    /// Arenas of the same size, one after the other.
+    more: Vec<Vec<Line>>,
     len: usize,
+    /// Grows when lines move: a [`Spot`] is good until then.
+    moves: u32,
 }
+
+/// The line that a hash belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Spot(u32);
 
 impl Default for Index {
     fn default() -> Self {
         Self {
-            directory: vec![0],
-            depth: 0,
-            segments: vec![Segment { arena: 0, start: 0, lines: 1, used: 0, depth: 0 }],
-            arenas: vec![vec![Line::EMPTY]],
-            open: None,
+            directory: vec![0; 2],
+            shift: 63,
+            lines: 1,
+            segments: vec![(0, 0)],
+            base: vec![Line::EMPTY],
+            more: Vec::new(),
             len: 0,
+            moves: 0,
         }
     }
 }
 
-/// The home of a hash within a segment, and the tag that it is known by there.
+/// The home of a hash within its segment.
 #[inline(always)]
 fn home(hash: u64, lines: u32) -> u32 {
     let spread = u64::from((hash >> 16) as u32);
@@ -106,60 +159,101 @@ impl Index {
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        let lines: usize = self.arenas.iter().map(Vec::len).sum();
-        lines * size_of::<Line>()
-            + self.segments.len() * size_of::<Segment>()
-            + self.directory.len() * size_of::<u32>()
+        let lines = self.base.len() + self.more.iter().map(Vec::capacity).sum::<usize>();
+        lines * size_of::<Line>() + self.segments.len() * 8 + self.directory.len() * 4
+    }
+
+    /// The number of times that lines were moved.
+    #[inline(always)]
+    pub(crate) fn moves(&self) -> u32 {
+        self.moves
     }
 
     #[inline(always)]
-    fn segment(&self, hash: u64) -> &Segment {
-        let place = hash.checked_shr(64 - self.depth).unwrap_or(0) as usize;
-        &self.segments[self.directory[place] as usize]
+    fn line(&self, number: u32) -> &Line {
+        let number = number as usize;
+        match self.base.get(number) {
+            Some(line) => line,
+            None => {
+                let number = number - self.base.len();
+                &self.more[number / ARENA_LINES as usize][number % ARENA_LINES as usize]
+            }
+        }
     }
 
-    /// Asks for the line that a lookup of this hash will read.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, hash: u64) {
-        let segment = self.segment(hash);
-        let line = segment.start + home(hash, segment.lines);
-        prefetch(&self.arenas[segment.arena as usize][line as usize]);
+    fn line_mut(&mut self, number: u32) -> &mut Line {
+        line_mut(&mut self.base, &mut self.more, number)
+    }
+
+    #[inline(always)]
+    fn start(&self, hash: u64) -> u32 {
+        self.directory[(hash >> self.shift) as usize]
+    }
+
+    /// The line of a hash, asked for.
+    #[inline(always)]
+    pub(crate) fn spot(&self, hash: u64) -> Spot {
+        let line = self.start(hash) + home(hash, self.lines);
+        prefetch(self.line(line));
+        Spot(line)
     }
 
     /// A row that is probably the one of this hash, to be asked for ahead of the lookup.
     #[inline(always)]
-    pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
-        let segment = self.segment(hash);
-        let line = segment.start + home(hash, segment.lines);
-        let line = &self.arenas[segment.arena as usize][line as usize];
-        let mask = line.matches(hash as u16);
-        (mask != 0).then(|| line.rows[mask.trailing_zeros() as usize])
+    pub(crate) fn candidate(&self, spot: Spot, hash: u64) -> Option<u32> {
+        let line = self.line(spot.0);
+        let matches = line.matches(tag_of(hash));
+        (matches != 0).then(|| line.rows[slot_of(matches) % SLOTS])
+    }
+
+    /// The row of a hash for which `same` holds, from its line on.
+    #[inline(always)]
+    pub(crate) fn find_at(
+        &self,
+        spot: Spot,
+        hash: u64,
+        mut same: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        let line = self.line(spot.0);
+        let mut matches = line.matches(tag_of(hash));
+        while matches != 0 {
+            let row = line.rows[slot_of(matches) % SLOTS];
+            if same(row) {
+                return Some(row);
+            }
+            matches &= matches - 1;
+        }
+        if !line.passed() {
+            return None;
+        }
+        self.find_beyond(spot, hash, &mut same)
+    }
+
+    #[cold]
+    fn find_beyond(&self, spot: Spot, hash: u64, same: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
+        let (start, mut at) = (self.start(hash), spot.0);
+        loop {
+            at = next(start, at, self.lines);
+            let line = self.line(at);
+            let mut matches = line.matches(tag_of(hash));
+            while matches != 0 {
+                let row = line.rows[slot_of(matches) % SLOTS];
+                if same(row) {
+                    return Some(row);
+                }
+                matches &= matches - 1;
+            }
+            if !line.passed() || at == spot.0 {
+                return None;
+            }
+        }
     }
 
     /// The row of a hash for which `same` holds.
     #[inline(always)]
-    pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
-        let segment = self.segment(hash);
-        let lines = &self.arenas[segment.arena as usize];
-        let mut at = home(hash, segment.lines);
-        loop {
-            let line = &lines[(segment.start + at) as usize];
-            let mut mask = line.matches(hash as u16);
-            while mask != 0 {
-                let row = line.rows[mask.trailing_zeros() as usize];
-                if same(row) {
-                    return Some(row);
-                }
-                mask &= mask - 1;
-            }
-            if !line.passed {
-                return None;
-            }
-            at += 1;
-            if at == segment.lines {
-                at = 0;
-            }
-        }
+    pub(crate) fn find(&self, hash: u64, same: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.find_at(Spot(self.start(hash) + home(hash, self.lines)), hash, same)
     }
 
     /// Adds an entry. `hash_of` gives the hash of a row that was added before, for when entries
@@ -167,136 +261,122 @@ impl Index {
     #[inline(always)]
     pub(crate) fn insert(&mut self, hash: u64, row: u32, hash_of: impl Fn(u32) -> u64) {
         loop {
-            let place = hash.checked_shr(64 - self.depth).unwrap_or(0) as usize;
-            let number = self.directory[place] as usize;
-            let segment = &mut self.segments[number];
-            let slots = u64::from(segment.lines) * SLOTS as u64;
-            if (u64::from(segment.used) + 1) * 1000 <= slots * FULL_PER_MILLE {
-                segment.used += 1;
-                let (start, count) = (segment.start, segment.lines);
-                let arena = &mut self.arenas[segment.arena as usize];
-                put(&mut arena[start as usize..(start + count) as usize], hash, row);
+            let start = self.start(hash);
+            let slots = u64::from(self.lines) * SLOTS as u64;
+            let (used, _) = &mut self.segments[(start / self.lines) as usize];
+            if (u64::from(*used) + 1) * 1000 <= slots * FULL_PER_MILLE {
+                *used += 1;
                 self.len += 1;
+                put(&mut self.base, &mut self.more, start, self.lines, hash, row);
                 return;
             }
-            self.grow(number, &hash_of);
+            self.grow(hash, &hash_of);
         }
     }
 
     /// Makes the entry of a hash lead to another row.
     pub(crate) fn replace(&mut self, hash: u64, old: u32, new: u32) {
         if let Some((line, slot)) = self.entry(hash, old) {
-            line.rows[slot] = new;
+            self.line_mut(line).rows[slot] = new;
         }
     }
 
     /// Removes the entry of a row, if it is there.
     pub(crate) fn remove(&mut self, hash: u64, row: u32) {
         let Some((line, slot)) = self.entry(hash, row) else { return };
-        line.used -= 1;
-        let last = usize::from(line.used);
-        line.rows[slot] = line.rows[last];
-        line.tags[slot] = line.tags[last];
-        let place = hash.checked_shr(64 - self.depth).unwrap_or(0) as usize;
-        self.segments[self.directory[place] as usize].used -= 1;
+        self.line_mut(line).remove(slot);
+        let segment = self.start(hash) / self.lines;
+        self.segments[segment as usize].0 -= 1;
         self.len -= 1;
     }
 
-    fn entry(&mut self, hash: u64, row: u32) -> Option<(&mut Line, usize)> {
-        let segment = *self.segment(hash);
-        let lines = &mut self.arenas[segment.arena as usize];
-        let mut at = home(hash, segment.lines);
+    fn entry(&self, hash: u64, row: u32) -> Option<(u32, usize)> {
+        let start = self.start(hash);
+        let first = start + home(hash, self.lines);
+        let mut at = first;
         loop {
-            let line = &lines[(segment.start + at) as usize];
-            let mut mask = line.matches(hash as u16);
-            while mask != 0 {
-                let slot = mask.trailing_zeros() as usize;
-                if line.rows[slot] == row {
-                    return Some((&mut lines[(segment.start + at) as usize], slot));
+            let line = self.line(at);
+            let mut matches = line.matches(tag_of(hash));
+            while matches != 0 {
+                let slot = slot_of(matches) % SLOTS;
+                if line.rows[slot] == row && slot < line.used() {
+                    return Some((at, slot));
                 }
-                mask &= mask - 1;
+                matches &= matches - 1;
             }
-            if !line.passed {
+            if !line.passed() {
                 return None;
             }
-            at = (at + 1) % segment.lines;
+            at = next(start, at, self.lines);
+            if at == first {
+                return None;
+            }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, number: usize, hash_of: &dyn Fn(u32) -> u64) {
-        let old = self.segments[number];
-        let range = old.start as usize..(old.start + old.lines) as usize;
-        let lines = &self.arenas[old.arena as usize][range.clone()];
-        let entries: Vec<(u64, u32)> = lines
-            .iter()
-            .flat_map(|line| &line.rows[..usize::from(line.used)])
-            .map(|&row| (hash_of(row), row))
-            .collect();
-        if old.lines < SEGMENT_LINES || old.depth >= DEPTH_MAX {
-            // A small segment owns its arena.
-            let lines = old.lines.saturating_mul(2);
-            let mut arena = vec![Line::EMPTY; lines as usize];
-            entries.iter().for_each(|&(hash, row)| put(&mut arena, hash, row));
-            let own = self.arenas.len();
-            if old.start == 0 && self.arenas[old.arena as usize].len() == old.lines as usize {
-                self.arenas[old.arena as usize] = arena;
-                self.segments[number].lines = lines;
-            } else {
-                self.arenas.push(arena);
-                let segment = &mut self.segments[number];
-                (segment.arena, segment.start, segment.lines) = (own as u32, 0, lines);
-            }
-            return;
+    fn grow(&mut self, hash: u64, hash_of: &dyn Fn(u32) -> u64) {
+        self.moves = self.moves.wrapping_add(1);
+        let start = self.start(hash);
+        let lines = start..start + self.lines;
+        let of_line = |line: u32| {
+            let line = self.line(line);
+            line.rows[..line.used()].iter().map(|&row| (hash_of(row), row))
+        };
+        let entries: Vec<(u64, u32)> = lines.clone().flat_map(of_line).collect();
+        let (_, depth) = self.segments[(start / self.lines) as usize];
+        if (self.segments.len() == 1 && self.lines < SEGMENT_LINES) || depth >= DEPTH_MAX {
+            return self.double(hash_of);
         }
-        let depth = old.depth + 1;
-        if depth > self.depth {
-            self.directory = self.directory.iter().flat_map(|&number| [number; 2]).collect();
-            self.depth = depth;
+        let depth = depth + 1;
+        while 64 - self.shift < depth {
+            self.directory = self.directory.iter().flat_map(|&start| [start; 2]).collect();
+            self.shift -= 1;
         }
-        let (arena, start) = self.room(old.lines);
-        self.arenas[old.arena as usize][range.clone()].fill(Line::EMPTY);
-        let twin = start as usize..(start + old.lines) as usize;
+        let second = self.segments.len() as u32 * self.lines;
+        self.make_room(second + self.lines);
+        lines.for_each(|line| *self.line_mut(line) = Line::EMPTY);
         let mut moved = 0;
         for (hash, row) in entries {
-            if (hash >> (64 - depth)) & 1 == 1 {
-                put(&mut self.arenas[arena as usize][twin.clone()], hash, row);
-                moved += 1;
-            } else {
-                put(&mut self.arenas[old.arena as usize][range.clone()], hash, row);
-            }
+            let upper = (hash >> (64 - depth)) & 1 == 1;
+            moved += u32::from(upper);
+            let start = if upper { second } else { start };
+            put(&mut self.base, &mut self.more, start, self.lines, hash, row);
         }
-        let segment = &mut self.segments[number];
-        segment.used -= moved;
-        segment.depth = depth;
-        let second = self.segments.len() as u32;
-        self.segments.push(Segment { arena, start, lines: old.lines, used: moved, depth });
+        let own = &mut self.segments[(start / self.lines) as usize];
+        *own = (own.0 - moved, depth);
+        self.segments.push((moved, depth));
         // Entries of the directory that led to the old segment are one run; its upper half moves.
-        let run: Vec<usize> = (0..self.directory.len())
-            .filter(|&place| self.directory[place] as usize == number)
-            .collect();
-        for &place in &run[run.len() / 2..] {
-            self.directory[place] = second;
+        let first = (hash >> (64 - depth) >> 1 << 1) << (64 - depth) >> self.shift;
+        let half = 1_usize << (64 - self.shift - depth);
+        let upper = first as usize + half..first as usize + 2 * half;
+        self.directory[upper].fill(second);
+    }
+
+    /// Makes lines up to a number.
+    fn make_room(&mut self, lines: u32) {
+        // The only segment may have been smaller than those of an arena.
+        while self.base.len() + self.more.len() * (ARENA_LINES as usize) < lines as usize {
+            self.more.push(empty_lines(ARENA_LINES as usize));
         }
     }
 
-    /// An arena that has so many lines free, and where.
-    fn room(&mut self, lines: u32) -> (u32, u32) {
-        match &mut self.open {
-            Some((arena, used))
-                if *used as usize + lines as usize <= self.arenas[*arena as usize].len() =>
-            {
-                let start = *used;
-                *used += lines;
-                (*arena, start)
-            }
-            _ => {
-                let arena = self.arenas.len() as u32;
-                self.arenas.push(empty_lines((lines * SEGMENTS) as usize));
-                self.open = Some((arena, lines));
-                (arena, 0)
-            }
+    /// Gives every segment twice the lines, all in one piece: for the only one while it is small.
+    fn double(&mut self, hash_of: &dyn Fn(u32) -> u64) {
+        let mut rows = Vec::with_capacity(self.len);
+        for number in 0..self.segments.len() as u32 * self.lines {
+            let line = self.line(number);
+            rows.extend_from_slice(&line.rows[..line.used()]);
+        }
+        self.lines *= 2;
+        self.directory.iter_mut().for_each(|start| *start *= 2);
+        self.base = empty_lines(self.segments.len() * self.lines as usize);
+        self.more.clear();
+        for row in rows {
+            let hash = hash_of(row);
+            let start = self.start(hash);
+            put(&mut self.base, &mut self.more, start, self.lines, hash, row);
         }
     }
 
@@ -307,20 +387,36 @@ impl Index {
             return;
         }
         let lines_all = (entries as u64 * 1000).div_ceil(RESERVED_PER_MILLE * SLOTS as u64);
-        let mut depth = 0;
+        let mut depth = 1;
         while depth < DEPTH_MAX && (lines_all >> depth) > u64::from(SEGMENT_LINES) {
             depth += 1;
         }
         let count = 1_u32 << depth;
         let Ok(lines) = u32::try_from(lines_all.div_ceil(u64::from(count))) else { return };
         let Some(total) = count.checked_mul(lines) else { return };
-        self.arenas = vec![empty_lines(total as usize)];
-        self.directory = (0..count).collect();
-        self.segments = (0..count)
-            .map(|number| Segment { arena: 0, start: number * lines, lines, used: 0, depth })
-            .collect();
-        self.depth = depth;
+        self.base = empty_lines(total as usize);
+        self.more.clear();
+        self.directory = (0..count).map(|segment| segment * lines).collect();
+        self.segments = vec![(0, depth); count as usize];
+        self.shift = 64 - depth;
+        self.lines = lines;
+        self.moves = self.moves.wrapping_add(1);
     }
+}
+
+#[inline(always)]
+fn next(start: u32, line: u32, lines: u32) -> u32 {
+    if line + 1 == start + lines { start } else { line + 1 }
+}
+
+#[inline(always)]
+fn line_mut<'a>(base: &'a mut [Line], more: &'a mut [Vec<Line>], number: u32) -> &'a mut Line {
+    let (number, first) = (number as usize, base.len());
+    if number < first {
+        return &mut base[number];
+    }
+    let number = number - first;
+    &mut more[number / ARENA_LINES as usize][number % ARENA_LINES as usize]
 }
 
 /// So many empty lines.
@@ -331,25 +427,18 @@ fn empty_lines(count: usize) -> Vec<Line> {
     lines
 }
 
-/// Adds an entry to lines that have room.
+/// Adds an entry to a segment that has room.
 #[inline(always)]
-fn put(lines: &mut [Line], hash: u64, row: u32) {
-    let count = lines.len();
-    let mut at = home(hash, count as u32) as usize;
+fn put(base: &mut [Line], more: &mut [Vec<Line>], start: u32, lines: u32, hash: u64, row: u32) {
+    let mut at = start + home(hash, lines);
     loop {
-        let line = &mut lines[at];
-        let slot = usize::from(line.used);
-        if slot < SLOTS {
-            line.rows[slot] = row;
-            line.tags[slot] = hash as u16;
-            line.used += 1;
+        let line = line_mut(base, more, at);
+        if line.used() < SLOTS {
+            line.push(tag_of(hash), row);
             return;
         }
-        line.passed = true;
-        at += 1;
-        if at == count {
-            at = 0;
-        }
+        line.tags[2] |= PASSED;
+        at = next(start, at, lines);
     }
 }
 

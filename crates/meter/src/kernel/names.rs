@@ -58,13 +58,21 @@ impl Names {
 
     #[inline(always)]
     pub(crate) fn prefetch(&self, place: u64) {
-        self.index.prefetch(place);
+        self.index.spot(place);
     }
 
     /// The number of a customer whose place is known, if it has one.
     #[inline(always)]
     pub(crate) fn find_at(&self, place: u64, customer: Customer<'_>) -> Option<u32> {
         self.index.find(place, |row| self.get(row) == Some(customer))
+    }
+
+    /// The same for one that was given as a number.
+    #[inline(always)]
+    pub(crate) fn find_number(&self, place: u64, customer: u64) -> Option<u32> {
+        let row = |row: u32| self.rows.get(usize::try_from(row).unwrap_or(usize::MAX));
+        self.index
+            .find(place, |own| matches!(row(own), Some(&Row::Number(number)) if number == customer))
     }
 
     /// The number of a customer, if it has one.

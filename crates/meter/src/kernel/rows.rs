@@ -1,5 +1,5 @@
-//! Rows that are added and never removed, in chunks: growth moves none of them, and what is read
-//! at random lies on large pages where the system has them.
+//! Rows that are added and never removed: growth moves none of them but the first few, and what is
+//! read at random lies on large pages where the system has them.
 #![expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -7,25 +7,29 @@
     reason = "a row number that was given stays valid, and there are at most 2^32 rows"
 )]
 
-use super::memory::ask_for_large_pages;
+use super::memory::{ask_for_large_pages, prefetch};
 use std::ops::{Index, IndexMut};
 
-const CHUNK_BITS: usize = 18;
-const CHUNK: usize = 1 << CHUNK_BITS;
+/// Rows that are kept in one piece where nothing was reserved.
+const BASE: usize = 1 << 14;
+const CHUNK: usize = 1 << 18;
+/// How many rows ahead the memory of the next one is asked for.
+const AHEAD: usize = 3;
 
 /// Rows by number.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows<T> {
+    /// The first rows: as many as were reserved.
+    base: Vec<T>,
+    base_rows: usize,
     /// Each but the last is full.
-    chunks: Vec<Vec<T>>,
-    /// Empty chunks whose memory was touched.
-    spare: Vec<Vec<T>>,
+    more: Vec<Vec<T>>,
     len: usize,
 }
 
 impl<T> Default for Rows<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), spare: Vec::new(), len: 0 }
+        Self { base: Vec::new(), base_rows: BASE, more: Vec::new(), len: 0 }
     }
 }
 
@@ -37,78 +41,99 @@ impl<T: Copy> Rows<T> {
 
     #[inline(always)]
     pub(crate) fn get(&self, row: usize) -> Option<&T> {
-        self.chunks.get(row >> CHUNK_BITS)?.get(row & (CHUNK - 1))
+        match self.base.get(row) {
+            Some(found) => Some(found),
+            None => {
+                let row = row.checked_sub(self.base_rows)?;
+                self.more.get(row / CHUNK)?.get(row % CHUNK)
+            }
+        }
     }
 
+    /// Adds a row, to be filled where it lies: made elsewhere and copied, it would wait until all
+    /// that was written before is in the cache.
     #[inline(always)]
-    pub(crate) fn push(&mut self, row: T) {
-        if self.len & (CHUNK - 1) == 0 && self.len >> CHUNK_BITS == self.chunks.len() {
-            self.add_chunk();
+    pub(crate) fn push(&mut self, empty: &T, fill: impl FnOnce(&mut T)) {
+        if self.len < self.base_rows {
+            self.base.push(*empty);
+            if let Some(row) = self.base.last_mut() {
+                fill(row);
+            }
+            if let Some(ahead) = self.base.spare_capacity_mut().get(AHEAD) {
+                prefetch(ahead);
+            }
+        } else {
+            self.push_beyond(*empty);
+            if let Some(row) = self.more.last_mut().and_then(|chunk| chunk.last_mut()) {
+                fill(row);
+            }
         }
-        self.chunks[self.len >> CHUNK_BITS].push(row);
         self.len += 1;
     }
 
-    #[cold]
-    fn add_chunk(&mut self) {
-        let next = self.spare.pop().unwrap_or_else(|| {
-            // Whole chunks from the second on: what is small stays small.
+    #[inline(never)]
+    fn push_beyond(&mut self, row: T) {
+        let full = self.more.last().is_none_or(|chunk| chunk.len() == CHUNK);
+        if full {
             let mut chunk = Vec::new();
-            if !self.chunks.is_empty() {
-                chunk.reserve_exact(CHUNK);
-                ask_for_large_pages(&chunk);
-            }
-            chunk
-        });
-        self.chunks.push(next);
+            chunk.reserve_exact(CHUNK);
+            ask_for_large_pages(&chunk);
+            self.more.push(chunk);
+        }
+        if let Some(chunk) = self.more.last_mut() {
+            chunk.push(row);
+        }
     }
 
     /// Makes room for so many rows and touches the memory, where there are none yet.
     pub(crate) fn reserve(&mut self, rows: usize, empty: T) {
-        if self.len > 0 || !self.spare.is_empty() {
+        if self.len > 0 || rows <= BASE {
             return;
         }
-        let mut left = rows;
-        while left > 0 {
-            let room = left.min(CHUNK);
-            let mut chunk = Vec::new();
-            chunk.reserve_exact(room);
-            ask_for_large_pages(&chunk);
-            chunk.resize(room, empty);
-            chunk.clear();
-            self.spare.push(chunk);
-            left -= room;
-        }
-        // The one that is not whole is taken last.
-        self.spare.reverse();
+        self.base = Vec::new();
+        self.base.reserve_exact(rows);
+        ask_for_large_pages(&self.base);
+        self.base.resize(rows, empty);
+        self.base.clear();
+        self.base_rows = rows;
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        let chunks = self.chunks.iter().chain(&self.spare);
-        chunks.map(Vec::capacity).sum::<usize>() * size_of::<T>()
+        let more: usize = self.more.iter().map(Vec::capacity).sum();
+        (self.base.capacity() + more) * size_of::<T>()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.base.iter().chain(self.more.iter().flatten())
     }
 }
 
-impl<T> Index<u32> for Rows<T> {
+impl<T: Copy> Index<u32> for Rows<T> {
     type Output = T;
 
     #[inline(always)]
     fn index(&self, row: u32) -> &T {
         let row = row as usize;
-        &self.chunks[row >> CHUNK_BITS][row & (CHUNK - 1)]
+        match self.base.get(row) {
+            Some(found) => found,
+            None => {
+                let row = row - self.base_rows;
+                &self.more[row / CHUNK][row % CHUNK]
+            }
+        }
     }
 }
 
-impl<T> IndexMut<u32> for Rows<T> {
+impl<T: Copy> IndexMut<u32> for Rows<T> {
     #[inline(always)]
     fn index_mut(&mut self, row: u32) -> &mut T {
         let row = row as usize;
-        &mut self.chunks[row >> CHUNK_BITS][row & (CHUNK - 1)]
+        if row < self.base.len() {
+            return &mut self.base[row];
+        }
+        let row = row - self.base_rows;
+        &mut self.more[row / CHUNK][row % CHUNK]
     }
 }
 
@@ -118,11 +143,11 @@ mod tests {
 
     #[test]
     fn rows_stay_where_they_were_put() {
-        for room in [0, 3, CHUNK - 1, 2 * CHUNK + 5] {
+        for room in [0, 3, CHUNK - 1, 2 * CHUNK + 5, 3 * CHUNK] {
             let mut rows = Rows::default();
             rows.reserve(room, 0);
             for row in 0..2 * CHUNK + 5 {
-                rows.push(row);
+                rows.push(&0, |own| *own = row);
             }
             assert_eq!(rows.len(), 2 * CHUNK + 5);
             assert!(rows.iter().copied().eq(0..2 * CHUNK + 5));

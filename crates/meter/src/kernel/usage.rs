@@ -9,7 +9,7 @@
 
 use super::events::{Event, EventNo, Events, PARTS, UNIT, WIDE};
 use super::identity::Key;
-use super::index::Index;
+use super::index::{Index, Spot};
 use super::memory::{prefetch, prefetch_both};
 use super::rows::Rows;
 use std::collections::BTreeMap;
@@ -121,6 +121,10 @@ pub(super) struct Link {
     pub(super) before: u32,
 }
 
+impl Link {
+    const NONE: Self = Self { event: EventNo::NONE, before: NONE };
+}
+
 /// What a choice of events comes to, exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
@@ -146,41 +150,19 @@ impl Totals {
 
 /// An event on its way into the sums.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival {
-    pub(crate) event: EventNo,
-    pub(crate) subject: u32,
-    pub(crate) meter: u16,
+pub(crate) struct Arrival<'a> {
+    pub(crate) number: EventNo,
+    pub(crate) event: &'a Event,
     pub(crate) lanes: Lanes,
-    pub(crate) time: i64,
-    /// Millionths or [`WIDE`].
-    pub(crate) units: i64,
-    pub(crate) epoch: u32,
 }
 
-impl Arrival {
+impl Arrival<'_> {
     /// Fills a stage.
     pub(crate) const NONE: Self = Self {
-        event: EventNo::NONE,
-        subject: 0,
-        meter: 0,
+        number: EventNo::NONE,
+        event: &Event::EMPTY,
         lanes: Lanes { extreme: false, min: false, last: false },
-        time: 0,
-        units: 0,
-        epoch: 0,
     };
-
-    #[inline(always)]
-    pub(crate) fn of(number: EventNo, event: &Event, lanes: Lanes) -> Self {
-        Self {
-            event: number,
-            subject: event.subject,
-            meter: event.meter,
-            lanes,
-            time: event.time,
-            units: event.units,
-            epoch: event.epoch,
-        }
-    }
 }
 
 /// The sums of one part.
@@ -249,32 +231,37 @@ const STAGE: usize = 64;
 /// Takes events into the sums of the parts that they belong to, in their order. Memory is asked
 /// for ahead, stage by stage, so that the lines of all of them are on their way at once.
 #[inline]
-pub(crate) fn take(parts: &mut [Part], first: usize, events: &Events, arrivals: &[Arrival]) {
-    let mut places = [0_u64; STAGE];
-    let mut rows = [0_u32; STAGE];
-    let part_of = |arrival: &Arrival| part_of(arrival.subject) - first;
+pub(crate) fn take(parts: &mut [Part], first: usize, events: &Events, arrivals: &[Arrival<'_>]) {
+    let mut series = [0_u32; STAGE];
+    let mut sought = [Sought::default(); STAGE];
+    let part_of = |arrival: &Arrival<'_>| part_of(arrival.event.subject) - first;
     for some in arrivals.chunks(STAGE) {
-        for (row, arrival) in rows.iter_mut().zip(some) {
+        for (series, arrival) in series.iter_mut().zip(some) {
             let part = &mut parts[part_of(arrival)];
-            *row = part.series_of(arrival);
-            prefetch(&part.series[*row]);
+            *series = part.series_of(arrival);
+            prefetch(&part.series[*series]);
         }
-        for ((place, row), arrival) in places.iter_mut().zip(&rows).zip(some) {
-            let part = &parts[part_of(arrival)];
-            *place = part.key.pair(hour_key(*row, hour_of(arrival.time)));
-            part.hour_index.prefetch(*place);
+        for ((sought, &series), arrival) in sought.iter_mut().zip(&series).zip(some) {
+            *sought = parts[part_of(arrival)].seek(series, arrival);
         }
-        for (&place, arrival) in places.iter().zip(some) {
-            let part = &parts[part_of(arrival)];
-            if let Some(row) = part.hour_index.candidate(place) {
-                let hour = &part.hours[row];
-                prefetch_both(hour, &hour.changed);
-            }
+        for (sought, arrival) in sought.iter().zip(some) {
+            parts[part_of(arrival)].prefetch_hour(sought);
         }
-        for ((&place, &series), arrival) in places.iter().zip(&rows).zip(some) {
-            parts[part_of(arrival)].take_one(events, place, series, arrival);
+        for (sought, arrival) in sought.iter().zip(some) {
+            parts[part_of(arrival)].take_one(events, sought, arrival);
         }
     }
+}
+
+/// An hour that an event is on its way to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sought {
+    place: u64,
+    series: u32,
+    hour: i32,
+    spot: Spot,
+    /// When the spot was found.
+    moves: u32,
 }
 
 impl Part {
@@ -287,7 +274,7 @@ impl Part {
         self.hour_index.reserve(hours);
         self.series.reserve(series, Series::EMPTY);
         self.hours.reserve(hours, Hour::EMPTY);
-        self.links.reserve(events, Link { event: EventNo::NONE, before: NONE });
+        self.links.reserve(events, Link::NONE);
     }
 
     pub(crate) fn hours(&self) -> usize {
@@ -313,8 +300,8 @@ impl Part {
     }
 
     #[inline(always)]
-    fn series_of(&mut self, arrival: &Arrival) -> u32 {
-        match self.series(arrival.subject, arrival.meter) {
+    fn series_of(&mut self, arrival: &Arrival<'_>) -> u32 {
+        match self.series(arrival.event.subject, arrival.event.meter) {
             Some(row) => row,
             None => self.add_series(arrival),
         }
@@ -339,10 +326,13 @@ impl Part {
     }
 
     #[cold]
-    fn add_series(&mut self, arrival: &Arrival) -> u32 {
+    fn add_series(&mut self, arrival: &Arrival<'_>) -> u32 {
         let number = self.series.len() as u32;
-        let (subject, meter) = (arrival.subject, arrival.meter);
-        self.series.push(Series { subject, meter, ..Series::EMPTY });
+        let (subject, meter) = (arrival.event.subject, arrival.event.meter);
+        self.series.push(&Series::EMPTY, |series| {
+            series.subject = subject;
+            series.meter = meter;
+        });
         match slot_of(subject, meter) {
             Some(slot) => {
                 if slot >= self.slots.len() {
@@ -363,39 +353,63 @@ impl Part {
     }
 
     #[inline(always)]
-    fn take_one(&mut self, events: &Events, place: u64, series: u32, arrival: &Arrival) {
-        let hour = hour_of(arrival.time);
+    fn seek(&self, series: u32, arrival: &Arrival<'_>) -> Sought {
+        let hour = hour_of(arrival.event.time);
+        let place = self.key.pair(hour_key(series, hour));
+        let (spot, moves) = (self.hour_index.spot(place), self.hour_index.moves());
+        Sought { place, series, hour, spot, moves }
+    }
+
+    #[inline(always)]
+    fn prefetch_hour(&self, sought: &Sought) {
+        if let Some(row) = self.hour_index.candidate(sought.spot, sought.place) {
+            let hour = &self.hours[row];
+            prefetch_both(hour, &hour.changed);
+        }
+    }
+
+    #[inline(always)]
+    fn take_one(&mut self, events: &Events, sought: &Sought, arrival: &Arrival<'_>) {
+        let Sought { place, series, hour, spot, moves } = *sought;
         let hours = &self.hours;
         let same = |row: u32| {
             let own = &hours[row];
             own.series == series && own.hour == hour
         };
-        let number = match self.hour_index.find(place, same) {
+        let found = match moves == self.hour_index.moves() {
+            true => self.hour_index.find_at(spot, place, same),
+            false => self.hour_index.find(place, same),
+        };
+        let number = match found {
             Some(row) => row,
             None => self.add_hour(place, series, hour),
         };
         let link = self.links.len() as u32;
         let own = &mut self.hours[number];
-        self.links.push(Link { event: arrival.event, before: own.head });
+        let before = own.head;
+        self.links.push(&Link::NONE, |link| {
+            link.event = arrival.number;
+            link.before = before;
+        });
         own.head = link;
-        own.changed = arrival.epoch;
+        own.changed = arrival.event.epoch;
         let of = &mut self.series[series];
-        of.changed = arrival.epoch;
-        of.first_time = of.first_time.min(arrival.time);
+        of.changed = arrival.event.epoch;
+        of.first_time = of.first_time.min(arrival.event.time);
         if arrival.lanes.last {
-            let (last, offset) = (arrival.event.0, offset_of(arrival.time));
+            let (last, offset) = (arrival.number.0, offset_of(arrival.event.time));
             let newer = own.row.last == EventNo::NONE.0
                 || offset > own.last_offset
                 || (offset == own.last_offset
-                    && is_latest(events, EventNo(own.row.last), arrival.time));
+                    && is_latest(events, EventNo(own.row.last), arrival.event.time));
             if newer {
                 (own.row.last, own.last_offset) = (last, offset);
             }
-            if arrival.time >= of.last_live {
-                (of.row.last, of.last_live) = (last, arrival.time);
+            if arrival.event.time >= of.last_live {
+                (of.row.last, of.last_live) = (last, arrival.event.time);
             }
         }
-        of.last_time = of.last_time.max(arrival.time);
+        of.last_time = of.last_time.max(arrival.event.time);
         if !add(&mut own.row, arrival) {
             widen(&mut self.wide_hours, number, &mut own.row, events, arrival);
         }
@@ -408,7 +422,11 @@ impl Part {
     fn add_hour(&mut self, place: u64, series: u32, hour: i32) -> u32 {
         let number = self.hours.len() as u32;
         let of = &mut self.series[series];
-        self.hours.push(Hour { series, hour, before: of.newest, ..Hour::EMPTY });
+        self.hours.push(&Hour::EMPTY, |own| {
+            own.series = series;
+            own.hour = hour;
+            own.before = of.newest;
+        });
         of.newest = number;
         let (key, hours) = (self.key, &self.hours);
         self.hour_index.insert(place, number, |row| {
@@ -427,17 +445,17 @@ fn is_latest(events: &Events, so_far: EventNo, time: i64) -> bool {
 
 /// Adds a value to a row; `false`, and nothing is changed but the count, where it does not fit.
 #[inline(always)]
-fn add(row: &mut Row, arrival: &Arrival) -> bool {
+fn add(row: &mut Row, arrival: &Arrival<'_>) -> bool {
     row.count += 1;
-    if arrival.units == WIDE || row.sum == WIDE {
+    if arrival.event.units == WIDE || row.sum == WIDE {
         return false;
     }
-    match row.sum.checked_add(arrival.units) {
+    match row.sum.checked_add(arrival.event.units) {
         Some(sum) if sum != WIDE => row.sum = sum,
         _ => return false,
     }
     if arrival.lanes.extreme {
-        let (first, units) = (row.count == 1, arrival.units);
+        let (first, units) = (row.count == 1, arrival.event.units);
         let better = if arrival.lanes.min { units < row.extreme } else { units > row.extreme };
         if first || better {
             row.extreme = units;
@@ -453,12 +471,9 @@ fn widen(
     number: u32,
     row: &mut Row,
     events: &Events,
-    arrival: &Arrival,
+    arrival: &Arrival<'_>,
 ) {
-    let value = match events.get(arrival.event) {
-        Some(event) => events.value(arrival.event, event),
-        None => return,
-    };
+    let value = events.value(arrival.number, arrival.event);
     let first = row.count == 1;
     let own = wide.entry(number).or_insert_with(|| WideRow {
         sum: i128::from(row.sum).saturating_mul(UNIT),
