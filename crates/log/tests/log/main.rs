@@ -19,7 +19,6 @@ mod sealed;
 mod snapshots;
 mod tamper;
 mod torn_tail;
-mod tracing;
 mod vault;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,14 @@
-//! What a subscriber is told.
+//! What a subscriber is told. Alone in its process: a thread without a subscriber that comes by a
+//! span first has it switched off for a moment.
 
 use std::{
     fmt::Debug,
     sync::{Arc, Mutex},
 };
 
-use counterfoil_log::{MemStorage, Storage};
+use counterfoil_log::{
+    Access, Log, LogOptions, MemStorage, NewEvent, NewRecord, RecordKind, Storage,
+};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -13,7 +16,25 @@ use tracing::{
     subscriber::with_default,
 };
 
-use super::{FIRST_SEGMENT, append, numbered, open};
+const FIRST_SEGMENT: &str = "0000000001.seg";
+
+fn open(storage: MemStorage) -> Log {
+    let options = LogOptions { segment_bytes: 8 << 10, ..LogOptions::default() };
+    Log::open(storage, options).unwrap().0
+}
+
+fn numbered(n: u64) -> NewRecord {
+    let body = vec![7; usize::try_from(600 + n % 90).unwrap()];
+    let event = NewEvent {
+        stream: "customer/1".into(),
+        stream_version: n,
+        type_id: 3,
+        schema: 1,
+        body,
+        personal: Vec::new(),
+    };
+    NewRecord { at: 5, kind: RecordKind::Events, meta: Vec::new(), events: vec![event] }
+}
 
 /// Writes down the names of spans and the messages of events.
 #[derive(Clone, Default)]
@@ -67,19 +88,22 @@ fn check(expected: &[&str], work: impl FnOnce()) {
 fn a_subscriber_hears_of_opening_commits_segments_and_the_end() {
     let storage = MemStorage::new();
     check(&["open", "opened the book", "commit", "commit", "closed the book"], || {
-        let (log, _) = open(storage.clone());
-        append(&log, 1, 2, 1);
+        let log = open(storage.clone());
+        for n in 1..=2 {
+            let at = log.append(numbered(n)).unwrap();
+            log.wait(at).unwrap();
+        }
         log.close().unwrap();
     });
     check(&["open", "opened the book", "commit", "began a segment", "wrote space ahead"], || {
-        let (log, _) = open(storage.clone());
+        let log = open(storage.clone());
         (3..=150).for_each(|n| assert_eq!(log.append(numbered(n)).unwrap().0, n));
         log.commit().unwrap();
         log.reserve(1).unwrap();
     });
     let last = storage.list().unwrap().into_iter().filter(|name| name.ends_with(".seg")).max();
     let last = last.filter(|name| name != FIRST_SEGMENT).unwrap();
-    let file = storage.open(&last, counterfoil_log::Access::Write).unwrap();
+    let file = storage.open(&last, Access::Write).unwrap();
     file.write_all_at(&[7; 100], file.len().unwrap()).unwrap();
     check(&["open", "opened the book", "cut a torn tail"], || drop(open(storage.clone())));
 }
