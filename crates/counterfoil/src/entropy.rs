@@ -28,6 +28,11 @@ impl Entropy {
         self.bytes(b"book id", 0)
     }
 
+    /// The key that identifiers of usage are hashed under.
+    pub(crate) fn meter_key(&self) -> Result<[u8; 32], String> {
+        self.bytes(b"meter key", 0)
+    }
+
     /// Bytes for one use.
     fn bytes<const N: usize>(&self, purpose: &[u8], number: u64) -> Result<[u8; N], String> {
         let mut bytes = [0; N];

@@ -6,7 +6,7 @@ use crate::events::BookRecord;
 use crate::keys::Keys;
 use counterfoil_log::{
     ArchiveError, ArchiveReport, BackupError, BackupOptions, BackupReport, DiskUse, FileStorage,
-    History, LogOptions, Lsn, OpenError, Orphans, SalvageError, SalvageReport, Storage,
+    Hasher, History, LogOptions, Lsn, OpenError, Orphans, SalvageError, SalvageReport, Storage,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +39,23 @@ impl Engine {
     /// [`ArchiveError`]; what is not fetched stays archived.
     pub fn fetch(&self, from: Lsn) -> Result<ArchiveReport, ArchiveError> {
         self.log().fetch(from)
+    }
+
+    /// Writes space ahead for so many bytes of records, and returns when it is on disk: for an idle
+    /// moment before much is to come. Closing gives back what was not used.
+    ///
+    /// # Errors
+    /// [`Error::Log`], also where the disk has no such room.
+    pub fn reserve(&self, bytes: u64) -> Result<(), Error> {
+        Ok(self.log().reserve(bytes)?)
+    }
+
+    /// What a thread runs that the caller lends to the book for hashing what is written: large
+    /// batches of usage are then hashed while the next ones are on their way. The book has no
+    /// thread of its own.
+    #[must_use]
+    pub fn hasher(&self) -> Hasher {
+        self.log().hasher()
     }
 
     /// What the book takes up on disk, by kind, in bytes.

@@ -135,7 +135,7 @@ pub use counterfoil_core::{
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{
     Access, ArchiveError, ArchiveReport, BackupError, BackupReport, Buffered, Damage, DamageReason,
-    DiskUse, FileStorage, LogError, LogOptions, Lsn, MemStorage, Missing, OpenError, Proof,
+    DiskUse, FileStorage, Hasher, LogError, LogOptions, Lsn, MemStorage, Missing, OpenError, Proof,
     ProofError, Receipt, ReceiptCheck, ReceiptError, SalvageError, SalvageReport, Storage,
     StorageFile, StorageLock, TailCut, VerifyReport,
 };

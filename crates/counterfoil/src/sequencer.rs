@@ -59,8 +59,8 @@ impl Sequencer {
 
     /// What the book began with.
     pub(crate) fn kept(&self) -> Kept {
-        let (settings, dedupe) = (self.settings.clone(), self.meters.policy());
-        Kept { settings, dedupe, keys: Arc::clone(&self.keys) }
+        let (settings, meters) = (self.settings.clone(), self.meters.emptied());
+        Kept { settings, meters, keys: Arc::clone(&self.keys) }
     }
 
     /// Whether all that was needed of the state could be read so far. Asked before anything is

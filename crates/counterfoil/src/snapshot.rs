@@ -7,7 +7,7 @@ use crate::keys::{Keys, Place, Sealed};
 use crate::sequencer::Sequencer;
 use counterfoil_core::Timestamp;
 use counterfoil_log::{History, Log, Lsn, Snapshot, SnapshotError, SnapshotStamp, SnapshotWriter};
-use counterfoil_meter::{Aggregator, CHECKPOINT_LAYOUT, Capture, DedupePolicy};
+use counterfoil_meter::{Aggregator, CHECKPOINT_LAYOUT, Capture};
 use counterfoil_model::{
     Part, SNAPSHOT_LAYOUT, SealedPlace, Settings, Sink, Source, State, Unreadable,
 };
@@ -213,7 +213,7 @@ impl Source for Parts {
 fn load(log: &History, lsn: Lsn, kept: &Kept) -> Result<Sequencer, Unreadable> {
     let snapshot = log.open_snapshot(lsn, fingerprint()).map_err(Unreadable::because)?;
     let meters = snapshot.section(METERS).map_err(Unreadable::because)?;
-    let meters = Aggregator::from_checkpoint(&meters, kept.dedupe).map_err(Unreadable::because)?;
+    let meters = kept.meters.clone().restored(&meters).map_err(Unreadable::because)?;
     let part = snapshot.section(BOOK).map_err(Unreadable::because)?;
     let part: BookPart = rmp_serde::from_slice(&part).map_err(Unreadable::because)?;
     if part.last != lsn.0 {
@@ -232,18 +232,22 @@ fn load(log: &History, lsn: Lsn, kept: &Kept) -> Result<Sequencer, Unreadable> {
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) settings: Settings,
-    pub(crate) dedupe: DedupePolicy,
+    /// Without meters. What they hash under is another key each time, for nobody to know.
+    pub(crate) meters: Aggregator,
     pub(crate) keys: Arc<Keys>,
 }
 
 impl Kept {
     pub(crate) fn of(options: &Options, keys: Arc<Keys>) -> Self {
-        Self { settings: options.settings.clone(), dedupe: options.dedupe, keys }
+        // Without randomness it is one that everybody knows, which costs speed at worst.
+        let meter_key = options.entropy.meter_key().unwrap_or_default();
+        let meters = Aggregator::with_key(options.dedupe, meter_key);
+        Self { settings: options.settings.clone(), meters, keys }
     }
 
     /// The book before its first record.
     fn empty(&self) -> Sequencer {
-        self.with(Aggregator::new(self.dedupe))
+        self.with(self.meters.clone())
     }
 
     fn with(&self, meters: Aggregator) -> Sequencer {

@@ -133,6 +133,12 @@ impl Aggregator {
         self
     }
 
+    /// An aggregator without meters, under the same policy, key and number of threads.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::keyed(self.policy, self.key).threads(self.threads)
+    }
+
     /// Adds a meter, active.
     ///
     /// # Errors

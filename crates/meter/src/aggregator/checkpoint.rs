@@ -240,31 +240,36 @@ impl Aggregator {
     ///
     /// # Errors
     /// [`CheckpointError`] that says what is wrong.
-    pub fn from_checkpoint(
-        mut bytes: &[u8],
-        policy: DedupePolicy,
-    ) -> Result<Self, CheckpointError> {
+    pub fn from_checkpoint(bytes: &[u8], policy: DedupePolicy) -> Result<Self, CheckpointError> {
+        Self::new(policy).restored(bytes)
+    }
+
+    /// An aggregator without meters, filled with what a checkpoint holds: for one that has a key of
+    /// its own.
+    ///
+    /// # Errors
+    /// As [`Aggregator::from_checkpoint`].
+    pub fn restored(mut self, mut bytes: &[u8]) -> Result<Self, CheckpointError> {
         let head = split(&mut bytes)?.ok_or_else(|| CheckpointError::because("it is empty"))?;
         let head = rkyv::from_bytes::<Head, rancor::Error>(&aligned(head))
             .map_err(CheckpointError::because)?;
-        let mut aggregator = Self::new(policy);
-        aggregator.read_head(&head)?;
+        self.read_head(&head)?;
         let mut cancelled = Vec::new();
         let mut last = None;
         while let Some(archive) = split(&mut bytes)? {
             let rows = rkyv::from_bytes::<EventRows, rancor::Error>(&aligned(archive))
                 .map_err(CheckpointError::because)?;
-            aggregator.read_events(&rows, &mut last, &mut cancelled)?;
+            self.read_events(&rows, &mut last, &mut cancelled)?;
         }
-        if u64::try_from(aggregator.events.len()) != Ok(head.events) {
+        if u64::try_from(self.events.len()) != Ok(head.events) {
             return Err(CheckpointError::because("it has not as many events as it says"));
         }
         cancelled.sort_unstable_by_key(|&(_, epoch)| epoch);
-        cancelled.iter().for_each(|&(number, epoch)| aggregator.cancel_event(number, epoch));
-        if let Some(now) = aggregator.epochs.iter().map(|epoch| epoch.received_at).max() {
-            aggregator.forget(now);
+        cancelled.iter().for_each(|&(number, epoch)| self.cancel_event(number, epoch));
+        if let Some(now) = self.epochs.iter().map(|epoch| epoch.received_at).max() {
+            self.forget(now);
         }
-        Ok(aggregator)
+        Ok(self)
     }
 
     fn read_head(&mut self, head: &Head) -> Result<(), CheckpointError> {
