@@ -75,6 +75,8 @@ mod aggregator;
 mod block;
 mod columns;
 mod config;
+#[doc(hidden)]
+pub mod fuzz;
 mod kernel;
 mod value;
 #[cfg(any(test, feature = "workload"))]
