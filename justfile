@@ -60,6 +60,11 @@ bench *ARGS:
 bench-log *ARGS:
     cd benches/compare && cargo run --release -- {{ ARGS }}
 
+# The meter beside DuckDB, Polars, ClickHouse and others: just bench-meter --events 50000000
+bench-meter *ARGS:
+    cd benches/compare && cargo run --release --no-default-features --features meter \
+        --bin counterfoil-compare-meter -- {{ ARGS }}
+
 # Build the benchmarks without running them
 bench-build:
     cargo bench -p counterfoil-benches --no-run

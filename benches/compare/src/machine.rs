@@ -7,36 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Result, Run};
+use crate::Result;
 
-/// Prints the machine, the system and the disk, and how busy the machine is with other things.
-pub fn describe(run: &Run) -> Result<()> {
+/// The machine, the system, the disk that holds a folder, and how busy the machine is with other
+/// things.
+pub fn facts(dir: &Path) -> Result<Vec<(&'static str, String)>> {
     let info = rustix::system::sysinfo();
     let uname = rustix::system::uname();
     let cores = thread::available_parallelism()?;
     let memory = info.totalram as f64 * f64::from(info.mem_unit) / f64::from(1 << 30);
-    println!("processor    {cores} × {}", processor());
-    println!("memory       {memory:.0} GiB");
-    println!(
-        "system       {} {}",
-        uname.sysname().to_string_lossy(),
-        uname.release().to_string_lossy()
-    );
-    println!("disk         {}", file_system(&run.dir));
-    println!("load         {}", read("/proc/loadavg").split(' ').next().unwrap_or_default());
-    println!("rounds       {}, each with every side in turn", run.rounds);
-    println!("durability   every acknowledged byte synced (fdatasync or what the side has for it)");
-    if option_env!("LIBSQLITE3_FLAGS").is_none() {
-        println!("NOTE         built outside its folder: SQLite syncs by fsync, not fdatasync");
-    }
-    if cfg!(debug_assertions) {
-        println!("NOTE         built without optimization: the figures mean nothing");
-    }
-    if run.quick {
-        println!("NOTE         --quick: the figures mean nothing");
-    }
-    println!();
-    Ok(())
+    let system = (uname.sysname().to_string_lossy(), uname.release().to_string_lossy());
+    Ok(vec![
+        ("processor", format!("{cores} × {}", processor())),
+        ("memory", format!("{memory:.0} GiB")),
+        ("system", format!("{} {}", system.0, system.1)),
+        ("disk", file_system(dir)),
+        ("load", read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()),
+    ])
 }
 
 fn read(path: &str) -> String {

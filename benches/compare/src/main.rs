@@ -6,14 +6,11 @@
 mod append;
 mod bulk;
 mod engines;
-mod machine;
 mod payload;
 mod raw;
 mod scan;
-mod stats;
 
 use std::{
-    error::Error,
     fs,
     path::PathBuf,
     process::ExitCode,
@@ -22,15 +19,13 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+use counterfoil_compare::{Result, machine, stats};
 use machine::Usage;
 
 /// Memory that was used is used again. That of the system is given back after each large block, and
 /// fresh pages would cost more than all else that is measured here.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Whatever can go wrong ends the run: a figure from half a run would mean nothing.
-pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Measures the log beside other stores.
 ///
@@ -146,7 +141,7 @@ fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn measure(run: &Run, workload: Option<Workload>) -> Result<()> {
-    machine::describe(run)?;
+    describe(run)?;
     match workload {
         Some(Workload::Append(arguments)) => append::run(run, &arguments),
         Some(Workload::Bulk(arguments)) => bulk::run(run, &arguments),
@@ -157,4 +152,24 @@ fn measure(run: &Run, workload: Option<Workload>) -> Result<()> {
             scan::run(run, &scan::Arguments::default())
         }
     }
+}
+
+/// Prints what the figures are measured on, and what they mean.
+fn describe(run: &Run) -> Result<()> {
+    for (name, fact) in machine::facts(&run.dir)? {
+        println!("{name:12} {fact}");
+    }
+    println!("rounds       {}, each with every side in turn", run.rounds);
+    println!("durability   every acknowledged byte synced (fdatasync or what the side has for it)");
+    if option_env!("LIBSQLITE3_FLAGS").is_none() {
+        println!("NOTE         built outside its folder: SQLite syncs by fsync, not fdatasync");
+    }
+    if cfg!(debug_assertions) {
+        println!("NOTE         built without optimization: the figures mean nothing");
+    }
+    if run.quick {
+        println!("NOTE         --quick: the figures mean nothing");
+    }
+    println!();
+    Ok(())
 }

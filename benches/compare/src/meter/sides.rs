@@ -1,0 +1,252 @@
+//! The sides that are written in Rust. Each runs in a process of its own, as those in Python do, so
+//! that nobody profits from memory that another one touched.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    time::Instant,
+};
+
+use counterfoil_compare::{Result, stats::Latencies};
+use counterfoil_core::{Id, Period, Timestamp, kind};
+use counterfoil_meter::{
+    AdmitContext, Aggregator, Anyone, Capacity, DedupePolicy, Formula, MeterConfig, Position,
+    workload::{EVENT_NAMES, WorkloadBatch},
+};
+
+use crate::{
+    child::{Answer, Percentiles},
+    events,
+    rows::{self, HOUR_NANOS, Key, Row, Ties, Totals},
+};
+
+type Meter = Id<kind::Meter>;
+
+/// What a process of a side is told.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Which side.
+    name: String,
+    /// The folder with the events.
+    #[arg(long)]
+    dir: std::path::PathBuf,
+    #[arg(long)]
+    events: u64,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    #[arg(long, default_value_t = 1 << 20)]
+    batch: usize,
+    /// Make room for so many rows, series and customers before the clock starts.
+    #[arg(long, num_args = 3)]
+    reserve: Vec<usize>,
+    /// A query after each batch.
+    #[arg(long)]
+    online: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Answer> {
+    let began = Instant::now();
+    let events = events::read(&arguments.dir, usize::try_from(arguments.events)?)?;
+    let ties = rows::read_ties(&arguments.dir, arguments.events)?;
+    let loading = began.elapsed();
+    let mut answer = match arguments.name.as_str() {
+        "counterfoil" => counterfoil(arguments, &events, &ties)?,
+        "std-maps" => maps::<std::hash::RandomState>(&events, &ties, false),
+        "fast-maps" => maps::<BuildHasherDefault<Fast>>(&events, &ties, true),
+        other => return Err(format!("no side is named {other}").into()),
+    };
+    answer.load_seconds = loading.as_secs_f64();
+    Ok(answer)
+}
+
+/// The most memory that the process ever had, its input included.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib / 1024.0)
+}
+
+/// Latencies of a pass, in the order of the answer.
+type Latency = (Latencies, Latencies);
+
+/// Takes everything in twice, each time into a new aggregator. The first one finds memory as it
+/// comes from the system; what it touched is used again by the second one, where the allocator
+/// was told to keep it.
+fn counterfoil(arguments: &Arguments, events: &WorkloadBatch, ties: &Ties) -> Result<Answer> {
+    let mut answer = Answer::default();
+    let (meters, ids, seconds, _) = pass(arguments, events)?;
+    answer.first_seconds = Some(seconds);
+    answer.peak_mib = peak_mib();
+    drop((meters, ids));
+    let (meters, ids, seconds, (batches, queries)) = pass(arguments, events)?;
+    answer.seconds = seconds;
+    if arguments.online {
+        answer.batch = Some(Percentiles::of(&batches));
+        answer.query = Some(Percentiles::of(&queries));
+    }
+    let memory = meters.memory();
+    answer.kept_mib = Some(memory.bytes() as f64 / f64::from(1 << 20));
+    let keys = keys(events);
+    let began = Instant::now();
+    answer.totals = read(&meters, &ids, &keys, ties)?;
+    answer.read_seconds = Some(began.elapsed().as_secs_f64());
+    if answer.totals.rows != memory.hours as u64 {
+        let (rows, hours) = (answer.totals.rows, memory.hours);
+        return Err(format!("{hours} hours are kept, {rows} have events").into());
+    }
+    Ok(answer)
+}
+
+/// Takes everything in: the aggregator, its meters, and the seconds that it took.
+fn pass(
+    arguments: &Arguments,
+    events: &WorkloadBatch,
+) -> Result<(Aggregator, Vec<Meter>, f64, Latency)> {
+    let last = events.times.iter().max().copied().unwrap_or_default();
+    let now = Timestamp::from_unix(last / 1_000_000_000 + 1)?;
+    let mut meters = Aggregator::new(DedupePolicy::default()).threads(arguments.threads);
+    let mut ids = Vec::new();
+    for (number, name) in (1..).zip(EVENT_NAMES) {
+        let config = MeterConfig::new(name, Formula::Sum).also(Formula::Max).also(Formula::Last);
+        ids.push(Id::derived(number));
+        meters.define(Id::derived(number), config)?;
+    }
+    if let [hours, series, customers] = arguments.reserve[..] {
+        meters.reserve(Capacity { events: events.len(), customers, series, hours });
+    }
+    let context = AdmitContext::new(now, &Anyone);
+    let month = Period::new(Timestamp::from_unix(now.unix() - 35 * 86_400)?, now);
+    let (mut batches, mut queries) = (Latencies::new()?, Latencies::new()?);
+    let mut asked = 0;
+    let began = Instant::now();
+    for (position, from) in (1..).zip((0..events.len()).step_by(arguments.batch)) {
+        let to = events.len().min(from + arguments.batch);
+        let started = Instant::now();
+        let admission = meters.take(Position(position), events.columns(from..to)?, &context);
+        batches.add(started.elapsed());
+        if let Some(refused) = admission.refused.first() {
+            return Err(format!("event {}: {}", from + refused.index, refused.cause).into());
+        }
+        if arguments.online {
+            let customer = format!("{:016x}", events.customers[from + (to - from) / 2]);
+            let started = Instant::now();
+            for meter in &ids {
+                asked += meters.totals(meter, &customer, month, Position::MAX)?.events;
+            }
+            queries.add(started.elapsed());
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    if arguments.online && asked == 0 {
+        return Err("the queries found nothing".into());
+    }
+    Ok((meters, ids, seconds, (batches, queries)))
+}
+
+/// All keys that have events, in order.
+fn keys(events: &WorkloadBatch) -> Vec<Key> {
+    let mut keys: Vec<Key> = (0..events.len()).map(|row| rows::key(events, row)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// Reads the hour of each key through the public interface.
+fn read(meters: &Aggregator, ids: &[Meter], keys: &[Key], ties: &Ties) -> Result<Totals> {
+    let mut totals = Totals::default();
+    let (mut customer, mut text) = (None, String::new());
+    for &key in keys {
+        if customer != Some(key.0) {
+            (customer, text) = (Some(key.0), format!("{:016x}", key.0));
+        }
+        let start = i64::from(key.2) * (HOUR_NANOS / 1_000_000_000);
+        let hour = Period::new(Timestamp::from_unix(start)?, Timestamp::from_unix(start + 3600)?);
+        let found = meters.totals(&ids[usize::from(key.1)], &text, hour, Position::MAX)?;
+        let units = |value: i128| -> Result<i64> {
+            if value % 1_000_000 != 0 {
+                return Err(format!("{value} trillionths are no whole millionths").into());
+            }
+            Ok(i64::try_from(value / 1_000_000)?)
+        };
+        let (Some(max), Some(last)) = (found.max, found.last) else {
+            return Err(format!("{key:?} has no events").into());
+        };
+        let row = Row {
+            count: found.events,
+            sum: units(found.sum.trillionths())?,
+            max: units(max.trillionths())?,
+            last: units(last.trillionths())?,
+            last_at: 0,
+        };
+        totals.add(key, &row, ties);
+    }
+    Ok(totals)
+}
+
+/// Two hash maps on one thread, filled twice; they keep their memory where they are cleared, and
+/// with `ahead` they are, so that the second pass finds them of the final size and touched.
+fn maps<S: BuildHasher + Default>(events: &WorkloadBatch, ties: &Ties, ahead: bool) -> Answer {
+    let mut answer = Answer::default();
+    let (mut seen, mut found) = (HashSet::with_hasher(S::default()), HashMap::default());
+    let began = Instant::now();
+    rows::aggregate(events, &mut seen, &mut found);
+    answer.first_seconds = Some(began.elapsed().as_secs_f64());
+    answer.peak_mib = peak_mib();
+    if ahead {
+        seen.clear();
+        found.clear();
+    } else {
+        (seen, found) = (HashSet::with_hasher(S::default()), HashMap::default());
+    }
+    let began = Instant::now();
+    rows::aggregate(events, &mut seen, &mut found);
+    answer.seconds = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    found.iter().for_each(|(key, row)| answer.totals.add(*key, row, ties));
+    answer.read_seconds = Some(began.elapsed().as_secs_f64());
+    answer
+}
+
+/// Multiply and fold, a word at a time: the fast hash that one takes where nobody chooses the keys.
+#[derive(Default, Clone, Copy)]
+struct Fast(u64);
+
+impl Hasher for Fast {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u16(&mut self, word: u16) {
+        self.write_u64(word.into());
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let word = self.0.rotate_left(23) ^ word ^ 0x9e37_79b9_7f4a_7c15;
+        let product = u128::from(word) * 0xd6e8_feb8_6659_fd93;
+        self.0 = product as u64 ^ (product >> 64) as u64;
+    }
+
+    fn write_u128(&mut self, word: u128) {
+        self.write_u64((word >> 64) as u64);
+        self.write_u64(word as u64);
+    }
+}
+
+/// Prints what a side came to, for the process that started it.
+pub fn print(answer: &Answer) -> Result<()> {
+    println!("{}", serde_json::to_string(answer)?);
+    Ok(())
+}
