@@ -45,16 +45,18 @@
 //!   but where the rules ask for it: ties of `last`, pre-aggregated windows, and equal identifiers
 //!   with unequal content, of which the first one wins and the others are counted as conflicts.
 //! - Any period to the second is exact: whole hours are kept as sums, the edges are resolved from
-//!   the events. Values are decimals of 15 and 12 digits, sums are integers of 128 bits, and what
-//!   would overflow is refused.
+//!   the events. Values are decimals of 15 and 12 digits, sums are integers of 128 bits, and no
+//!   choice of events that fits the aggregator can overflow them.
 //! - A read at a cut sees the past as it was: later events are not there, later cancellations have
 //!   not happened.
 //! - Bytes that are no block are refused with what is wrong with them, and never cost more memory
 //!   than their length.
 //!
+//! - Threads change no answer: a large batch may be taken in by several ([`Aggregator::threads`]).
+//!
 //! # What it does not do
-//! It keeps every event in memory, and reads no files. It has the formulas sum, count and last, and
-//! no dimensions. Which customers exist is asked of the caller ([`Customers`]), what a quantity
+//! It keeps every event in memory ([`Aggregator::memory`] says what that takes), and reads no
+//! files. Which customers exist is asked of the caller ([`Customers`]), what a quantity
 //! costs is nobody's business here: a negative total is returned as it is.
 #![deny(unsafe_code)]
 #![cfg_attr(
