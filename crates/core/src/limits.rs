@@ -54,6 +54,10 @@ pub const METER_VALUE_FRACTION_DIGITS_MAX: usize = 12;
 pub const METER_EVENT_NAME_BYTES_MAX: usize = 255;
 /// Bytes of a meter event's identifier.
 pub const METER_IDENTIFIER_BYTES_MAX: usize = 255;
+/// Dimensions that a meter keeps, and that one of its events names (12.2).
+pub const METER_DIMENSIONS_MAX: usize = 10;
+/// Bytes of the name of a dimension, and of a value of it.
+pub const METER_DIMENSION_BYTES_MAX: usize = 255;
 /// Seconds that a renewal invoice stays a draft (8.2).
 pub const INVOICE_DRAFT_SECONDS: i64 = 3_600;
 /// Seconds in which the first payment of an incomplete subscription must succeed (6.2).

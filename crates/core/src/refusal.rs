@@ -58,12 +58,16 @@ codes! {
     InvoiceNoCustomerLineItems "invoice_no_customer_line_items";
     /// A meter event for a customer that does not exist.
     MeterEventCustomerNotFound "meter_event_customer_not_found";
+    /// A meter event that names more dimensions than one may.
+    MeterEventDimensionCountTooHigh "meter_event_dimension_count_too_high";
     /// A meter event whose value is malformed.
     MeterEventInvalidValue "meter_event_invalid_value";
     /// A meter event whose payload names no customer.
     MeterEventNoCustomerDefined "meter_event_no_customer_defined";
     /// A meter event whose value has too many digits.
     MeterEventValueTooManyDigits "meter_event_value_too_many_digits";
+    /// A meter event whose payload lacks a dimension that its meter keeps.
+    MissingDimensionPayloadKeys "missing_dimension_payload_keys";
     /// No meter takes this event name.
     NoMeter "no_meter";
     /// A parameter of the wrong type, or out of its range or form.

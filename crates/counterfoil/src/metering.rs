@@ -60,6 +60,7 @@ pub(crate) fn follow(
 fn config(meter: &resource::Meter) -> MeterConfig {
     MeterConfig {
         also: BTreeSet::new(),
+        dimensions: Vec::new(),
         event_name: meter.event_name.clone(),
         formula: match meter.formula {
             resource::Formula::Count => counterfoil_meter::Formula::Count,

@@ -207,6 +207,27 @@ pub enum EventRefusal {
         /// When it was received.
         now: Timestamp,
     },
+    /// The payload lacks a dimension that the meter keeps.
+    #[error("the payload lacks dimension {} of those that the meter keeps", place.saturating_add(1))]
+    MissingDimension {
+        /// The place of the dimension in [`MeterConfig::dimensions`](crate::MeterConfig::dimensions).
+        place: usize,
+    },
+    /// It names more dimensions than one event may, kept or not.
+    #[error("an event names at most {} dimensions, this one {count}", limits::METER_DIMENSIONS_MAX)]
+    TooManyDimensions {
+        /// How many it names.
+        count: usize,
+    },
+    /// The value of a dimension is too long.
+    #[error(
+        "the value of a dimension has at most {} bytes, this one {bytes}",
+        limits::METER_DIMENSION_BYTES_MAX
+    )]
+    DimensionTooLong {
+        /// Its length.
+        bytes: usize,
+    },
     /// A meter that sums or keeps the last needs a value.
     #[error("the payload holds no value")]
     NoValue,
@@ -233,9 +254,11 @@ impl EventRefusal {
         match self {
             Self::NoMeter => Code::NoMeter,
             Self::ArchivedMeter => Code::ArchivedMeter,
-            Self::IdentifierTooLong { .. } | Self::TimestampNotRepresentable { .. } => {
-                Code::ParameterInvalid
-            }
+            Self::IdentifierTooLong { .. }
+            | Self::DimensionTooLong { .. }
+            | Self::TimestampNotRepresentable { .. } => Code::ParameterInvalid,
+            Self::MissingDimension { .. } => Code::MissingDimensionPayloadKeys,
+            Self::TooManyDimensions { .. } => Code::MeterEventDimensionCountTooHigh,
             Self::NoCustomer => Code::MeterEventNoCustomerDefined,
             Self::CustomerNotFound => Code::MeterEventCustomerNotFound,
             Self::TimestampTooFarInPast { .. } => Code::TimestampTooFarInPast,

@@ -2,6 +2,7 @@
 
 mod admit;
 mod apply;
+mod breakdown;
 mod canonical;
 mod checkpoint;
 mod judge;
@@ -9,6 +10,7 @@ mod read;
 mod size;
 mod take;
 
+pub use breakdown::Breakdown;
 pub use checkpoint::{CHECKPOINT_LAYOUT, Capture, CheckpointError};
 pub use read::{Grouping, Summary, UsageEvent, UsageReading, UsageTotals};
 pub use size::{Capacity, Memory};
@@ -143,8 +145,8 @@ impl Aggregator {
     ///
     /// # Errors
     /// [`MeterError::AlreadyDefined`], [`MeterError::EventNameTaken`] (a name belongs to its meter
-    /// even while that is inactive), [`MeterError::EventNameLength`] and [`MeterError::TooMany`];
-    /// nothing changes.
+    /// even while that is inactive), [`MeterError::EventNameLength`], [`MeterError::TooMany`],
+    /// [`MeterError::TooManyDimensions`] and [`MeterError::Dimension`]; nothing changes.
     pub fn define(
         &mut self,
         meter: Id<kind::Meter>,
@@ -154,6 +156,7 @@ impl Aggregator {
         if event_name.is_empty() || event_name.len() > limits::ID_BYTES_MAX {
             return Err(MeterError::EventNameLength { bytes: event_name.len() });
         }
+        config.check_dimensions()?;
         if self.by_id.contains_key(&meter) {
             return Err(MeterError::AlreadyDefined { meter });
         }

@@ -16,20 +16,22 @@ use counterfoil_core::{Decimal12, EventTime, Id, Refusal, Timestamp, kind};
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 const MAGIC: [u8; 4] = *b"CFMB";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const HEADER_BYTES: usize = 16;
 
 /// The layout in words; its hash in the header keeps a reader of another layout away.
 const LAYOUT: &str = "rkyv 0.8 le p32 a16; meters {text string; ends [u32]}; meter_of [u16]; \
     received_at i64; identifiers [u128]; identifier_texts {text; ends}; customers [u64]; \
-    customer_texts {text; ends}; customer_of [u32]; times [i64]; units [i64]; wide_rows [u32]; \
-    wide [i128]; cancelled {text; ends}";
+    customer_texts {text; ends}; bucket_customers, bucket_ends, bucket_values [u32]; \
+    values {text; ends}; customer_of [u32, of a bucket its place + 2^31]; times [i64]; \
+    units [i64]; wide_rows [u32]; wide [i128]; cancelled {text; ends}";
 const FINGERPRINT: u64 = fnv1a(LAYOUT.as_bytes());
 
 // The archive's root as the words say: vectors of 8 bytes each, columns of strings 16, one i64.
-const _: () = assert!(size_of::<ArchivedColumns>() == 4 * 16 + 8 * 8 + 8);
+const _: () = assert!(size_of::<ArchivedColumns>() == 5 * 16 + 11 * 8 + 8);
 const _: () = assert!(align_of::<ArchivedColumns>() == 8);
 
 #[expect(clippy::indexing_slicing, reason = "the index is below the length; const fn")]
@@ -44,6 +46,9 @@ const fn fnv1a(bytes: &[u8]) -> u64 {
     }
     hash
 }
+
+/// Set in the code of a row that is of a bucket.
+const BUCKET: u32 = 1 << 31;
 
 /// The archived part. Customers are a dictionary, as most repeat within a block.
 #[derive(
@@ -60,6 +65,13 @@ pub(crate) struct Columns {
     /// Each customer once, all as numbers or all as texts.
     customers: Vec<u64>,
     customer_texts: StringColumn,
+    /// Each bucket once: its customer, where its values end, and the values, as places in the
+    /// lists of customers and values.
+    bucket_customers: Vec<u32>,
+    bucket_ends: Vec<u32>,
+    bucket_values: Vec<u32>,
+    values: StringColumn,
+    /// The customer of each row, or its bucket beyond [`BUCKET`].
     customer_of: Vec<u32>,
     times: Vec<i64>,
     /// Values in millionths; the smallest number where the value is in `wide`.
@@ -157,6 +169,8 @@ pub struct BlockEvent<'a> {
     pub time: EventTime,
     /// How much; zero for a meter that counts.
     pub value: Decimal12,
+    /// The values of the dimensions that the meter keeps, in its order.
+    pub dimensions: Vec<&'a str>,
 }
 
 /// The accepted events of one ingest call, or the cancellations on one meter: what is logged
@@ -214,7 +228,10 @@ impl Block {
             Identifier::Text(text) => Cow::Borrowed(text),
             number => Cow::Owned(number.to_text()),
         };
-        let customer = usize::try_from(columns.customer_code(row)?).ok()?;
+        let (customer, dimensions) = match columns.subject(row)? {
+            Whose::Customer(customer) => (customer, Vec::new()),
+            Whose::Bucket(bucket) => columns.bucket(bucket)?,
+        };
         let customer = match columns.customer(customer)? {
             Customer::Text(text) => Cow::Borrowed(text),
             number => Cow::Owned(number.to_text()),
@@ -225,6 +242,7 @@ impl Block {
             customer,
             time: EventTime::from_nanos(columns.time(row)?),
             value: Decimal12::from_trillionths(columns.amount(row)?.trillionths()),
+            dimensions,
         })
     }
 
@@ -320,9 +338,32 @@ impl Columns {
         }
     }
 
+    /// Whose a row is, by place in the lists.
     #[inline(always)]
-    pub(crate) fn customer_code(&self, row: usize) -> Option<u32> {
-        self.customer_of.get(row).copied()
+    pub(crate) fn subject(&self, row: usize) -> Option<Whose> {
+        let code = *self.customer_of.get(row)?;
+        Some(match code & BUCKET {
+            0 => Whose::Customer(usize::try_from(code).ok()?),
+            _ => Whose::Bucket(usize::try_from(code & !BUCKET).ok()?),
+        })
+    }
+
+    /// How many buckets are listed.
+    pub(crate) fn buckets(&self) -> usize {
+        self.bucket_customers.len()
+    }
+
+    /// The place of the customer of a bucket, and its values.
+    pub(crate) fn bucket(&self, place: usize) -> Option<(usize, Vec<&str>)> {
+        let place_of = |code: u32| usize::try_from(code).ok();
+        let start = match place.checked_sub(1) {
+            Some(before) => place_of(*self.bucket_ends.get(before)?)?,
+            None => 0,
+        };
+        let codes = self.bucket_values.get(start..place_of(*self.bucket_ends.get(place)?)?)?;
+        let values = self.values.as_strings();
+        let values = codes.iter().filter_map(|&code| values.get(place_of(code)?));
+        Some((place_of(*self.bucket_customers.get(place)?)?, values.collect()))
     }
 
     /// How many customers are listed.
@@ -368,8 +409,13 @@ impl Columns {
 
     /// Whether every row of every column can be read and the columns fit one another.
     fn check(&self) -> Result<(), BlockError> {
-        for strings in [&self.meters, &self.identifier_texts, &self.customer_texts, &self.cancelled]
-        {
+        for strings in [
+            &self.meters,
+            &self.identifier_texts,
+            &self.customer_texts,
+            &self.values,
+            &self.cancelled,
+        ] {
             Strings::new(&strings.text, &strings.ends)?;
         }
         let times = self.times.len();
@@ -380,6 +426,7 @@ impl Columns {
             ("identifiers", self.identifiers.len().min(self.identifier_texts.ends.len()), 0),
             ("customers", self.customers.len().min(self.customer_texts.ends.len()), 0),
             ("customer_of", self.customer_of.len(), times),
+            ("bucket_ends", self.bucket_ends.len(), self.bucket_customers.len()),
             ("meter_of", self.meter_of.len(), if several { times } else { 0 }),
             ("units", self.units.len(), times),
             ("wide", self.wide.len(), self.wide_rows.len()),
@@ -395,11 +442,31 @@ impl Columns {
         }
         let meter_of = self.meter_of.iter().map(|&code| code.into());
         check_codes("meter", meter_of, meters)?;
-        check_codes("customer", self.customer_of.iter().copied(), customers)?;
+        let plain = self.customer_of.iter().map(|&code| if code < BUCKET { code } else { 0 });
+        check_codes("customer", plain, customers)?;
+        let buckets = self.customer_of.iter().map(|&code| code.checked_sub(BUCKET));
+        let buckets = buckets.map(|code| code.unwrap_or_default());
+        check_codes("bucket", buckets, self.buckets().max(1))?;
+        if self.buckets() == 0 && self.customer_of.iter().any(|&code| code >= BUCKET) {
+            return Err(BlockError::Code { column: "bucket", row: 0, code: 0, names: 0 });
+        }
+        self.check_buckets()?;
         if times > 0 && meters == 0 {
             return Err(BlockError::Code { column: "meter", row: 0, code: 0, names: 0 });
         }
         self.check_values()
+    }
+
+    fn check_buckets(&self) -> Result<(), BlockError> {
+        check_codes("customer", self.bucket_customers.iter().copied(), self.customers())?;
+        check_codes("value", self.bucket_values.iter().copied(), self.values.ends.len())?;
+        let len = self.bucket_values.len();
+        let end = self.bucket_ends.last().map_or(Ok(0), |&end| usize::try_from(end));
+        if !self.bucket_ends.is_sorted() || end != Ok(len) {
+            let times = self.times.len();
+            return Err(BlockError::Length { column: "bucket_values", len, times });
+        }
+        Ok(())
     }
 
     fn check_values(&self) -> Result<(), BlockError> {
@@ -417,6 +484,13 @@ impl Columns {
         }
         Err(BlockError::Value { row: of_units.next().map_or(0, |(row, _)| row) })
     }
+}
+
+/// Whose an event is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whose {
+    Customer(usize),
+    Bucket(usize),
 }
 
 fn check_codes(
@@ -437,12 +511,15 @@ pub(crate) struct BlockBuilder {
     block: Block,
     /// Whether identifiers, and customers, are numbers.
     numbers: (bool, bool),
+    /// The values of buckets, with their places.
+    values: BTreeMap<String, u32>,
 }
 
 impl BlockBuilder {
     pub(crate) fn new(received_at: Timestamp, numbers: (bool, bool)) -> Self {
         let columns = Columns { received_at: received_at.unix(), ..Columns::default() };
-        Self { block: Block { meters: Vec::new(), received_at, columns }, numbers }
+        let block = Block { meters: Vec::new(), received_at, columns };
+        Self { block, numbers, values: BTreeMap::new() }
     }
 
     pub(crate) fn reserve(&mut self, rows: usize) {
@@ -478,6 +555,31 @@ impl BlockBuilder {
             customer => columns.customer_texts.push(&customer.to_text()),
         }
         u32::try_from(code).unwrap_or(u32::MAX)
+    }
+
+    /// Adds a bucket of a listed customer to the list; its code.
+    pub(crate) fn bucket<'v>(
+        &mut self,
+        customer: u32,
+        values: impl Iterator<Item = &'v str>,
+    ) -> u32 {
+        let columns = &mut self.block.columns;
+        let place = u32::try_from(columns.buckets()).unwrap_or(u32::MAX);
+        for value in values {
+            let code = match self.values.get(value) {
+                Some(&code) => code,
+                None => {
+                    let code = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+                    columns.values.push(value);
+                    self.values.insert(value.to_owned(), code);
+                    code
+                }
+            };
+            columns.bucket_values.push(code);
+        }
+        columns.bucket_customers.push(customer);
+        columns.bucket_ends.push(u32::try_from(columns.bucket_values.len()).unwrap_or(u32::MAX));
+        place | BUCKET
     }
 
     #[inline(always)]
@@ -541,6 +643,10 @@ mod tests {
                 false => Identifier::Text(identifier),
             };
             let amount = Amount::of(Decimal12::from_trillionths(*value));
+            let code = match customer % 3 {
+                0 => builder.bucket(code, ["gpt", text.as_str()].into_iter()),
+                _ => code,
+            };
             builder.push(
                 u16::from(rows.len() > 5 && cancelled.is_empty()),
                 identifier,
@@ -561,7 +667,7 @@ mod tests {
     }
 
     fn sample() -> Block {
-        let rows = [("a".to_owned(), 1, 5, 7), ("bé".to_owned(), 2, -5, -7)];
+        let rows = [("a".to_owned(), 3, 5, 7), ("bé".to_owned(), 2, -5, -7)];
         block(&rows, &["x".to_owned()])
     }
 
@@ -585,7 +691,7 @@ mod tests {
     fn columns_that_do_not_fit_one_another_are_refused() {
         type Damage = fn(&mut Columns);
         type Expected = fn(&BlockError) -> bool;
-        let cases: [(Damage, Expected); 14] = [
+        let cases: [(Damage, Expected); 20] = [
             (|c| c.times.push(1), |e| matches!(e, BlockError::Length { times: 3, .. })),
             (|c| c.units.truncate(1), |e| matches!(e, BlockError::Length { column: "units", .. })),
             (
@@ -604,6 +710,27 @@ mod tests {
                 |c| c.customer_of[1] = 2,
                 |e| matches!(e, BlockError::Code { column: "customer", row: 1, code: 2, names: 2 }),
             ),
+            (
+                |c| c.customer_of[0] = BUCKET | 1,
+                |e| matches!(e, BlockError::Code { column: "bucket", row: 0, code: 1, names: 1 }),
+            ),
+            (
+                |c| c.bucket_customers[0] = 2,
+                |e| matches!(e, BlockError::Code { column: "customer", row: 0, code: 2, .. }),
+            ),
+            (
+                |c| c.bucket_values[1] = 2,
+                |e| matches!(e, BlockError::Code { column: "value", row: 1, code: 2, .. }),
+            ),
+            (
+                |c| c.bucket_ends[0] = 1,
+                |e| matches!(e, BlockError::Length { column: "bucket_values", len: 2, .. }),
+            ),
+            (
+                |c| c.bucket_ends.push(2),
+                |e| matches!(e, BlockError::Length { column: "bucket_ends", .. }),
+            ),
+            (|c| c.values.ends[0] = 9, |e| matches!(e, BlockError::Strings(_))),
             (|c| c.wide[0] = 10_i128.pow(27), |e| matches!(e, BlockError::Value { row: 0 })),
             (|c| c.wide[1] = i128::MIN, |e| matches!(e, BlockError::Value { row: 1 })),
             (|c| c.units[1] = 3, |e| matches!(e, BlockError::Value { row: 1 })),

@@ -1,6 +1,7 @@
 //! Events as they come in: rows, and columns that are only borrowed.
 
 use crate::MeterConfig;
+use crate::dimensions::{DimensionColumn, Dimensions, RowDimensions};
 use crate::kernel::events::{UNIT, WIDE};
 use crate::kernel::identity::{Customer, Identifier, number};
 use counterfoil_core::{Decimal12, EventTime};
@@ -26,6 +27,14 @@ pub struct MeterEvent {
 }
 
 impl MeterEvent {
+    /// How many dimensions it names: keys of the payload besides those of customer and value.
+    pub(crate) fn dimension_count(&self, config: &MeterConfig) -> usize {
+        let other = |key: &&String| {
+            **key != config.customer_payload_key && **key != config.value_payload_key
+        };
+        self.payload.keys().filter(other).count()
+    }
+
     /// What the kernel judges, found in the payload under the meter's keys.
     pub(crate) fn row(&self, config: &MeterConfig) -> Row<'_> {
         let field = |key: &str| self.payload.get(key).map(String::as_str);
@@ -312,6 +321,7 @@ pub struct EventColumns<'a> {
     values: Values<'a>,
     /// A unit of [`Values::Units`] in trillionths.
     unit: i128,
+    dimensions: Dimensions<'a>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -353,7 +363,8 @@ impl<'a> EventColumns<'a> {
         times: Option<&'a [i64]>,
         values: Values<'a>,
     ) -> Result<Self, ColumnError> {
-        let columns = Self { names, identifiers, customers, times, values, unit: 1 };
+        let dimensions = Dimensions::Columns(&[]);
+        let columns = Self { names, identifiers, customers, times, values, unit: 1, dimensions };
         columns.check_lengths()?;
         if let EventNames::Coded { names, codes } = names {
             check_codes("event_names", codes.iter().map(|&code| code.into()), names.len())?;
@@ -366,6 +377,34 @@ impl<'a> EventColumns<'a> {
         let unit = finer.and_then(|finer| u32::try_from(finer).ok());
         let unit = unit.and_then(|finer| 10_i128.checked_pow(finer));
         Ok(Self { unit: unit.ok_or(ColumnError::Digits { digits })?, ..columns })
+    }
+
+    /// The same events with their dimensions. A column that no meter of theirs keeps is passed
+    /// over; of columns of one name the first is the one.
+    ///
+    /// # Errors
+    /// [`ColumnError::Length`] where one is longer or shorter than `customers`, and
+    /// [`ColumnError::Code`] for a code without a value.
+    pub fn with_dimensions(
+        self,
+        dimensions: &'a [DimensionColumn<'a>],
+    ) -> Result<Self, ColumnError> {
+        let customers = self.len();
+        for DimensionColumn { values, codes, .. } in dimensions {
+            if codes.len() != customers {
+                return Err(ColumnError::Length {
+                    column: "dimensions",
+                    len: codes.len(),
+                    customers,
+                });
+            }
+            check_codes("dimensions", codes.iter().copied(), values.len())?;
+        }
+        Ok(Self { dimensions: Dimensions::Columns(dimensions), ..self })
+    }
+
+    pub(crate) const fn dimensions(&self) -> Dimensions<'a> {
+        self.dimensions
     }
 
     fn check_lengths(&self) -> Result<(), ColumnError> {
@@ -549,6 +588,7 @@ pub struct EventBatch {
     customers: StringColumn,
     times: Vec<i64>,
     values: StringColumn,
+    dimensions: RowDimensions,
 }
 
 impl EventBatch {
@@ -561,7 +601,36 @@ impl EventBatch {
             customers: StringColumn::default(),
             times: Vec::new(),
             values: StringColumn::default(),
+            dimensions: RowDimensions::default(),
         }
+    }
+
+    /// The same, for events with dimensions of these names.
+    #[must_use]
+    pub fn with_dimensions<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.dimensions = RowDimensions::new(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Appends an event as [`Self::push`] does, with a value for each dimension of the batch, in
+    /// the order of their names; an empty one is none.
+    ///
+    /// # Errors
+    /// As [`Self::push`]; the values may be too long too.
+    pub fn push_with(
+        &mut self,
+        identifier: Option<&str>,
+        customer: Option<&str>,
+        time: Option<EventTime>,
+        value: Option<&str>,
+        dimensions: &[&str],
+    ) -> Result<(), ColumnError> {
+        if !self.dimensions.have_room_for(dimensions) {
+            return Err(ColumnError::TooLong);
+        }
+        self.push(identifier, customer, time, value)?;
+        self.dimensions.set_last(dimensions, 0);
+        Ok(())
     }
 
     /// Appends an event. What is absent is judged by the kernel: an identifier is generated, the
@@ -597,10 +666,12 @@ impl EventBatch {
         let nanos = time.map_or(EventColumns::RECEIPT_TIME, |time| time.nanos().max(earliest));
         self.times.push(nanos);
         self.values.push(value);
+        self.dimensions.push();
         Ok(())
     }
 
-    /// Appends a row, its customer and value found in the payload under the meter's keys.
+    /// Appends a row, its customer, value and dimensions found in the payload under the meter's
+    /// keys.
     ///
     /// # Errors
     /// [`ColumnError::EventName`] for a row of another name, and those of [`Self::push`].
@@ -612,7 +683,20 @@ impl EventBatch {
         let field = |key: &str| row.payload.get(key).map(String::as_str);
         let customer = field(&config.customer_payload_key);
         let value = field(&config.value_payload_key);
-        self.push(row.identifier.as_deref(), customer, row.timestamp, value)
+        if config.dimensions.is_empty() {
+            return self.push(row.identifier.as_deref(), customer, row.timestamp, value);
+        }
+        self.dimensions.add_names(&config.dimensions, self.times.len());
+        let own = |name: &String| field(name).unwrap_or_default();
+        let dimensions: Vec<&str> = self.dimensions.names().iter().map(own).collect();
+        let named = dimensions.iter().filter(|value| !value.is_empty()).count();
+        if !self.dimensions.have_room_for(&dimensions) {
+            return Err(ColumnError::TooLong);
+        }
+        let others = row.dimension_count(config).saturating_sub(named);
+        self.push(row.identifier.as_deref(), customer, row.timestamp, value)?;
+        self.dimensions.set_last(&dimensions, others);
+        Ok(())
     }
 
     /// How many events it holds.
@@ -633,6 +717,7 @@ impl EventBatch {
         self.customers.clear();
         self.times.clear();
         self.values.clear();
+        self.dimensions.clear();
     }
 
     /// The columns for the kernel.
@@ -645,6 +730,7 @@ impl EventBatch {
             times: Some(&self.times),
             values: Values::Text(self.values.as_strings()),
             unit: 1,
+            dimensions: Dimensions::Rows(&self.dimensions),
         }
     }
 }

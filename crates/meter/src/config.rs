@@ -34,6 +34,8 @@ pub enum Formula {
 /// Pre-aggregated input (rule 12.1): of the events of one customer in one UTC hour or day only
 /// the most recently received counts.
 ///
+/// Where the meter keeps dimensions, it is of one combination of their values.
+///
 /// The window is judged as a whole: where a period begins or ends inside it, its one event counts
 /// in the period that holds that event's time, so that adjoining periods never count it twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,6 +61,10 @@ pub struct MeterConfig {
     /// Set where the input is pre-aggregated.
     #[serde(default)]
     pub event_time_window: Option<EventTimeWindow>,
+    /// The dimensions that are kept of each event, in this order: names of payload keys. Every
+    /// event has to have a value for each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dimensions: Vec<String>,
     /// The key of the payload that names the customer.
     #[serde(default = "default_customer_payload_key")]
     pub customer_payload_key: String,
@@ -85,6 +91,7 @@ impl MeterConfig {
             formula,
             also: BTreeSet::new(),
             event_time_window: None,
+            dimensions: Vec::new(),
             customer_payload_key: default_customer_payload_key(),
             value_payload_key: default_value_payload_key(),
         }
@@ -95,6 +102,33 @@ impl MeterConfig {
     pub fn also(mut self, formula: Formula) -> Self {
         self.also.insert(formula);
         self
+    }
+
+    /// The same meter, which keeps dimensions.
+    #[must_use]
+    pub fn with_dimensions<S: Into<String>>(
+        mut self,
+        dimensions: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.dimensions = dimensions.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether names are few, not long, and each another.
+    pub(crate) fn check_dimensions(&self) -> Result<(), MeterError> {
+        let count = self.dimensions.len();
+        if count > limits::METER_DIMENSIONS_MAX {
+            return Err(MeterError::TooManyDimensions { count });
+        }
+        for (place, name) in self.dimensions.iter().enumerate() {
+            let long = name.is_empty() || name.len() > limits::METER_DIMENSION_BYTES_MAX;
+            let again = self.dimensions.iter().take(place).any(|before| before == name);
+            let other = *name == self.customer_payload_key || *name == self.value_payload_key;
+            if long || again || other {
+                return Err(MeterError::Dimension { name: name.clone() });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn lanes(&self) -> Lanes {
@@ -220,6 +254,31 @@ pub enum MeterError {
         /// The length of the name that was given.
         bytes: usize,
     },
+    /// More dimensions than a meter keeps.
+    #[error("a meter keeps at most {} dimensions, not {count}", limits::METER_DIMENSIONS_MAX)]
+    TooManyDimensions {
+        /// How many were given.
+        count: usize,
+    },
+    /// The name of a dimension that is empty, too long, given twice, or the key of the customer or
+    /// the value.
+    #[error(
+        "dimensions have names of 1 to {} bytes, each another, and not those of customer and \
+         value; {name:?} is none",
+        limits::METER_DIMENSION_BYTES_MAX
+    )]
+    Dimension {
+        /// The name that was given.
+        name: String,
+    },
+    /// A reading by a dimension that the meter does not keep.
+    #[error("meter {meter} keeps no dimension {dimension:?}")]
+    UnknownDimension {
+        /// The meter that is read.
+        meter: Id<kind::Meter>,
+        /// The name that was given.
+        dimension: String,
+    },
     /// A window in which a retry could be counted twice.
     #[error(
         "the dedupe window is at least {} s, this one is {seconds} s",
@@ -241,6 +300,9 @@ impl From<MeterError> for Refusal {
             MeterError::EventNameTaken { .. } | MeterError::EventNameLength { .. } => {
                 Self::invalid("event_name", reason)
             }
+            MeterError::TooManyDimensions { .. }
+            | MeterError::Dimension { .. }
+            | MeterError::UnknownDimension { .. } => Self::invalid("dimensions", reason),
             MeterError::DedupeWindowTooShort { .. } => Self::invalid("dedupe_window", reason),
         }
     }

@@ -47,6 +47,9 @@
 //! - Any period to the second is exact: whole hours are kept as sums, the edges are resolved from
 //!   the events. Values are decimals of 15 and 12 digits, sums are integers of 128 bits, and no
 //!   choice of events that fits the aggregator can overflow them.
+//! - A meter keeps the dimensions of its events that it is told to ([`MeterConfig::dimensions`]).
+//!   Each event is in one combination of their values, and usage is divided by any of them
+//!   ([`Aggregator::usage_by`]).
 //! - A read at a cut sees the past as it was: later events are not there, later cancellations have
 //!   not happened.
 //! - Bytes that are no block are refused with what is wrong with them, and never cost more memory
@@ -77,6 +80,7 @@ mod aggregator;
 mod block;
 mod columns;
 mod config;
+mod dimensions;
 #[doc(hidden)]
 pub mod fuzz;
 mod kernel;
@@ -88,8 +92,8 @@ pub use admission::{
     Admission, AdmitContext, Anyone, CancelError, Customers, EventRefusal, Outcome, RefusedEvent,
 };
 pub use aggregator::{
-    Aggregator, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping, Memory, Position,
-    Summary, UsageEvent, UsageReading, UsageTotals,
+    Aggregator, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping, Memory,
+    Position, Summary, UsageEvent, UsageReading, UsageTotals,
 };
 pub use block::{Block, BlockError, BlockEvent};
 pub use columns::{
@@ -97,3 +101,4 @@ pub use columns::{
     Strings, Values,
 };
 pub use config::{DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};
+pub use dimensions::DimensionColumn;

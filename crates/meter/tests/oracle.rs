@@ -4,12 +4,12 @@ mod fixture;
 
 use counterfoil_core::{Decimal12, EventTime, Period, Timestamp};
 use counterfoil_meter::{
-    Admission, AdmitContext, Aggregator, Block, DedupePolicy, EventBatch, EventTimeWindow, Formula,
-    Grouping, MeterConfig, Outcome, Position,
+    Admission, AdmitContext, Aggregator, Block, Breakdown, DedupePolicy, EventBatch,
+    EventTimeWindow, Formula, Grouping, MeterConfig, MeterError, Outcome, Position,
 };
 use fixture::{Fixture, at, known, meter};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const START: &str = "2025-03-15T12:00:00Z";
 const SECOND: i64 = 1_000_000_000;
@@ -26,6 +26,12 @@ const ALL: [Formula; 8] = [
     Formula::UniqueCount,
     Formula::WeightedSum,
 ];
+
+/// The dimensions that a meter may keep, the first so many.
+const DIMENSIONS: [&str; 2] = ["model", "region"];
+
+/// A formula, a window of pre-aggregated input, and how many dimensions are kept.
+type Config = (Formula, Option<EventTimeWindow>, usize);
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -45,6 +51,8 @@ struct Row {
     age: i64,
     /// Trillionths.
     value: i64,
+    /// A value for each dimension; 0 is none.
+    dimensions: [u8; 2],
 }
 
 impl Row {
@@ -52,12 +60,30 @@ impl Row {
         let time = EventTime::from_nanos(at(START).unix() * SECOND - self.age);
         let value = Decimal12::from_trillionths(self.value.into()).to_string();
         let (identifier, customer) = (self.identifier(), format!("cus_{}", self.customer));
-        batch.push(Some(&identifier), Some(&customer), Some(time), Some(&value)).unwrap();
+        let [model, region] = self.dimensions.map(dimension);
+        // Columns are found by name, and those that are not kept are passed over.
+        let dimensions = [region.as_str(), "x", model.as_str()];
+        batch
+            .push_with(Some(&identifier), Some(&customer), Some(time), Some(&value), &dimensions)
+            .unwrap();
+    }
+
+    /// The group of the first so many dimensions.
+    fn kept(&self, dimensions: usize) -> Vec<String> {
+        self.dimensions.iter().take(dimensions).map(|&value| dimension(value)).collect()
     }
 
     fn identifier(&self) -> String {
         format!("id_{}", self.identifier)
     }
+}
+
+fn dimension(value: u8) -> String {
+    if value == 0 { String::new() } else { format!("v{value}") }
+}
+
+fn batch() -> EventBatch {
+    EventBatch::new("calls").with_dimensions(["region", "other", "model"])
 }
 
 fn row(identifiers: u8) -> impl Strategy<Value = Row> {
@@ -68,8 +94,18 @@ fn row(identifiers: u8) -> impl Strategy<Value = Row> {
         (1..SPAN / 3_600).prop_map(|hour| hour * 3_600 * SECOND + 1),
         (0..4_i64).prop_map(|quarter| quarter * 900 * SECOND),
     ];
-    (0..identifiers, 1..=3_u8, age, -1_000_000_000_000_000..1_000_000_000_000_000_i64)
-        .prop_map(|(identifier, customer, age, value)| Row { identifier, customer, age, value })
+    let value = -1_000_000_000_000_000..1_000_000_000_000_000_i64;
+    // One in eight has none.
+    let of_dimension = (0..8_u8).prop_map(|value| value.min(3));
+    (0..identifiers, 1..=3_u8, age, value, [of_dimension.clone(), of_dimension]).prop_map(
+        |(identifier, customer, age, value, dimensions)| Row {
+            identifier,
+            customer,
+            age,
+            value,
+            dimensions,
+        },
+    )
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -81,14 +117,15 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn formulas() -> impl Strategy<Value = (Formula, Option<EventTimeWindow>)> {
+fn formulas() -> impl Strategy<Value = Config> {
     some_of(ALL.to_vec())
 }
 
-fn some_of(formulas: Vec<Formula>) -> impl Strategy<Value = (Formula, Option<EventTimeWindow>)> {
+fn some_of(formulas: Vec<Formula>) -> impl Strategy<Value = Config> {
     (
         prop::sample::select(formulas),
         prop::sample::select(vec![None, Some(EventTimeWindow::Hour), Some(EventTimeWindow::Day)]),
+        0..=2_usize,
     )
 }
 
@@ -106,6 +143,7 @@ struct Kept {
 struct Oracle {
     formula: Formula,
     window: Option<EventTimeWindow>,
+    dimensions: usize,
     dedupe_seconds: i64,
     kept: Vec<Kept>,
 }
@@ -122,11 +160,17 @@ impl Oracle {
 
     fn send(&mut self, row: &Row, now: i64, position: u64) -> Outcome {
         let counts = self.formula == Formula::Count;
+        let dimensions = self.dimensions;
+        let group = row.kept(dimensions);
         if let Some(first) = self.find(row.identifier, now) {
             let same = first.row.customer == row.customer
+                && first.row.kept(dimensions) == group
                 && first.row.age == row.age
                 && (counts || first.row.value == row.value);
             return if same { Outcome::Duplicate } else { Outcome::Conflict };
+        }
+        if group.iter().any(String::is_empty) {
+            return Outcome::Refused;
         }
         let time = at(START).unix() * SECOND - row.age;
         let kept = Kept { row: row.clone(), time, received: now, position, cancelled: u64::MAX };
@@ -145,11 +189,45 @@ impl Oracle {
     }
 
     fn quantity(&self, customer: u8, period: Period, cut: u64) -> (i128, u64) {
+        self.quantity_where(customer, period, cut, |_| true)
+    }
+
+    /// The groups of a customer by the dimensions at some places, of the events that have a value
+    /// at a place.
+    fn groups(
+        &self,
+        customer: u8,
+        by: &[usize],
+        only: Option<(usize, u8)>,
+        period: Period,
+        cut: u64,
+    ) -> BTreeMap<Vec<String>, (i128, u64)> {
+        let group = |row: &Row| -> Vec<String> {
+            by.iter().map(|&place| dimension(row.dimensions[place])).collect()
+        };
+        let wanted = |row: &Row| only.is_none_or(|(place, value)| row.dimensions[place] == value);
+        let of_customer = self.kept.iter().filter(|kept| kept.row.customer == customer);
+        let groups: BTreeSet<_> = of_customer.map(|kept| group(&kept.row)).collect();
+        let read = |own: Vec<String>| {
+            let of = |row: &Row| wanted(row) && group(row) == own;
+            let read = self.quantity_where(customer, period, cut, of);
+            (own, read)
+        };
+        groups.into_iter().map(read).filter(|(_, (_, events))| *events > 0).collect()
+    }
+
+    fn quantity_where(
+        &self,
+        customer: u8,
+        period: Period,
+        cut: u64,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> (i128, u64) {
         let live: Vec<(usize, &Kept)> = self
             .kept
             .iter()
             .enumerate()
-            .filter(|(_, kept)| kept.row.customer == customer)
+            .filter(|(_, kept)| kept.row.customer == customer && wanted(&kept.row))
             .filter(|(_, kept)| kept.position <= cut && cut < kept.cancelled)
             .collect();
         let nanos = match self.window {
@@ -160,7 +238,9 @@ impl Oracle {
         let replaced = |order: usize, kept: &Kept| {
             nanos.is_some_and(|nanos| {
                 live.iter().any(|(other, later)| {
-                    *other > order && later.time.div_euclid(nanos) == kept.time.div_euclid(nanos)
+                    *other > order
+                        && later.row.kept(self.dimensions) == kept.row.kept(self.dimensions)
+                        && later.time.div_euclid(nanos) == kept.time.div_euclid(nanos)
                 })
             })
         };
@@ -212,18 +292,20 @@ struct Run {
     blocks: Vec<(Position, Block)>,
 }
 
-fn aggregator(config: (Formula, Option<EventTimeWindow>), policy: DedupePolicy) -> Aggregator {
+fn aggregator(config: Config, policy: DedupePolicy) -> Aggregator {
     let mut meters = Aggregator::new(policy);
     let mut meter_config = MeterConfig::new("calls", config.0);
     meter_config.event_time_window = config.1;
+    meter_config = meter_config.with_dimensions(DIMENSIONS.into_iter().take(config.2));
     meters.define(meter(1), meter_config).unwrap();
     meters
 }
 
-fn run(config: (Formula, Option<EventTimeWindow>), actions: &[Action]) -> Run {
+fn run(config: Config, actions: &[Action]) -> Run {
     let dedupe_seconds = 86_400;
     let meters = aggregator(config, DedupePolicy::window(dedupe_seconds).unwrap());
-    let oracle = Oracle { formula: config.0, window: config.1, dedupe_seconds, kept: Vec::new() };
+    let (formula, window, dimensions) = config;
+    let oracle = Oracle { formula, window, dimensions, dedupe_seconds, kept: Vec::new() };
     let mut run = Run { meters, oracle, blocks: Vec::new() };
     let mut now = at(START);
     for (i, action) in (1_u64..).zip(actions) {
@@ -257,7 +339,7 @@ fn run(config: (Formula, Option<EventTimeWindow>), actions: &[Action]) -> Run {
 }
 
 fn send(meters: &Aggregator, rows: &[Row], now: Timestamp) -> Admission {
-    let mut batch = EventBatch::new("calls");
+    let mut batch = batch();
     rows.iter().for_each(|row| row.push(&mut batch));
     meters.admit(batch.columns(), &AdmitContext::new(now, &known).with_outcomes())
 }
@@ -278,6 +360,15 @@ fn periods() -> impl Strategy<Value = Period> {
         let instant = |s: i64| at(START).checked_add_seconds(s).unwrap();
         Period::new(instant(a.min(b)), instant(a.max(b)))
     })
+}
+
+/// Places of dimensions, each once.
+fn some_places() -> impl Strategy<Value = Vec<usize>> {
+    prop::sample::select(vec![vec![], vec![0], vec![1], vec![0, 1], vec![1, 0]])
+}
+
+fn any_value() -> impl Strategy<Value = Option<(usize, u8)>> {
+    prop::option::of((0..2_usize, 1..=4_u8))
 }
 
 fn quantity(meters: &Aggregator, customer: &str, period: Period) -> i128 {
@@ -305,6 +396,45 @@ proptest! {
             prop_assert_eq!(events.filter(|e| e.counts).count() as u64, reading.events);
             let again = run.meters.usage(&meter(1), &name, period, reading.position).unwrap();
             prop_assert_eq!(again, reading);
+        }
+    }
+
+    #[test]
+    fn groups_by_any_dimensions_are_what_recomputation_says(
+        config in formulas(),
+        actions in prop::collection::vec(action(), 1..14),
+        reads in prop::collection::vec(
+            (1..=3_u8, periods(), 0..50_u64, some_places(), any_value()),
+            1..16,
+        ),
+    ) {
+        let run = run(config, &actions);
+        for (customer, period, cut, by, only) in reads {
+            let name = format!("cus_{customer}");
+            let names: Vec<&str> = by.iter().map(|&place| DIMENSIONS[place]).collect();
+            let value = only.map(|(place, value)| (DIMENSIONS[place], dimension(value)));
+            let only_text: Vec<_> = value.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let breakdown = Breakdown::by(&names).only(&only_text);
+            let read = run.meters.usage_by(&meter(1), &name, period, breakdown, Position(cut));
+            let kept = config.2;
+            if by.iter().any(|&place| place >= kept) || only.is_some_and(|(place, _)| place >= kept) {
+                prop_assert!(matches!(read, Err(MeterError::UnknownDimension { .. })), "{read:?}");
+                continue;
+            }
+            let read = read.unwrap();
+            let got: BTreeMap<_, _> = read
+                .iter()
+                .map(|(group, row)| (group.clone(), (row.quantity.trillionths(), row.events)))
+                .collect();
+            prop_assert_eq!(&got, &run.oracle.groups(customer, &by, only, period, cut));
+            let whole = run.meters.usage(&meter(1), &name, period, Position(cut)).unwrap();
+            if only.is_none() {
+                prop_assert_eq!(got.values().map(|(_, events)| events).sum::<u64>(), whole.events);
+            }
+            if only.is_none() && matches!(config.0, Formula::Sum | Formula::Count) {
+                let sum: i128 = got.values().map(|(quantity, _)| quantity).sum();
+                prop_assert_eq!(sum, whole.quantity.trillionths());
+            }
         }
     }
 
@@ -364,7 +494,7 @@ proptest! {
         // Fed twice, which changes nothing either.
         other.extend(rows.iter().cloned());
         let fill = |rows: &[Row], step: usize| {
-            let mut meters = aggregator((formula, None), DedupePolicy::default());
+            let mut meters = aggregator((formula, None, 0), DedupePolicy::default());
             for (i, rows) in (1_u64..).zip(rows.chunks(step)) {
                 if let Some(block) = send(&meters, rows, at(START)).block {
                     meters.apply(Position(i), &block);
@@ -387,7 +517,9 @@ proptest! {
     ) {
         let mut whole = aggregator(config, DedupePolicy::default());
         let admission = send(&whole, &rows, at(START));
-        whole.apply(Position(1), &admission.block.unwrap());
+        if let Some(block) = &admission.block {
+            whole.apply(Position(1), block);
+        }
 
         let mut split = aggregator(config, DedupePolicy::default());
         let mut edges: Vec<usize> = cuts.iter().map(|cut| cut.index(rows.len())).collect();
@@ -427,7 +559,7 @@ proptest! {
         let known = |customer: &str| customer != "cus_3";
         let ctx = AdmitContext::new(at(START), &known).with_outcomes().with_block();
         for (i, rows) in (1_u64..).zip(&batches) {
-            let mut batch = EventBatch::new("calls");
+            let mut batch = batch();
             rows.iter().for_each(|row| row.push(&mut batch));
             let one = apart.admit(batch.columns(), &ctx);
             let other = at_once.take(Position(i), batch.columns(), &ctx);
@@ -499,6 +631,10 @@ proptest! {
                     prop_assert_eq!(read(&replayed), read(&run.meters));
                 }
             }
+            let bytes = replayed.capture().encode().unwrap();
+            let read = Aggregator::from_checkpoint(&bytes, policy).unwrap();
+            prop_assert_eq!(canonical(&read), canonical(&replayed));
+            prop_assert_eq!(&read.capture().encode().unwrap()[..], &bytes[..]);
             if policy == run.meters.policy() {
                 prop_assert_eq!(canonical(&replayed), canonical(&run.meters));
             }
@@ -521,7 +657,7 @@ proptest! {
 
 #[test]
 fn canonical_content_has_what_a_meter_is() {
-    let base = || aggregator((Formula::Sum, None), DedupePolicy::default());
+    let base = || aggregator((Formula::Sum, None, 0), DedupePolicy::default());
     let mut inactive = base();
     inactive.deactivate(&meter(1)).unwrap();
     let mut second = base();
@@ -530,10 +666,12 @@ fn canonical_content_has_what_a_meter_is() {
         base(),
         inactive,
         second,
-        aggregator((Formula::Last, None), DedupePolicy::default()),
-        aggregator((Formula::Sum, Some(EventTimeWindow::Day)), DedupePolicy::default()),
-        aggregator((Formula::Sum, None), DedupePolicy::FOREVER),
-        aggregator((Formula::Sum, None), DedupePolicy::window(86_400).unwrap()),
+        aggregator((Formula::Last, None, 0), DedupePolicy::default()),
+        aggregator((Formula::Sum, Some(EventTimeWindow::Day), 0), DedupePolicy::default()),
+        aggregator((Formula::Sum, None, 1), DedupePolicy::default()),
+        aggregator((Formula::Sum, None, 2), DedupePolicy::default()),
+        aggregator((Formula::Sum, None, 0), DedupePolicy::FOREVER),
+        aggregator((Formula::Sum, None, 0), DedupePolicy::window(86_400).unwrap()),
     ];
     for (i, one) in states.iter().enumerate() {
         for (j, other) in states.iter().enumerate() {

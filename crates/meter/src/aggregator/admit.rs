@@ -4,6 +4,7 @@ use super::judge::{Bench, Seat, exists};
 use super::{Aggregator, remembers};
 use crate::block::BlockBuilder;
 use crate::columns::Row;
+use crate::dimensions::Tuple;
 use crate::kernel::events::Events;
 use crate::kernel::identity::{Customer, Identifier};
 use crate::kernel::index::Index;
@@ -35,7 +36,15 @@ impl Aggregator {
                 intake.prefetch(columns.name_of(row), columns.identifier_of(row));
             }
             for row in stage {
-                intake.take(&mut admission, row, columns.name_of(row), columns.row(row));
+                let (name, dimensions) = (columns.name_of(row), columns.dimensions());
+                let seat = intake.bench.seat(name);
+                let tuple = match seat {
+                    Ok(Seat { dimensioned: true, .. }) => {
+                        Some(intake.bench.tuple(name, dimensions, row))
+                    }
+                    _ => None,
+                };
+                intake.take(&mut admission, row, seat, columns.row(row), tuple.as_ref());
             }
         }
         admission.block = intake.block.finish();
@@ -47,10 +56,16 @@ impl Aggregator {
     #[must_use]
     pub fn admit_event(&self, event: &MeterEvent, ctx: &AdmitContext<'_>) -> Admission {
         let mut admission = Admission::new(ctx, 1);
-        let bench = Bench::around(ctx.now, vec![self.seat(&event.event_name)]);
+        let seat = self.seat(&event.event_name);
+        let bench = Bench::around(ctx.now, vec![seat]);
         let mut intake = Intake::new(self, ctx, bench, (false, false), 1);
         match self.named(&event.event_name) {
-            Some((_, meter)) => intake.take(&mut admission, 0, 0, event.row(&meter.config)),
+            Some((_, meter)) => {
+                let config = &meter.config;
+                let dimensioned = !config.dimensions.is_empty();
+                let tuple = dimensioned.then(|| Tuple::of_event(event, config));
+                intake.take(&mut admission, 0, seat, event.row(config), tuple.as_ref());
+            }
             None => admission.refuse(0, EventRefusal::NoMeter),
         }
         admission.block = intake.block.finish();
@@ -110,13 +125,17 @@ struct Intake<'a, 'c> {
     /// The customers of the batch.
     customer_index: Index,
     customers: Vec<Known<'a>>,
+    /// The buckets of the batch.
+    bucket_index: Index,
+    buckets: Vec<Bucket<'a>>,
     room: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Taken {
     identifier: [u64; 2],
-    customer: u32,
+    /// The code of the customer or bucket.
+    subject: u32,
     time: i64,
     amount: Amount,
 }
@@ -130,6 +149,23 @@ struct Known<'a> {
     number: Option<u32>,
     /// The code that the block has for it.
     code: Option<u32>,
+}
+
+/// A bucket of the batch.
+#[derive(Clone, Copy)]
+struct Bucket<'a> {
+    customer: usize,
+    hash: u64,
+    tuple: Tuple<'a>,
+    number: Option<u32>,
+    code: Option<u32>,
+}
+
+/// Whose an event is: the place of the customer in the batch, and that of the bucket.
+#[derive(Clone, Copy, Default)]
+struct Subject {
+    customer: Option<usize>,
+    bucket: Option<usize>,
 }
 
 impl<'a, 'c> Intake<'a, 'c> {
@@ -154,6 +190,8 @@ impl<'a, 'c> Intake<'a, 'c> {
             taken: Vec::with_capacity(rows),
             customer_index: Index::default(),
             customers: Vec::new(),
+            bucket_index: Index::default(),
+            buckets: Vec::new(),
             room: of.has_room_for(rows),
         }
     }
@@ -170,21 +208,38 @@ impl<'a, 'c> Intake<'a, 'c> {
     }
 
     #[inline(always)]
-    fn take(&mut self, admission: &mut Admission, index: usize, name: usize, row: Row<'a>) {
-        match self.bench.seat(name).and_then(|seat| self.judge(seat, row)) {
+    fn take(
+        &mut self,
+        admission: &mut Admission,
+        index: usize,
+        seat: Result<Seat, EventRefusal>,
+        row: Row<'a>,
+        tuple: Option<&Result<Tuple<'a>, EventRefusal>>,
+    ) {
+        match seat.and_then(|seat| self.judge(seat, row, tuple)) {
             Ok(outcome) => admission.count(outcome),
             Err(cause) => admission.refuse(index, cause),
         }
     }
 
     #[inline(always)]
-    fn judge(&mut self, seat: Seat, row: Row<'a>) -> Result<Outcome, EventRefusal> {
+    fn judge(
+        &mut self,
+        seat: Seat,
+        row: Row<'a>,
+        tuple: Option<&Result<Tuple<'a>, EventRefusal>>,
+    ) -> Result<Outcome, EventRefusal> {
         let customer = row.customer.map(|customer| self.customer(customer));
+        let bucket = match (customer, tuple) {
+            (Some(customer), Some(Ok(tuple))) => Some(self.bucket(customer, tuple)),
+            _ => None,
+        };
+        let subject = Subject { customer, bucket };
         let (identifier, key) = match row.identifier {
             Some(identifier) => {
                 check_length(identifier)?;
                 let key = self.of.key.identifier(seat.meter, identifier);
-                if let Some(same) = self.repeats_first(seat, key, &row, customer) {
+                if let Some(same) = self.repeats_first(seat, key, &row, subject) {
                     return Ok(if same { Outcome::Duplicate } else { Outcome::Conflict });
                 }
                 (Ok(identifier), key)
@@ -200,17 +255,22 @@ impl<'a, 'c> Intake<'a, 'c> {
         if !known.exists {
             return Err(EventRefusal::CustomerNotFound);
         }
+        if let Some(Err(cause)) = tuple {
+            return Err(*cause);
+        }
         let (time, amount) = (self.bench.time(&row)?, seat.amount(&row)?);
         if !self.room {
             return Err(EventRefusal::Full);
         }
-        let (meter, customer) = (self.meter_code(seat.meter), self.customer_code(place, known));
+        let meter = self.meter_code(seat.meter);
+        let customer = self.customer_code(place, known);
+        let subject = bucket.map_or(customer, |bucket| self.bucket_code(bucket, customer));
         let identifier = match &identifier {
             Ok(identifier) => *identifier,
             Err(text) => Identifier::Text(text),
         };
-        self.block.push(meter, identifier, customer, time, amount);
-        self.note(Taken { identifier: key, customer, time, amount });
+        self.block.push(meter, identifier, subject, time, amount);
+        self.note(Taken { identifier: key, subject, time, amount });
         Ok(Outcome::Taken)
     }
 
@@ -253,6 +313,44 @@ impl<'a, 'c> Intake<'a, 'c> {
         row
     }
 
+    /// The place of a bucket among those of the batch.
+    fn bucket(&mut self, customer: usize, tuple: &Tuple<'a>) -> usize {
+        let names = &self.of.customers;
+        let own = u64::try_from(customer).unwrap_or(u64::MAX);
+        let hash = names.bucket_place(own, tuple.values());
+        let at = |row: u32| usize::try_from(row).unwrap_or(usize::MAX);
+        let buckets = &self.buckets;
+        let same = |row| {
+            let same = |bucket: &Bucket<'_>| {
+                bucket.customer == customer && bucket.tuple.values() == tuple.values()
+            };
+            buckets.get(at(row)).is_some_and(same)
+        };
+        if let Some(row) = self.bucket_index.find(hash, same) {
+            return at(row);
+        }
+        let row = self.buckets.len();
+        let known = self.customers.get(customer).and_then(|known| known.number);
+        let number = known.and_then(|known| names.find_bucket(known, tuple.values()));
+        self.buckets.push(Bucket { customer, hash, tuple: *tuple, number, code: None });
+        let buckets = &self.buckets;
+        self.bucket_index.insert(hash, u32::try_from(row).unwrap_or(u32::MAX), |row| {
+            buckets.get(at(row)).map_or(0, |bucket| bucket.hash)
+        });
+        row
+    }
+
+    fn bucket_code(&mut self, place: usize, customer: u32) -> u32 {
+        let Some(bucket) = self.buckets.get_mut(place) else { return customer };
+        match bucket.code {
+            Some(code) => code,
+            None => {
+                let values = bucket.tuple.values().iter().copied();
+                *bucket.code.insert(self.block.bucket(customer, values))
+            }
+        }
+    }
+
     fn customer_code(&mut self, place: usize, known: Known<'a>) -> u32 {
         known.code.unwrap_or_else(|| {
             let code = self.block.customer(known.customer);
@@ -281,19 +379,25 @@ impl<'a, 'c> Intake<'a, 'c> {
         seat: Seat,
         key: [u64; 2],
         row: &Row<'_>,
-        customer: Option<usize>,
+        subject: Subject,
     ) -> Option<bool> {
         let (of, place) = (self.of, self.of.key.place(key));
-        let known = customer.and_then(|place| self.customers.get(place));
-        let repeats = |same_customer: bool, time: i64, value: i128| {
-            same_customer
+        let (own, code) = if seat.dimensioned {
+            let bucket = subject.bucket.and_then(|place| self.buckets.get(place));
+            bucket.map_or((None, None), |bucket| (bucket.number, bucket.code))
+        } else {
+            let known = subject.customer.and_then(|place| self.customers.get(place));
+            known.map_or((None, None), |known| (known.number, known.code))
+        };
+        let repeats = |same_subject: bool, time: i64, value: i128| {
+            same_subject
                 && row.time.is_none_or(|given| given.nanos() == time)
                 && seat.amount(row).is_ok_and(|amount| amount.trillionths() == value)
         };
         let at = |row: u32| usize::try_from(row).ok().and_then(|row| self.taken.get(row));
         let same = |row| at(row).is_some_and(|taken| taken.identifier == key);
         if let Some(taken) = self.taken_index.find(place, same).and_then(at) {
-            let same = known.is_some_and(|known| known.code == Some(taken.customer));
+            let same = code == Some(taken.subject);
             return Some(repeats(same, taken.time, taken.amount.trillionths()));
         }
         let number = of.events.parts.get(Events::part_of(place))?.find(place, key)?;
@@ -301,7 +405,7 @@ impl<'a, 'c> Intake<'a, 'c> {
         if !remembers(of.policy, &of.epochs, first.epoch, self.ctx.now) {
             return None;
         }
-        let same = known.is_some_and(|known| known.number == Some(first.subject));
+        let same = own == Some(first.subject);
         Some(repeats(same, first.time, of.events.value(number, first)))
     }
 

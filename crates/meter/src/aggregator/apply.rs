@@ -3,6 +3,7 @@
 use super::take::{CUSTOMERS_MAX, Logged};
 use super::{Aggregator, Position};
 use crate::Block;
+use crate::block::Whose;
 use crate::kernel::events::{EventNo, Events};
 use crate::kernel::identity::Identifier;
 use crate::kernel::usage::part_of;
@@ -33,7 +34,7 @@ impl Aggregator {
         self.forget(block.received_at());
     }
 
-    /// The number of the customer of each row of a block. Where no number is left the row stays
+    /// The number of the customer or bucket of each row of a block. Where no number is left the row stays
     /// out, which admission has made sure does not happen.
     fn customers_of(&mut self, block: &Block) -> Vec<u32> {
         let columns = &block.columns;
@@ -54,9 +55,17 @@ impl Aggregator {
                 number.filter(|&number| number < CUSTOMERS_MAX).unwrap_or(u32::MAX)
             })
             .collect();
-        let of = |row| {
-            let code = usize::try_from(columns.customer_code(row)?).ok()?;
-            numbers.get(code).copied()
+        let buckets: Vec<u32> = (0..columns.buckets())
+            .map(|place| {
+                let (customer, values) = columns.bucket(place)?;
+                let customer = *numbers.get(customer).filter(|&&number| number < CUSTOMERS_MAX)?;
+                self.customers.intern_bucket(customer, &values)
+            })
+            .map(|number| number.filter(|&number| number < CUSTOMERS_MAX).unwrap_or(u32::MAX))
+            .collect();
+        let of = |row| match columns.subject(row)? {
+            Whose::Customer(place) => numbers.get(place).copied(),
+            Whose::Bucket(place) => buckets.get(place).copied(),
         };
         (0..block.len()).map(|row| of(row).unwrap_or(u32::MAX)).collect()
     }

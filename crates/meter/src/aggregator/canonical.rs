@@ -45,17 +45,21 @@ impl Aggregator {
         if !config.also.is_empty() {
             config.also.iter().for_each(|&formula| sink(&[formula_code(formula)]));
         }
-        let mut customers = BTreeMap::new();
-        for customer in self.usage.iter().flat_map(|part| part.subjects_on(number)) {
-            if let Some(name) = self.customers.get(customer) {
-                customers.insert(name.to_text(), customer);
+        length(sink, config.dimensions.len());
+        config.dimensions.iter().for_each(|name| text(sink, name));
+        let mut subjects = BTreeMap::new();
+        for subject in self.usage.iter().flat_map(|part| part.subjects_on(number)) {
+            if let Some(name) = self.customers.get(self.customers.customer_of(subject)) {
+                let values: Vec<&str> = self.customers.values_of(subject).collect();
+                subjects.insert((name.to_text(), values), subject);
             }
         }
-        length(sink, customers.len());
-        for (name, customer) in customers {
+        length(sink, subjects.len());
+        for ((name, values), subject) in subjects {
             text(sink, &name);
-            let part = self.usage.get(part_of(customer));
-            let series = part.and_then(|part| Some((part, part.series(customer, number)?)));
+            values.iter().for_each(|value| text(sink, value));
+            let part = self.usage.get(part_of(subject));
+            let series = part.and_then(|part| Some((part, part.series(subject, number)?)));
             let mut events: Vec<(EventNo, &Event)> = series
                 .map(|(part, series)| {
                     part.events_in(&self.events, series, &(i64::MIN..i64::MAX)).collect()

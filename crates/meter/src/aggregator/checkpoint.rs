@@ -22,9 +22,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// The layout of a checkpoint in words; what wrote one and what reads it must have the same.
-pub const CHECKPOINT_LAYOUT: &str = "meter 2; rkyv 0.8 le p32; archives [len u64; pad to 16]; head \
-    {positions [u64]; received [i64]; meters [id; names; formula u8; also [u8]; window u8; active \
-    u8]; customers {text, ends u32}; events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; \
+pub const CHECKPOINT_LAYOUT: &str = "meter 3; rkyv 0.8 le p32; archives [len u64; pad to 16]; head \
+    {positions [u64]; received [i64]; meters [id; names; dimensions; formula u8; also [u8]; \
+    window u8; active u8]; customers {text, ends u32}; bucket_rows, bucket_customers, \
+    bucket_ends [u32]; bucket_values {text, ends u32}; events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; \
     times, units [i64]; wide_rows [u32]; wide [i128]; numbers [u128]; text_rows [u32]; texts {text, \
     ends u32}; cancelled_rows, cancelled_epochs [u32]}";
 
@@ -48,7 +49,13 @@ struct Head {
     positions: Vec<u64>,
     received: Vec<i64>,
     meters: Vec<MeterColumns>,
+    /// Customers by number; empty where the number is a bucket's.
     customers: StringColumn,
+    bucket_rows: Vec<u32>,
+    bucket_customers: Vec<u32>,
+    /// Where the values of each bucket end.
+    bucket_ends: Vec<u32>,
+    bucket_values: StringColumn,
     /// How many events follow.
     events: u64,
 }
@@ -58,6 +65,7 @@ struct MeterColumns {
     id: String,
     /// Event name, key of the customer, key of the value.
     names: [String; 3],
+    dimensions: Vec<String>,
     formula: u8,
     also: Vec<u8>,
     window: u8,
@@ -130,15 +138,30 @@ impl Capture {
             positions: self.epochs.iter().map(|epoch| epoch.position.0).collect(),
             received: self.epochs.iter().map(|epoch| epoch.received_at.unix()).collect(),
             meters: self.meters.iter().map(MeterColumns::of).collect(),
-            customers: StringColumn::default(),
             events: u64::try_from(self.events.len()).unwrap_or(u64::MAX),
+            ..Head::default()
         };
-        for customer in self.customers.iter() {
-            let text = customer.to_text();
+        let short = || CheckpointError::because("too many customers");
+        for (row, name) in (0_u32..).zip(self.customers.iter()) {
+            let (text, bucket) = match name {
+                Ok(customer) => (customer.to_text(), None),
+                Err(bucket) => (String::new(), Some(bucket)),
+            };
             if !head.customers.has_room_for(text.len()) {
-                return Err(CheckpointError::because("too many customers"));
+                return Err(short());
             }
             head.customers.push(&text);
+            let Some((customer, values)) = bucket else { continue };
+            for value in values {
+                if !head.bucket_values.has_room_for(value.len()) {
+                    return Err(short());
+                }
+                head.bucket_values.push(value);
+            }
+            head.bucket_rows.push(row);
+            head.bucket_customers.push(customer);
+            head.bucket_ends
+                .push(u32::try_from(head.bucket_values.ends.len()).map_err(|_| short())?);
         }
         Ok(head)
     }
@@ -287,13 +310,26 @@ impl Aggregator {
                 self.deactivate(&id).map_err(CheckpointError::because)?;
             }
         }
+        let mut buckets = head.buckets()?.into_iter().peekable();
         for (number, customer) in head.customers.checked()?.iter().enumerate() {
-            let given = self.customers.intern(Customer::of(customer));
+            let bucket = buckets.next_if(|bucket| usize::try_from(bucket.row) == Ok(number));
+            let given = match bucket {
+                Some(Bucket { customer, .. }) if self.customers.get(customer).is_none() => {
+                    return Err(CheckpointError::because("a bucket is no customer's"));
+                }
+                Some(Bucket { customer, values, .. }) => {
+                    self.customers.intern_bucket(customer, &values)
+                }
+                None => self.customers.intern(Customer::of(customer)),
+            };
             if given.and_then(|given| usize::try_from(given).ok()) != Some(number) {
                 return Err(CheckpointError::because("it lists a customer twice"));
             }
         }
-        Ok(())
+        match buckets.next() {
+            Some(_) => Err(CheckpointError::because("its buckets are not in order")),
+            None => Ok(()),
+        }
     }
 
     /// Takes the events of an archive in, which continue those `last` received.
@@ -363,6 +399,33 @@ impl Aggregator {
     }
 }
 
+/// A bucket of a checkpoint.
+struct Bucket<'a> {
+    row: u32,
+    customer: u32,
+    values: Vec<&'a str>,
+}
+
+impl Head {
+    fn buckets(&self) -> Result<Vec<Bucket<'_>>, CheckpointError> {
+        let values: Vec<&str> = self.bucket_values.checked()?.iter().collect();
+        let ends: Vec<usize> =
+            self.bucket_ends.iter().filter_map(|&end| usize::try_from(end).ok()).collect();
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let rows = self.bucket_rows.iter().zip(&self.bucket_customers);
+        let of = |((&row, &customer), (start, &end)): ((&u32, &u32), (usize, &usize))| {
+            let values = values.get(start..end)?.to_vec();
+            Some(Bucket { row, customer, values })
+        };
+        let buckets: Vec<Bucket<'_>> = rows.zip(starts.zip(&ends)).filter_map(of).collect();
+        let lengths = [self.bucket_rows.len(), self.bucket_customers.len(), self.bucket_ends.len()];
+        match lengths == [buckets.len(); 3] && ends.last().is_none_or(|&end| end == values.len()) {
+            true => Ok(buckets),
+            false => Err(CheckpointError::because("its buckets do not fit one another")),
+        }
+    }
+}
+
 impl EventRows {
     /// Whether every row is there in every column and names what there is.
     fn check(&self, epochs: usize, customers: usize, meters: usize) -> Result<(), CheckpointError> {
@@ -419,6 +482,7 @@ impl MeterColumns {
         Self {
             id: meter.id.as_str().to_owned(),
             names: names.map(String::clone),
+            dimensions: config.dimensions.clone(),
             formula: formula_code(config.formula),
             also: config.also.iter().map(|&formula| formula_code(formula)).collect(),
             window: match config.event_time_window {
@@ -444,6 +508,7 @@ impl MeterColumns {
                 2 => Some(EventTimeWindow::Day),
                 _ => return Err(CheckpointError::because("an unknown window")),
             },
+            dimensions: self.dimensions.clone(),
             customer_payload_key,
             value_payload_key,
         })

@@ -2,6 +2,7 @@
 
 use super::{Aggregator, Meter};
 use crate::columns::{Row, Value};
+use crate::dimensions::{Dimensions, Finder, Tuple};
 use crate::kernel::identity::Customer;
 use crate::value::{Amount, ValueError, check_value, parse_value};
 use crate::{AdmitContext, EventColumns, EventNames, EventRefusal, Formula};
@@ -16,6 +17,8 @@ pub(super) struct Bench {
     receipt: Result<i64, EventRefusal>,
     /// The meter of each event name of the batch.
     meters: Vec<Result<Seat, EventRefusal>>,
+    /// Where the batch has the dimensions of each meter; empty where no meter keeps any.
+    finders: Vec<Finder>,
 }
 
 /// The meter of an event name.
@@ -24,15 +27,43 @@ pub(super) struct Seat {
     pub(super) meter: u16,
     /// Whether values are looked at.
     valued: bool,
+    /// Whether the meter keeps dimensions.
+    pub(super) dimensioned: bool,
 }
 
 impl Bench {
     pub(super) fn new(of: &Aggregator, columns: &EventColumns<'_>, ctx: &AdmitContext<'_>) -> Self {
+        let one;
         let names = match columns.names() {
-            EventNames::One(name) => vec![of.seat(name)],
-            EventNames::Coded { names, .. } => names.iter().map(|name| of.seat(name)).collect(),
+            EventNames::One(name) => {
+                one = [name];
+                &one
+            }
+            EventNames::Coded { names, .. } => names,
         };
-        Self::around(ctx.now, names)
+        let seats: Vec<_> = names.iter().map(|name| of.seat(name)).collect();
+        let dimensioned = seats.iter().flatten().any(|seat| seat.dimensioned);
+        let finder = |name: &&str| {
+            let config = of.named(name).map(|(_, meter)| &meter.config);
+            config.map(|config| Finder::new(config, columns.dimensions())).unwrap_or_default()
+        };
+        let finders = names.iter().filter(|_| dimensioned).map(finder).collect();
+        Self { finders, ..Self::around(ctx.now, seats) }
+    }
+
+    /// Whether a meter of the batch keeps dimensions.
+    pub(super) const fn is_dimensioned(&self) -> bool {
+        !self.finders.is_empty()
+    }
+
+    /// The dimensions of a row that its meter keeps.
+    pub(super) fn tuple<'a>(
+        &self,
+        name: usize,
+        dimensions: Dimensions<'a>,
+        row: usize,
+    ) -> Result<Tuple<'a>, EventRefusal> {
+        self.finders.get(name).ok_or(EventRefusal::NoMeter)?.find(dimensions, row)
     }
 
     pub(super) fn around(now: Timestamp, meters: Vec<Result<Seat, EventRefusal>>) -> Self {
@@ -44,7 +75,7 @@ impl Bench {
         let receipt = EventTime::from_timestamp(now)
             .map(EventTime::nanos)
             .map_err(|_| EventRefusal::TimestampNotRepresentable { now });
-        Self { oldest, newest, nanos, receipt, meters }
+        Self { oldest, newest, nanos, receipt, meters, finders: Vec::new() }
     }
 
     /// Whether a meter takes values, and a time is within bounds.
@@ -113,7 +144,8 @@ impl Meter {
             return Err(EventRefusal::ArchivedMeter);
         }
         let counts = self.config.formula == Formula::Count && self.config.also.is_empty();
-        Ok(Seat { meter: number, valued: !counts })
+        let dimensioned = !self.config.dimensions.is_empty();
+        Ok(Seat { meter: number, valued: !counts, dimensioned })
     }
 }
 

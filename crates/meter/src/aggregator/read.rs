@@ -88,6 +88,8 @@ pub struct UsageEvent<'a> {
     pub time: EventTime,
     /// How much; zero for a meter that counts.
     pub value: Decimal12,
+    /// The values of the dimensions that the meter keeps, in its order.
+    pub dimensions: Vec<&'a str>,
     /// Where the log has it.
     pub position: Position,
     /// When it was received.
@@ -261,8 +263,13 @@ impl Aggregator {
     }
 
     /// The numbers of the customers that ever had an event on a meter.
-    fn customers_on(&self, meter: u16) -> Vec<u32> {
-        self.usage.iter().flat_map(|part| part.subjects_on(meter)).collect()
+    pub(super) fn customers_on(&self, meter: u16) -> Vec<u32> {
+        let subjects = self.usage.iter().flat_map(|part| part.subjects_on(meter));
+        let customers = subjects.map(|subject| self.customers.customer_of(subject));
+        if self.meter(meter).is_some_and(|meter| meter.config.dimensions.is_empty()) {
+            return customers.collect();
+        }
+        customers.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The last epoch at or before a cut.
@@ -294,15 +301,35 @@ impl Aggregator {
         cut: Position,
     ) -> Result<Option<Reading<'_>>, MeterError> {
         let number = self.number(meter)?;
-        let part = self.usage.get(part_of(customer));
-        let series = part.and_then(|part| Some((part, part.series(customer, number)?)));
-        Ok(series.and_then(|(part, series)| {
-            let (meter, epoch) = (self.meter(number)?, self.epoch_at(cut)?);
-            Some(Reading { of: self, meter, part, series, epoch })
-        }))
+        Ok(self.reading_where(number, customer, cut, |_| true))
     }
 
-    fn position_at(&self, cut: Position) -> Position {
+    /// A reading of the buckets of a customer that fulfil a condition; of a customer on a meter
+    /// without dimensions it is not asked.
+    pub(super) fn reading_where(
+        &self,
+        number: u16,
+        customer: u32,
+        cut: Position,
+        mut wanted: impl FnMut(u32) -> bool,
+    ) -> Option<Reading<'_>> {
+        let meter = self.meter(number)?;
+        let epoch = self.epoch_at(cut)?;
+        let series_of = |subject: u32| {
+            let part = self.usage.get(part_of(subject))?;
+            Some(Series { part, number: part.series(subject, number)? })
+        };
+        if meter.config.dimensions.is_empty() {
+            let rest = Vec::new();
+            return Some(Reading { of: self, meter, first: series_of(customer)?, rest, epoch });
+        }
+        let buckets = self.customers.buckets_of(customer).filter(|&bucket| wanted(bucket));
+        let mut series = buckets.filter_map(series_of);
+        let first = series.next()?;
+        Some(Reading { of: self, meter, first, rest: series.collect(), epoch })
+    }
+
+    pub(super) fn position_at(&self, cut: Position) -> Position {
         let epoch = self.epoch_at(cut).and_then(|epoch| usize::try_from(epoch).ok());
         let epoch = epoch.and_then(|epoch| self.epochs.get(epoch));
         epoch.map(|epoch| epoch.position).unwrap_or_default()
@@ -310,7 +337,7 @@ impl Aggregator {
 }
 
 /// A period in nanoseconds. Clamping loses no event: none lies where event times end.
-fn range_of(period: Period) -> Range<i64> {
+pub(super) fn range_of(period: Period) -> Range<i64> {
     EventTime::clamped(period.start).nanos()..EventTime::clamped(period.end).nanos()
 }
 
@@ -330,12 +357,20 @@ impl EventTimeWindow {
     }
 }
 
+/// A customer, or one of its buckets, on a meter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Series<'a> {
+    part: &'a Part,
+    number: u32,
+}
+
 /// What one customer used on one meter, at a cut.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     of: &'a Aggregator,
     meter: &'a Meter,
-    part: &'a Part,
-    series: u32,
+    first: Series<'a>,
+    /// More buckets. The first is apart so that a customer without any costs no allocation.
+    rest: Vec<Series<'a>>,
     epoch: u32,
 }
 
@@ -344,10 +379,15 @@ impl<'a> Reading<'a> {
         Scope { range: range.clone(), epoch: self.epoch, lanes: self.meter.lanes }
     }
 
+    fn series(&self) -> impl Iterator<Item = Series<'a>> {
+        std::iter::once(self.first).chain(self.rest.iter().copied())
+    }
+
     /// The events of a range that are live.
     fn live(&self, range: &Range<i64>) -> Vec<(EventNo, &'a Event)> {
         let (events, range) = (&self.of.events, range.clone());
-        let all = self.part.events_in(events, self.series, &range);
+        let of = |series: Series<'a>| series.part.events_in(events, series.number, &range);
+        let all = self.series().flat_map(of);
         let live = |&(number, event): &(EventNo, &Event)| {
             range.contains(&event.time) && events.is_live(number, event, self.epoch)
         };
@@ -357,9 +397,10 @@ impl<'a> Reading<'a> {
     /// The events of a range that count.
     fn counting(&self, range: &Range<i64>) -> Vec<(EventNo, &'a Event)> {
         let Some(window) = self.meter.config.event_time_window else { return self.live(range) };
-        let mut winners = BTreeMap::<i64, (EventNo, &Event)>::new();
+        let mut winners = BTreeMap::<(u32, i64), (EventNo, &Event)>::new();
         for (number, event) in self.live(&window.around(range)) {
-            let winner = winners.entry(event.time.div_euclid(window.nanos()));
+            let winner = (event.subject, event.time.div_euclid(window.nanos()));
+            let winner = winners.entry(winner);
             let winner = winner.or_insert((number, event));
             if event.receipt() > winner.1.receipt() {
                 *winner = (number, event);
@@ -370,10 +411,13 @@ impl<'a> Reading<'a> {
 
     /// What the events of a range come to, with the extreme that the meter keeps.
     fn sums(&self, range: &Range<i64>) -> Totals {
+        let (scope, mut totals) = (self.scope(range), Totals::default());
         if self.meter.config.event_time_window.is_none() {
-            return self.part.totals(&self.of.events, self.series, &self.scope(range));
+            for Series { part, number } in self.series() {
+                totals.merge(part.totals(&self.of.events, number, &scope), scope.lanes.min);
+            }
+            return totals;
         }
-        let mut totals = Totals::default();
         for (number, event) in self.counting(range) {
             totals.merge(of_one(&self.of.events, number, event), self.meter.lanes.min);
         }
@@ -419,7 +463,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The quantity of a range, and how many events it is of.
-    fn quantity(&self, range: &Range<i64>) -> (Decimal12, u64) {
+    pub(super) fn quantity(&self, range: &Range<i64>) -> (Decimal12, u64) {
         let sums = self.sums(range);
         (self.quantity_of(&sums, range), sums.count)
     }
@@ -472,11 +516,13 @@ impl<'a> Reading<'a> {
             && (self.meter.lanes.extreme || !matches!(config.formula, Formula::Max | Formula::Min));
         let (scope, events) = (self.scope(range), &self.of.events);
         let mut groups = BTreeMap::<i64, Totals>::new();
-        for hour in self.part.hours_of(self.series, range) {
-            let start = hour_start(self.part.hour(hour)).div_euclid(nanos).saturating_mul(nanos);
-            let totals = groups.entry(start).or_default();
-            if merges {
-                totals.merge(self.part.hour_totals(events, hour, &scope), scope.lanes.min);
+        for Series { part, number } in self.series() {
+            for hour in part.hours_of(number, range) {
+                let start = hour_start(part.hour(hour)).div_euclid(nanos).saturating_mul(nanos);
+                let totals = groups.entry(start).or_default();
+                if merges {
+                    totals.merge(part.hour_totals(events, hour, &scope), scope.lanes.min);
+                }
             }
         }
         let row = |(start, totals): (i64, Totals)| {
@@ -505,6 +551,7 @@ impl<'a> Reading<'a> {
                 identifier: self.of.identifier(number, event),
                 time: EventTime::from_nanos(event.time),
                 value: Decimal12::from_trillionths(self.of.events.value(number, event)),
+                dimensions: self.of.customers.values_of(event.subject).collect(),
                 position: epoch.position,
                 received_at: epoch.received_at,
                 counts: winners.contains(&number),

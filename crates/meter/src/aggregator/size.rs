@@ -80,7 +80,7 @@ impl Aggregator {
             event_bytes: self.events.event_bytes().saturating_add(links).saturating_sub(own),
             hours: self.usage.iter().map(Part::hours).sum(),
             hour_bytes: self.usage.iter().map(Part::hour_bytes).sum(),
-            customers: self.customers.len(),
+            customers: self.customers.customers(),
             customer_bytes: self.customers.bytes().saturating_add(series).saturating_add(known),
         }
     }

@@ -27,11 +27,13 @@ const WINDOW: usize = 1 << 11;
 const WINDOW_SHARED: usize = 1 << 17;
 
 /// The numbers of customers end here; what is above says why a row has none.
-pub(super) const CUSTOMERS_MAX: u32 = 1 << 31;
+pub(super) const CUSTOMERS_MAX: u32 = (1 << 31) - 3;
 /// Set beside the number of a customer that has one and does not exist.
 const GONE: u32 = 1 << 31;
 /// A customer that has no number and does not exist.
 const UNKNOWN: u32 = u32::MAX - 1;
+/// A dimension is missing or cannot be kept.
+const UNBUCKETED: u32 = u32::MAX - 2;
 /// No customer was named.
 const UNNAMED: u32 = u32::MAX;
 
@@ -61,7 +63,10 @@ impl Aggregator {
         }
         let rows = columns.len();
         let bench = Bench::new(self, &columns, ctx);
-        let numbered = self.number_customers(&columns, ctx);
+        let mut numbered = self.number_customers(&columns, ctx);
+        if bench.is_dimensioned() {
+            numbered = numbered.and_then(|own| self.number_buckets(&columns, &bench, own));
+        }
         let mut admission = Admission::new(ctx, rows);
         let epoch = self.has_room_for(rows).then(|| self.begin(position, ctx.now)).flatten();
         let (Some(customers), Some(epoch)) = (numbered, epoch) else {
@@ -150,6 +155,37 @@ impl Aggregator {
         let number = self.customers.intern_at(place, customer)?;
         self.note_known(usize::try_from(number).ok()?);
         (number < CUSTOMERS_MAX).then_some(number)
+    }
+
+    /// The numbers of the buckets of the rows that have dimensions, in place of their customers'.
+    #[cold]
+    fn number_buckets(
+        &mut self,
+        columns: &EventColumns<'_>,
+        bench: &Bench,
+        mut numbers: Vec<u32>,
+    ) -> Option<Vec<u32>> {
+        for (row, number) in numbers.iter_mut().enumerate() {
+            let name = columns.name_of(row);
+            let dimensioned = bench.seat(name).is_ok_and(|seat| seat.dimensioned);
+            if !dimensioned || *number >= UNBUCKETED {
+                continue;
+            }
+            let tuple = bench.tuple(name, columns.dimensions(), row);
+            *number = match (tuple, *number & GONE) {
+                (Ok(tuple), 0) => self
+                    .customers
+                    .intern_bucket(*number, tuple.values())
+                    .filter(|&bucket| bucket < CUSTOMERS_MAX)?,
+                (Ok(tuple), _) => {
+                    let bucket = self.customers.find_bucket(*number & !GONE, tuple.values());
+                    bucket.map_or(UNKNOWN, |bucket| bucket | GONE)
+                }
+                (Err(_), 0) => UNBUCKETED,
+                (Err(_), _) => UNKNOWN,
+            };
+        }
+        Some(numbers)
     }
 
     fn note_known(&mut self, customer: usize) {
@@ -286,6 +322,10 @@ impl Judged<'_> {
         if let Some(Err(cause)) = self.columns.identifier_of(row).map(check_length) {
             return Some(cause);
         }
+        if customer == UNBUCKETED {
+            let (name, dimensions) = (self.columns.name_of(row), self.columns.dimensions());
+            return self.bench.tuple(name, dimensions, row).err();
+        }
         self.verdict(seat, &self.columns.row(row), customer).err()
     }
 
@@ -303,6 +343,8 @@ impl Judged<'_> {
     ) -> Result<(i64, Amount), EventRefusal> {
         match customer {
             UNNAMED => return Err(EventRefusal::NoCustomer),
+            // Which of its dimensions is to blame, `cause` says.
+            UNBUCKETED => return Err(EventRefusal::MissingDimension { place: 0 }),
             GONE.. => return Err(EventRefusal::CustomerNotFound),
             _ => {}
         }
@@ -348,7 +390,7 @@ impl Rows for Judged<'_> {
     fn repeats(&self, row: usize, customer: u32, event: &Event, value: i128) -> Option<bool> {
         let seat = self.seat(row).ok()?;
         let row = self.columns.row(row);
-        let number = if customer < UNKNOWN { customer & !GONE } else { customer };
+        let number = if customer < UNBUCKETED { customer & !GONE } else { customer };
         Some(
             number == event.subject
                 && row.time.is_none_or(|given| given.nanos() == event.time)
@@ -556,7 +598,7 @@ impl Adding<'_> {
 struct Logging {
     block: BlockBuilder,
     meters: Vec<Option<u16>>,
-    /// The code of each customer of the aggregator, by number.
+    /// The code of each customer and bucket of the aggregator, by number.
     customers: Vec<u32>,
 }
 
@@ -593,12 +635,30 @@ impl Logging {
             None => return,
         };
         let at = usize::try_from(event.subject).unwrap_or(usize::MAX);
-        let Some(code) = self.customers.get_mut(at) else { return };
-        if *code == u32::MAX {
-            *code = self.block.customer(customer);
-        }
+        let Some(code) = self.customers.get(at).copied() else { return };
+        let code = if code == u32::MAX { self.add(of, event.subject, customer) } else { code };
         let wide = if event.units == events::WIDE { of.events.value(number, event) } else { 0 };
         let amount = Amount { units: event.units, wide };
-        self.block.push(meter, identifier, *code, event.time, amount);
+        self.block.push(meter, identifier, code, event.time, amount);
+    }
+
+    /// The code of a customer or bucket that the block does not have yet.
+    fn add(&mut self, of: &Aggregator, subject: u32, customer: Customer<'_>) -> u32 {
+        let owner = of.customers.customer_of(subject);
+        let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let mut code = self.customers.get(place(owner)).copied().unwrap_or(u32::MAX);
+        if code == u32::MAX {
+            code = self.block.customer(customer);
+            if let Some(own) = self.customers.get_mut(place(owner)) {
+                *own = code;
+            }
+        }
+        if owner != subject {
+            code = self.block.bucket(code, of.customers.values_of(subject));
+            if let Some(own) = self.customers.get_mut(place(subject)) {
+                *own = code;
+            }
+        }
+        code
     }
 }

@@ -1,8 +1,11 @@
-//! The customers that events name, each with a number of its own.
+//! The customers that events name, each with a number of its own, and their buckets: a customer
+//! together with the values of the dimensions that a meter keeps. Both are what the sums are of,
+//! so both have numbers of one row. An event without dimensions is its customer's own.
 
 use super::identity::{Customer, Key};
 use super::index::Index;
 use crate::columns::StringColumn;
+use std::collections::BTreeMap;
 
 /// Customers by number, and their numbers by name.
 #[derive(Debug, Clone, Default)]
@@ -12,12 +15,31 @@ pub(crate) struct Names {
     /// For each customer its number, or its place among the texts.
     rows: Vec<Row>,
     texts: StringColumn,
+    buckets: Vec<Bucket>,
+    /// The values of all buckets, one bucket's after another's.
+    codes: Vec<u32>,
+    /// Each value once.
+    values: StringColumn,
+    value_index: Index,
+    /// The bucket of a customer that came last.
+    newest: BTreeMap<u32, u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Row {
     Number(u64),
     Text(u32),
+    Bucket(u32),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    hash: u64,
+    customer: u32,
+    /// The bucket of this customer that came before, by its number.
+    before: Option<u32>,
+    start: u32,
+    len: u32,
 }
 
 impl Names {
@@ -29,9 +51,20 @@ impl Names {
         self.rows.len()
     }
 
+    /// Customers, buckets not counted.
+    pub(crate) fn customers(&self) -> usize {
+        self.rows.len().saturating_sub(self.buckets.len())
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         let rows = self.rows.capacity().saturating_mul(size_of::<Row>());
-        self.index.bytes().saturating_add(rows).saturating_add(self.texts.text.capacity())
+        let names = self.index.bytes().saturating_add(rows);
+        let buckets = self.buckets.capacity().saturating_mul(size_of::<Bucket>());
+        let codes = self.codes.capacity().saturating_mul(4);
+        let values = self.value_index.bytes().saturating_add(self.values.text.capacity());
+        [self.texts.text.capacity(), buckets, codes, values]
+            .into_iter()
+            .fold(names, usize::saturating_add)
     }
 
     pub(crate) fn reserve(&mut self, customers: usize) {
@@ -39,7 +72,7 @@ impl Names {
         self.rows.reserve(customers);
     }
 
-    /// The customer of a number.
+    /// The customer of a number that is not a bucket's.
     #[inline(always)]
     pub(crate) fn get(&self, number: u32) -> Option<Customer<'_>> {
         Some(match *self.rows.get(usize::try_from(number).ok()?)? {
@@ -47,6 +80,7 @@ impl Names {
             Row::Text(place) => {
                 Customer::Text(self.texts.as_strings().get(usize::try_from(place).ok()?)?)
             }
+            Row::Bucket(_) => return None,
         })
     }
 
@@ -107,8 +141,13 @@ impl Names {
                 Row::Text(place)
             }
         };
+        self.push(place, number, row);
+        Some(number)
+    }
+
+    fn push(&mut self, place: u64, number: u32, row: Row) {
         self.rows.push(row);
-        let Self { key, index, rows, texts } = self;
+        let Self { key, index, rows, texts, buckets, .. } = self;
         index.insert(place, number, |row| {
             let row = usize::try_from(row).ok().and_then(|row| rows.get(row));
             match row {
@@ -118,15 +157,121 @@ impl Names {
                     let text = texts.as_strings().get(place).unwrap_or_default();
                     key.customer(Customer::Text(text))
                 }
+                Some(Row::Bucket(place)) => {
+                    let place = usize::try_from(*place).unwrap_or(usize::MAX);
+                    buckets.get(place).map_or(0, |bucket| bucket.hash)
+                }
                 None => 0,
             }
         });
+    }
+
+    /// All numbers in order: a customer, or a bucket's customer and values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Result<Customer<'_>, (u32, Vec<&str>)>> {
+        (0..self.rows.len()).filter_map(|number| {
+            let number = u32::try_from(number).ok()?;
+            match self.get(number) {
+                Some(customer) => Some(Ok(customer)),
+                None => Some(Err((self.customer_of(number), self.values_of(number).collect()))),
+            }
+        })
+    }
+
+    fn bucket(&self, number: u32) -> Option<&Bucket> {
+        match *self.rows.get(usize::try_from(number).ok()?)? {
+            Row::Bucket(place) => self.buckets.get(usize::try_from(place).ok()?),
+            _ => None,
+        }
+    }
+
+    /// The number of the customer of a number: a bucket's, or itself.
+    #[inline(always)]
+    pub(crate) fn customer_of(&self, number: u32) -> u32 {
+        self.bucket(number).map_or(number, |bucket| bucket.customer)
+    }
+
+    /// The values of a bucket; none for a customer.
+    pub(crate) fn values_of(&self, number: u32) -> impl Iterator<Item = &str> {
+        let codes = self.bucket(number).and_then(|bucket| {
+            let start = usize::try_from(bucket.start).ok()?;
+            let len = usize::try_from(bucket.len).ok()?;
+            self.codes.get(start..start.checked_add(len)?)
+        });
+        let values = self.values.as_strings();
+        let codes = codes.unwrap_or_default().iter();
+        codes.filter_map(move |&code| values.get(usize::try_from(code).ok()?))
+    }
+
+    /// The buckets of a customer, the last first.
+    pub(crate) fn buckets_of(&self, customer: u32) -> impl Iterator<Item = u32> {
+        let mut next = self.newest.get(&customer).copied();
+        std::iter::from_fn(move || {
+            let number = next?;
+            next = self.bucket(number).and_then(|bucket| bucket.before);
+            Some(number)
+        })
+    }
+
+    /// Where a bucket is looked up.
+    pub(crate) fn bucket_place(&self, customer: u64, values: &[&str]) -> u64 {
+        values.iter().fold(self.key.pair(!customer), |hash, value| {
+            self.key.pair(hash.rotate_left(7) ^ self.key.customer(Customer::Text(value)))
+        })
+    }
+
+    /// The number of a bucket, if it has one.
+    pub(crate) fn find_bucket(&self, customer: u32, values: &[&str]) -> Option<u32> {
+        self.find_bucket_at(self.bucket_place(customer.into(), values), customer, values)
+    }
+
+    fn find_bucket_at(&self, hash: u64, customer: u32, values: &[&str]) -> Option<u32> {
+        self.index.find(hash, |row| {
+            let same = |bucket: &Bucket| bucket.hash == hash && bucket.customer == customer;
+            self.bucket(row).is_some_and(same) && self.values_of(row).eq(values.iter().copied())
+        })
+    }
+
+    /// The number of a bucket, which is given one if it had none. `None` where numbers or the
+    /// memory of values are used up.
+    pub(crate) fn intern_bucket(&mut self, customer: u32, values: &[&str]) -> Option<u32> {
+        let hash = self.bucket_place(customer.into(), values);
+        if let Some(number) = self.find_bucket_at(hash, customer, values) {
+            return Some(number);
+        }
+        let number = u32::try_from(self.rows.len()).ok()?;
+        let place = u32::try_from(self.buckets.len()).ok()?;
+        let start = u32::try_from(self.codes.len()).ok()?;
+        for value in values {
+            let code = self.intern_value(value)?;
+            self.codes.push(code);
+        }
+        let len = u32::try_from(values.len()).ok()?;
+        let before = self.newest.insert(customer, number);
+        self.buckets.push(Bucket { hash, customer, before, start, len });
+        self.push(hash, number, Row::Bucket(place));
         Some(number)
     }
 
-    /// All customers in the order of their numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Customer<'_>> {
-        (0..).map_while(|number| self.get(number))
+    fn intern_value(&mut self, value: &str) -> Option<u32> {
+        let Self { key, values, value_index, .. } = self;
+        let hash = |value: &str| key.customer(Customer::Text(value));
+        let at = |values: &StringColumn, row: u32| {
+            let row = usize::try_from(row).unwrap_or(usize::MAX);
+            values.as_strings().get(row).map(str::to_owned)
+        };
+        let place = hash(value);
+        let texts = values.as_strings();
+        let same = |row| texts.get(usize::try_from(row).unwrap_or(usize::MAX)) == Some(value);
+        if let Some(code) = value_index.find(place, same) {
+            return Some(code);
+        }
+        if !values.has_room_for(value.len()) {
+            return None;
+        }
+        let code = u32::try_from(values.ends.len()).ok()?;
+        values.push(value);
+        value_index.insert(place, code, |row| at(values, row).map_or(0, |value| hash(&value)));
+        Some(code)
     }
 }
 
@@ -150,7 +295,39 @@ mod tests {
         assert_eq!(names.len(), 3_000);
         assert_eq!(names.find(Customer::Number(7)), Some(7));
         assert_eq!(names.find(Customer::Text("cus_3")), None);
-        let all: Vec<String> = names.iter().map(Customer::to_text).collect();
+        let all: Vec<String> = names.iter().map(|name| name.unwrap().to_text()).collect();
         assert_eq!(all, (0..3_000).map(name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_bucket_keeps_its_number_among_those_of_customers() {
+        let mut names = Names::new(Key::default());
+        let customers: Vec<u32> =
+            (0..5).map(|n| names.intern(Customer::Number(n)).unwrap()).collect();
+        let tuple = |n: u32| [format!("m{}", n / 100), format!("r{}", n % 100)];
+        let mut numbers = Vec::new();
+        for round in 0..2 {
+            for n in 0..4_000_u32 {
+                let values = tuple(n / 5);
+                let values = values.each_ref().map(String::as_str);
+                let number = names.intern_bucket(customers[n as usize % 5], &values).unwrap();
+                if round == 0 {
+                    assert_eq!(number, 5 + n);
+                    numbers.push(number);
+                }
+                assert_eq!(number, numbers[n as usize], "round {round}");
+                assert_eq!(names.customer_of(number), customers[n as usize % 5]);
+                assert!(names.values_of(number).eq(values));
+                assert_eq!(names.get(number), None);
+            }
+        }
+        // The cut between values matters, and how many there are.
+        assert_eq!(names.find_bucket(0, &["m0r", "0"]), None);
+        assert_eq!(names.find_bucket(0, &["m0"]), None);
+        assert_eq!(names.find(Customer::Text("m0")), None);
+        let own: Vec<u32> = names.buckets_of(customers[2]).collect();
+        assert_eq!(own.len(), 800);
+        assert!(own.iter().all(|&number| names.customer_of(number) == customers[2]));
+        assert_eq!(names.iter().filter(Result::is_err).count(), 4_000);
     }
 }
