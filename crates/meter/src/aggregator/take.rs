@@ -68,7 +68,8 @@ impl Aggregator {
             numbered = numbered.and_then(|own| self.number_buckets(&columns, &bench, own));
         }
         let mut admission = Admission::new(ctx, rows);
-        let epoch = self.has_room_for(rows).then(|| self.begin(position, ctx.now)).flatten();
+        let room = numbered.is_some() && self.has_room_for(rows);
+        let epoch = room.then(|| self.begin(position, ctx.now)).flatten();
         let (Some(customers), Some(epoch)) = (numbered, epoch) else {
             (0..rows).for_each(|row| admission.refuse(row, EventRefusal::Full));
             return admission;

@@ -114,8 +114,7 @@ pub(crate) struct Index {
     shift: u32,
     /// Lines of each segment.
     lines: u32,
-    /// Entries of each segment, and how many bits of the hash they share.
-    segments: Vec<(u32, u32)>,
+    segments: Vec<Segment>,
     /// The lines that were there first: those of the only segment, or what was reserved.
     base: Vec<Line>,
     /// Arenas of the same size, one after the other.
@@ -123,6 +122,16 @@ pub(crate) struct Index {
     len: usize,
     /// Grows when lines move: a [`Spot`] is good until then.
     moves: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Segment {
+    /// Its entries.
+    used: u32,
+    /// How many bits of the hash they share.
+    depth: u32,
+    /// Entries that were removed since it was last laid out.
+    removed: u32,
 }
 
 /// The line that a hash belongs to.
@@ -135,7 +144,7 @@ impl Default for Index {
             directory: vec![0; 2],
             shift: 63,
             lines: 1,
-            segments: vec![(0, 0)],
+            segments: vec![Segment::default()],
             base: vec![Line::EMPTY],
             more: Vec::new(),
             len: 0,
@@ -160,7 +169,9 @@ impl Index {
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         let lines = self.base.len() + self.more.iter().map(Vec::capacity).sum::<usize>();
-        lines * size_of::<Line>() + self.segments.len() * 8 + self.directory.len() * 4
+        lines * size_of::<Line>()
+            + self.segments.len() * size_of::<Segment>()
+            + self.directory.len() * 4
     }
 
     /// The number of times that lines were moved.
@@ -263,9 +274,13 @@ impl Index {
         loop {
             let start = self.start(hash);
             let slots = u64::from(self.lines) * SLOTS as u64;
-            let (used, _) = &mut self.segments[(start / self.lines) as usize];
-            if (u64::from(*used) + 1) * 1000 <= slots * FULL_PER_MILLE {
-                *used += 1;
+            let segment = &mut self.segments[(start / self.lines) as usize];
+            if u64::from(segment.removed) > slots {
+                self.lay_out_again(start, &hash_of);
+                continue;
+            }
+            if (u64::from(segment.used) + 1) * 1000 <= slots * FULL_PER_MILLE {
+                segment.used += 1;
                 self.len += 1;
                 put(&mut self.base, &mut self.more, start, self.lines, hash, row);
                 return;
@@ -286,7 +301,9 @@ impl Index {
         let Some((line, slot)) = self.entry(hash, row) else { return };
         self.line_mut(line).remove(slot);
         let segment = self.start(hash) / self.lines;
-        self.segments[segment as usize].0 -= 1;
+        let segment = &mut self.segments[segment as usize];
+        segment.used -= 1;
+        segment.removed += 1;
         self.len -= 1;
     }
 
@@ -319,13 +336,7 @@ impl Index {
     fn grow(&mut self, hash: u64, hash_of: &dyn Fn(u32) -> u64) {
         self.moves = self.moves.wrapping_add(1);
         let start = self.start(hash);
-        let lines = start..start + self.lines;
-        let of_line = |line: u32| {
-            let line = self.line(line);
-            line.rows[..line.used()].iter().map(|&row| (hash_of(row), row))
-        };
-        let entries: Vec<(u64, u32)> = lines.clone().flat_map(of_line).collect();
-        let (_, depth) = self.segments[(start / self.lines) as usize];
+        let Segment { used, depth, .. } = self.segments[(start / self.lines) as usize];
         if (self.segments.len() == 1 && self.lines < SEGMENT_LINES) || depth >= DEPTH_MAX {
             return self.double(hash_of);
         }
@@ -336,7 +347,7 @@ impl Index {
         }
         let second = self.segments.len() as u32 * self.lines;
         self.make_room(second + self.lines);
-        lines.for_each(|line| *self.line_mut(line) = Line::EMPTY);
+        let entries = self.take_out(start, hash_of);
         let mut moved = 0;
         for (hash, row) in entries {
             let upper = (hash >> (64 - depth)) & 1 == 1;
@@ -344,14 +355,35 @@ impl Index {
             let start = if upper { second } else { start };
             put(&mut self.base, &mut self.more, start, self.lines, hash, row);
         }
-        let own = &mut self.segments[(start / self.lines) as usize];
-        *own = (own.0 - moved, depth);
-        self.segments.push((moved, depth));
+        let used = used - moved;
+        self.segments[(start / self.lines) as usize] = Segment { used, depth, removed: 0 };
+        self.segments.push(Segment { used: moved, depth, removed: 0 });
         // Entries of the directory that led to the old segment are one run; its upper half moves.
         let first = (hash >> (64 - depth) >> 1 << 1) << (64 - depth) >> self.shift;
         let half = 1_usize << (64 - self.shift - depth);
         let upper = first as usize + half..first as usize + 2 * half;
         self.directory[upper].fill(second);
+    }
+
+    /// Empties a segment; what was in it.
+    fn take_out(&mut self, start: u32, hash_of: &dyn Fn(u32) -> u64) -> Vec<(u64, u32)> {
+        let mut entries = Vec::new();
+        for number in start..start + self.lines {
+            let line = self.line_mut(number);
+            entries.extend(line.rows[..line.used()].iter().map(|&row| (hash_of(row), row)));
+            *line = Line::EMPTY;
+        }
+        entries
+    }
+
+    /// Lays a segment out again, so that lines which are full no more are gone past no more.
+    #[cold]
+    fn lay_out_again(&mut self, start: u32, hash_of: &dyn Fn(u32) -> u64) {
+        self.moves = self.moves.wrapping_add(1);
+        for (hash, row) in self.take_out(start, hash_of) {
+            put(&mut self.base, &mut self.more, start, self.lines, hash, row);
+        }
+        self.segments[(start / self.lines) as usize].removed = 0;
     }
 
     /// Makes lines up to a number.
@@ -397,7 +429,7 @@ impl Index {
         self.base = empty_lines(total as usize);
         self.more.clear();
         self.directory = (0..count).map(|segment| segment * lines).collect();
-        self.segments = vec![(0, depth); count as usize];
+        self.segments = vec![Segment { depth, ..Segment::default() }; count as usize];
         self.shift = 64 - depth;
         self.lines = lines;
         self.moves = self.moves.wrapping_add(1);
@@ -490,6 +522,23 @@ mod tests {
             assert!(grown <= before / 20, "{entries}: grew by {grown} of {before}");
             assert!(bytes < entries * 84 / 10 + 8192, "{entries}: {bytes}");
         }
+    }
+
+    #[test]
+    fn a_window_of_entries_that_moves_on_goes_past_few_full_lines() {
+        let mut index = Index::default();
+        index.reserve(20_000);
+        let hash = |row: u32| hash_of(row.into());
+        for row in 0..1_000_000_u32 {
+            index.insert(hash(row), row, hash);
+            if row >= 20_000 {
+                index.remove(hash(row - 20_000), row - 20_000);
+            }
+        }
+        assert_eq!(index.len(), 20_000);
+        assert!((980_000..1_000_000).all(|row| index.find(hash(row), |own| own == row).is_some()));
+        let passed = index.base.iter().filter(|line| line.passed()).count();
+        assert!(passed * 100 < index.base.len() * 75, "{passed} of {}", index.base.len());
     }
 
     #[test]
