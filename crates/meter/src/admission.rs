@@ -1,7 +1,7 @@
 //! The answer to an ingest call.
 
 use crate::{Block, DedupePolicy};
-use counterfoil_core::{Code, EventTime, Refusal, Timestamp, limits};
+use counterfoil_core::{Code, Decimal12, EventTime, Refusal, Timestamp, limits};
 
 /// Who knows which customers exist. A closure `Fn(&str) -> bool` does.
 pub trait Customers {
@@ -270,10 +270,32 @@ impl EventRefusal {
     }
 }
 
-/// Why an event could not be cancelled (rule 12.4).
+/// What is done to an event that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Adjustment {
+    /// It was not meant to be.
+    Cancel,
+    /// It has another value.
+    Correct(Decimal12),
+}
+
+/// How long after its receipt an event may be adjusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum AdjustPolicy {
+    /// 24 hours, the last second inclusive (rule 12.4).
+    #[default]
+    Day,
+    /// So many seconds, the last one inclusive.
+    Within(i64),
+    /// As long as its identifier is remembered, which bounds the others too.
+    Remembered,
+}
+
+/// Why an event could not be cancelled or corrected (rule 12.4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CancelError {
+pub enum AdjustError {
     /// No meter takes this event name.
     #[error("no meter takes events named {event_name:?}")]
     NoMeter {
@@ -298,30 +320,60 @@ pub enum CancelError {
     },
     /// Too long after it was received.
     #[error(
-        "meter event {identifier:?} was received at {received_at} and can be cancelled for {} s",
-        limits::METER_CANCEL_SECONDS_MAX
+        "meter event {identifier:?} was received at {received_at} and can be adjusted for \
+         {seconds} s"
     )]
     TooLate {
         /// The identifier that was given.
         identifier: String,
         /// When it was received.
         received_at: Timestamp,
+        /// How long it could be adjusted.
+        seconds: i64,
+    },
+    /// The meter counts events, and keeps no values.
+    #[error("meter event {identifier:?} has no value: its meter counts")]
+    NoValue {
+        /// The identifier that was given.
+        identifier: String,
+    },
+    /// The new value has more digits than are kept.
+    #[error("the new value of meter event {identifier:?} has too many digits")]
+    Value {
+        /// The identifier that was given.
+        identifier: String,
+    },
+    /// It has this value.
+    #[error("meter event {identifier:?} has this value")]
+    Unchanged {
+        /// The identifier that was given.
+        identifier: String,
     },
 }
 
-impl From<CancelError> for Refusal {
-    fn from(error: CancelError) -> Self {
+impl From<AdjustError> for Refusal {
+    fn from(error: AdjustError) -> Self {
         let reason = error.to_string();
         match error {
-            CancelError::NoMeter { .. } => {
+            AdjustError::NoMeter { .. } => {
                 Self::MeterEvent { code: Code::NoMeter, identifier: String::new(), reason }
             }
-            CancelError::Unknown { identifier, .. } => Self::unknown("meter_event", identifier),
-            CancelError::Cancelled { identifier } => {
+            AdjustError::Unknown { identifier, .. } => Self::unknown("meter_event", identifier),
+            AdjustError::Cancelled { identifier } => {
                 Self::state("meter_event", identifier, "cancelled", reason)
             }
-            CancelError::TooLate { identifier, .. } => {
+            AdjustError::TooLate { identifier, .. } => {
                 Self::state("meter_event", identifier, "settled", reason)
+            }
+            AdjustError::NoValue { identifier } => {
+                Self::state("meter_event", identifier, "counted", reason)
+            }
+            AdjustError::Unchanged { identifier } => {
+                Self::state("meter_event", identifier, "unchanged", reason)
+            }
+            AdjustError::Value { identifier } => {
+                let code = Code::MeterEventValueTooManyDigits;
+                Self::MeterEvent { code, identifier, reason }
             }
         }
     }

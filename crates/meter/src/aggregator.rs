@@ -1,5 +1,6 @@
 //! The aggregator: which meters there are, and what was used on each.
 
+mod adjust;
 mod admit;
 mod apply;
 mod breakdown;

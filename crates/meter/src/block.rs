@@ -27,11 +27,12 @@ const LAYOUT: &str = "rkyv 0.8 le p32 a16; meters {text string; ends [u32]}; met
     received_at i64; identifiers [u128]; identifier_texts {text; ends}; customers [u64]; \
     customer_texts {text; ends}; bucket_customers, bucket_ends, bucket_values [u32]; \
     values {text; ends}; customer_of [u32, of a bucket its place + 2^31]; times [i64]; \
-    units [i64]; wide_rows [u32]; wide [i128]; cancelled {text; ends}";
+    units [i64]; wide_rows [u32]; wide [i128]; cancelled {text; ends}; corrected {text; ends}; \
+    corrections [i128]";
 const FINGERPRINT: u64 = fnv1a(LAYOUT.as_bytes());
 
 // The archive's root as the words say: vectors of 8 bytes each, columns of strings 16, one i64.
-const _: () = assert!(size_of::<ArchivedColumns>() == 5 * 16 + 11 * 8 + 8);
+const _: () = assert!(size_of::<ArchivedColumns>() == 6 * 16 + 12 * 8 + 8);
 const _: () = assert!(align_of::<ArchivedColumns>() == 8);
 
 #[expect(clippy::indexing_slicing, reason = "the index is below the length; const fn")]
@@ -81,6 +82,9 @@ pub(crate) struct Columns {
     wide: Vec<i128>,
     /// Events that are taken back, of the one meter.
     cancelled: StringColumn,
+    /// Events of the one meter whose values are replaced, and the values, in trillionths.
+    corrected: StringColumn,
+    corrections: Vec<i128>,
 }
 
 /// Bytes that are no block, or a block that has no bytes.
@@ -173,7 +177,7 @@ pub struct BlockEvent<'a> {
     pub dimensions: Vec<&'a str>,
 }
 
-/// The accepted events of one ingest call, or the cancellations on one meter: what is logged
+/// The accepted events of one ingest call, or the adjustments on one meter: what is logged
 /// before it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -196,7 +200,22 @@ impl Block {
         block
     }
 
-    /// The meters that it has events or cancellations of.
+    /// A block that replaces the value of an event on a meter.
+    pub(crate) fn correcting(
+        meter: &Id<kind::Meter>,
+        identifier: &str,
+        value: Decimal12,
+        received_at: Timestamp,
+    ) -> Self {
+        let mut builder = BlockBuilder::new(received_at, (false, false));
+        builder.meter(meter);
+        let mut block = builder.block;
+        block.columns.corrected.push(identifier);
+        block.columns.corrections.push(value.trillionths());
+        block
+    }
+
+    /// The meters that it has events or adjustments of.
     #[must_use]
     pub fn meters(&self) -> &[Id<kind::Meter>] {
         &self.meters
@@ -208,16 +227,17 @@ impl Block {
         self.received_at
     }
 
-    /// How many events it holds, cancellations not counted.
+    /// How many events it holds, adjustments not counted.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.columns.times.len()
     }
 
-    /// Whether it holds neither event nor cancellation.
+    /// Whether it holds neither event nor adjustment.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.columns.times.is_empty() && self.columns.cancelled.ends.is_empty()
+        let Columns { times, cancelled, corrected, .. } = &self.columns;
+        times.is_empty() && cancelled.ends.is_empty() && corrected.ends.is_empty()
     }
 
     /// An event by its place in the block.
@@ -254,6 +274,12 @@ impl Block {
     /// The identifiers of the events that it cancels.
     pub fn cancelled(&self) -> impl Iterator<Item = &str> {
         self.columns.cancelled.as_strings().iter()
+    }
+
+    /// The identifiers of the events whose values it replaces, and the new values.
+    pub fn corrected(&self) -> impl Iterator<Item = (&str, Decimal12)> {
+        let values = self.columns.corrections.iter().copied().map(Decimal12::from_trillionths);
+        self.columns.corrected.as_strings().iter().zip(values)
     }
 
     /// Each customer once, in the order of first mention: an index of the block.
@@ -415,6 +441,7 @@ impl Columns {
             &self.customer_texts,
             &self.values,
             &self.cancelled,
+            &self.corrected,
         ] {
             Strings::new(&strings.text, &strings.ends)?;
         }
@@ -430,10 +457,16 @@ impl Columns {
             ("meter_of", self.meter_of.len(), if several { times } else { 0 }),
             ("units", self.units.len(), times),
             ("wide", self.wide.len(), self.wide_rows.len()),
+            ("corrections", self.corrections.len(), self.corrected.ends.len()),
             (
                 "cancelled",
                 self.cancelled.ends.len(),
                 if several { 0 } else { self.cancelled.ends.len() },
+            ),
+            (
+                "corrected",
+                self.corrected.ends.len(),
+                if several { 0 } else { self.corrected.ends.len() },
             ),
         ] {
             if len != rows {
@@ -470,6 +503,10 @@ impl Columns {
     }
 
     fn check_values(&self) -> Result<(), BlockError> {
+        let large = |value: &i128| value.unsigned_abs() >= MAGNITUDE_END;
+        if let Some(row) = self.corrections.iter().position(large) {
+            return Err(BlockError::Value { row });
+        }
         let place = |row: u32| usize::try_from(row).unwrap_or(usize::MAX);
         let wide = |&(row, value): &(&u32, &i128)| {
             self.units.get(place(*row)) != Some(&WIDE) || value.unsigned_abs() >= MAGNITUDE_END
@@ -655,7 +692,12 @@ mod tests {
                 amount,
             );
         }
-        cancelled.iter().for_each(|identifier| builder.block.columns.cancelled.push(identifier));
+        for (identifier, value) in cancelled.iter().zip(-1_i128..) {
+            let columns = &mut builder.block.columns;
+            columns.cancelled.push(identifier);
+            columns.corrected.push(identifier);
+            columns.corrections.push(value);
+        }
         builder.block
     }
 
@@ -691,7 +733,7 @@ mod tests {
     fn columns_that_do_not_fit_one_another_are_refused() {
         type Damage = fn(&mut Columns);
         type Expected = fn(&BlockError) -> bool;
-        let cases: [(Damage, Expected); 20] = [
+        let cases: [(Damage, Expected); 22] = [
             (|c| c.times.push(1), |e| matches!(e, BlockError::Length { times: 3, .. })),
             (|c| c.units.truncate(1), |e| matches!(e, BlockError::Length { column: "units", .. })),
             (
@@ -730,6 +772,11 @@ mod tests {
                 |c| c.bucket_ends.push(2),
                 |e| matches!(e, BlockError::Length { column: "bucket_ends", .. }),
             ),
+            (
+                |c| c.corrections.push(1),
+                |e| matches!(e, BlockError::Length { column: "corrections", .. }),
+            ),
+            (|c| c.corrections[0] = i128::MIN, |e| matches!(e, BlockError::Value { row: 0 })),
             (|c| c.values.ends[0] = 9, |e| matches!(e, BlockError::Strings(_))),
             (|c| c.wide[0] = 10_i128.pow(27), |e| matches!(e, BlockError::Value { row: 0 })),
             (|c| c.wide[1] = i128::MIN, |e| matches!(e, BlockError::Value { row: 1 })),

@@ -50,8 +50,8 @@
 //! - A meter keeps the dimensions of its events that it is told to ([`MeterConfig::dimensions`]).
 //!   Each event is in one combination of their values, and usage is divided by any of them
 //!   ([`Aggregator::usage_by`]).
-//! - A read at a cut sees the past as it was: later events are not there, later cancellations have
-//!   not happened.
+//! - A read at a cut sees the past as it was: later events are not there, later cancellations and
+//!   corrections have not happened.
 //! - Bytes that are no block are refused with what is wrong with them, and never cost more memory
 //!   than their length.
 //!
@@ -89,7 +89,8 @@ mod value;
 pub mod workload;
 
 pub use admission::{
-    Admission, AdmitContext, Anyone, CancelError, Customers, EventRefusal, Outcome, RefusedEvent,
+    AdjustError, AdjustPolicy, Adjustment, Admission, AdmitContext, Anyone, Customers,
+    EventRefusal, Outcome, RefusedEvent,
 };
 pub use aggregator::{
     Aggregator, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping, Memory,

@@ -4,7 +4,7 @@ mod fixture;
 
 use counterfoil_core::{Code, Decimal12, EventTime, Refusal, Timestamp};
 use counterfoil_meter::{
-    AdmitContext, Aggregator, BlockEvent, CancelError, DedupePolicy, EventBatch, EventColumns,
+    AdjustError, AdmitContext, Aggregator, BlockEvent, DedupePolicy, EventBatch, EventColumns,
     EventTimeWindow, Formula, Grouping, MeterConfig, MeterError, MeterEvent, Outcome, Position,
     Strings, Values,
 };
@@ -302,7 +302,7 @@ fn cancelling_is_exact_once_and_within_a_day_of_receipt() {
     assert_eq!(f.usage(Fixture::ALWAYS).quantity, decimal("4"));
     assert_eq!(f.usage_at(Fixture::ALWAYS, before).quantity, decimal("7"));
     let (error, code) = cancel(&f, "calls", "a", later(86_400)).unwrap_err();
-    assert!(matches!(error, CancelError::Cancelled { .. }));
+    assert!(matches!(error, AdjustError::Cancelled { .. }));
     assert_eq!(code, Code::StateUnsupported);
     // Applied again, as a careless caller may: nothing more is taken back.
     f.apply(Some(&block));

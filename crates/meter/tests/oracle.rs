@@ -4,8 +4,8 @@ mod fixture;
 
 use counterfoil_core::{Decimal12, EventTime, Period, Timestamp};
 use counterfoil_meter::{
-    Admission, AdmitContext, Aggregator, Block, Breakdown, DedupePolicy, EventBatch,
-    EventTimeWindow, Formula, Grouping, MeterConfig, MeterError, Outcome, Position,
+    AdjustPolicy, Adjustment, Admission, AdmitContext, Aggregator, Block, Breakdown, DedupePolicy,
+    EventBatch, EventTimeWindow, Formula, Grouping, MeterConfig, MeterError, Outcome, Position,
 };
 use fixture::{Fixture, at, known, meter};
 use proptest::prelude::*;
@@ -39,6 +39,9 @@ enum Action {
     Send(Vec<Row>),
     /// Cancel the event with this identifier, if there is one.
     Cancel(u8),
+    /// Replace the value of the event with this identifier, if there is one, or cancel it, by a
+    /// policy.
+    Adjust(u8, Option<i64>, AdjustPolicy),
     /// Time passes, in seconds.
     Wait(i64),
 }
@@ -113,8 +116,17 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         4 => prop::collection::vec(row(24), 1..8).prop_map(Action::Send),
         4 => (0..24_u8).prop_map(Action::Cancel),
+        4 => adjust(),
         1 => (0..100_000_i64).prop_map(Action::Wait),
     ]
+}
+
+fn adjust() -> impl Strategy<Value = Action> {
+    let policies = vec![AdjustPolicy::Day, AdjustPolicy::Within(90_000), AdjustPolicy::Remembered];
+    // Values that are no millionths, none of few kinds, and that of other events.
+    let value = prop_oneof![-9..9_i64, any::<i32>().prop_map(|value| i64::from(value) * 1_000_000)];
+    (0..24_u8, prop::option::weighted(0.8, value), prop::sample::select(policies))
+        .prop_map(|(identifier, value, policy)| Action::Adjust(identifier, value, policy))
 }
 
 fn formulas() -> impl Strategy<Value = Config> {
@@ -137,6 +149,15 @@ struct Kept {
     received: i64,
     position: u64,
     cancelled: u64,
+    /// Positions from which it has other values.
+    corrected: Vec<(u64, i64)>,
+}
+
+impl Kept {
+    fn value(&self, cut: u64) -> i128 {
+        let last = self.corrected.iter().rev().find(|(position, _)| *position <= cut);
+        last.map_or(self.row.value, |(_, value)| *value).into()
+    }
 }
 
 /// The rules, in the most obvious way: a list of events in order of receipt.
@@ -173,19 +194,45 @@ impl Oracle {
             return Outcome::Refused;
         }
         let time = at(START).unix() * SECOND - row.age;
-        let kept = Kept { row: row.clone(), time, received: now, position, cancelled: u64::MAX };
-        self.kept.push(kept);
+        self.kept.push(Kept {
+            row: row.clone(),
+            time,
+            received: now,
+            position,
+            cancelled: u64::MAX,
+            corrected: Vec::new(),
+        });
         Outcome::Taken
     }
 
     fn cancel(&mut self, identifier: u8, now: i64, position: u64) -> bool {
-        match self.find(identifier, now) {
-            Some(kept) if kept.cancelled == u64::MAX && now - kept.received <= 86_400 => {
-                kept.cancelled = position;
-                true
-            }
-            _ => false,
+        self.adjust(identifier, None, AdjustPolicy::Day, now, position)
+    }
+
+    fn adjust(
+        &mut self,
+        identifier: u8,
+        value: Option<i64>,
+        policy: AdjustPolicy,
+        now: i64,
+        position: u64,
+    ) -> bool {
+        let counts = self.formula == Formula::Count;
+        let age_max = match policy {
+            AdjustPolicy::Day => 86_400,
+            AdjustPolicy::Within(seconds) => seconds,
+            _ => i64::MAX,
+        };
+        let Some(kept) = self.find(identifier, now) else { return false };
+        if kept.cancelled != u64::MAX || now - kept.received > age_max {
+            return false;
         }
+        match value {
+            None => kept.cancelled = position,
+            Some(value) if counts || kept.value(u64::MAX) == i128::from(value) => return false,
+            Some(value) => kept.corrected.push((position, value)),
+        }
+        true
     }
 
     fn quantity(&self, customer: u8, period: Period, cut: u64) -> (i128, u64) {
@@ -250,7 +297,7 @@ impl Oracle {
         let inside = |kept: &Kept| start <= kept.time && kept.time < end;
         let counted: Vec<_> = winners.iter().filter(|(_, kept)| inside(kept)).collect();
         let events = counted.len();
-        let values = || counted.iter().map(|(_, kept)| i128::from(kept.row.value));
+        let values = || counted.iter().map(|(_, kept)| kept.value(cut));
         let quantity = match self.formula {
             Formula::Sum => values().sum(),
             Formula::Max => values().max().unwrap_or(0),
@@ -261,16 +308,15 @@ impl Oracle {
             }
             Formula::WeightedSum => {
                 let before = winners.iter().filter(|(_, kept)| kept.time < end);
-                let area = before.map(|(_, kept)| {
-                    i128::from(kept.row.value) * i128::from(end - kept.time.max(start))
-                });
+                let area = before
+                    .map(|(_, kept)| kept.value(cut) * i128::from(end - kept.time.max(start)));
                 half_even(area.sum(), i128::from(end - start))
             }
             Formula::Count => i128::try_from(events).unwrap() * Decimal12::SCALE,
             Formula::Last => counted
                 .iter()
                 .max_by_key(|(order, kept)| (kept.time, *order))
-                .map_or(0, |(_, kept)| i128::from(kept.row.value)),
+                .map_or(0, |(_, kept)| kept.value(cut)),
         };
         (quantity, u64::try_from(events).unwrap())
     }
@@ -302,7 +348,7 @@ fn aggregator(config: Config, policy: DedupePolicy) -> Aggregator {
 }
 
 fn run(config: Config, actions: &[Action]) -> Run {
-    let dedupe_seconds = 86_400;
+    let dedupe_seconds = 100_000;
     let meters = aggregator(config, DedupePolicy::window(dedupe_seconds).unwrap());
     let (formula, window, dimensions) = config;
     let oracle = Oracle { formula, window, dimensions, dedupe_seconds, kept: Vec::new() };
@@ -320,6 +366,17 @@ fn run(config: Config, actions: &[Action]) -> Run {
                 let block = run.meters.admit_cancel("calls", &format!("id_{identifier}"), now);
                 let cancelled = run.oracle.cancel(*identifier, now.unix(), position.0);
                 assert_eq!(block.is_ok(), cancelled, "{block:?}");
+                block.ok()
+            }
+            Action::Adjust(identifier, value, policy) => {
+                let adjustment = value.map_or(Adjustment::Cancel, |value| {
+                    Adjustment::Correct(Decimal12::from_trillionths(value.into()))
+                });
+                let name = format!("id_{identifier}");
+                let block = run.meters.admit_adjustment("calls", &name, adjustment, *policy, now);
+                let (at, position) = (now.unix(), position.0);
+                let adjusted = run.oracle.adjust(*identifier, *value, *policy, at, position);
+                assert_eq!(block.is_ok(), adjusted, "{block:?}");
                 block.ok()
             }
             Action::Send(rows) => {

@@ -9,10 +9,8 @@ use crate::kernel::events::Events;
 use crate::kernel::identity::{Customer, Identifier};
 use crate::kernel::index::Index;
 use crate::value::Amount;
-use crate::{
-    Admission, AdmitContext, Block, CancelError, EventColumns, EventRefusal, MeterEvent, Outcome,
-};
-use counterfoil_core::{Timestamp, limits};
+use crate::{Admission, AdmitContext, EventColumns, EventRefusal, MeterEvent, Outcome};
+use counterfoil_core::limits;
 
 /// Rows whose memory is asked for at once.
 const STAGE: usize = 64;
@@ -70,44 +68,6 @@ impl Aggregator {
         }
         admission.block = intake.block.finish();
         admission
-    }
-
-    /// Judges the cancellation of an event (rule 12.4): possible once, within 24 hours of its
-    /// receipt, the last second inclusive. The identifier stays used. The meter may be inactive.
-    ///
-    /// # Errors
-    /// A [`CancelError`] that says why not.
-    pub fn admit_cancel(
-        &self,
-        event_name: &str,
-        identifier: &str,
-        now: Timestamp,
-    ) -> Result<Block, CancelError> {
-        let (number, meter) = self
-            .named(event_name)
-            .ok_or_else(|| CancelError::NoMeter { event_name: event_name.to_owned() })?;
-        let named = || identifier.to_owned();
-        let key = self.key.identifier(number, Identifier::Text(identifier));
-        let place = self.key.place(key);
-        let part = self.events.parts.get(Events::part_of(place));
-        let event = part.and_then(|part| part.find(place, key));
-        let event = event.and_then(|number| self.events.get(number));
-        let event = event
-            .filter(|event| remembers(self.policy, &self.epochs, event.epoch, now))
-            .ok_or_else(|| CancelError::Unknown {
-                event_name: event_name.to_owned(),
-                identifier: named(),
-                policy: self.policy,
-            })?;
-        if event.is_cancelled() {
-            return Err(CancelError::Cancelled { identifier: named() });
-        }
-        let epoch = usize::try_from(event.epoch).ok().and_then(|epoch| self.epochs.get(epoch));
-        let received_at = epoch.map_or(now, |epoch| epoch.received_at);
-        if now.seconds_since(received_at) > limits::METER_CANCEL_SECONDS_MAX {
-            return Err(CancelError::TooLate { identifier: named(), received_at });
-        }
-        Ok(Block::cancelling(&meter.id, identifier, now))
     }
 }
 
@@ -406,7 +366,7 @@ impl<'a, 'c> Intake<'a, 'c> {
             return None;
         }
         let same = own == Some(first.subject);
-        Some(repeats(same, first.time, of.events.value(number, first)))
+        Some(repeats(same, first.time, of.events.value_at(number, first, 0)))
     }
 
     /// An identifier for an event that came without: the number it has among the meter's events,

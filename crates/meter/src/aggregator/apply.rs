@@ -7,6 +7,8 @@ use crate::block::Whose;
 use crate::kernel::events::{EventNo, Events};
 use crate::kernel::identity::Identifier;
 use crate::kernel::usage::part_of;
+use crate::value::Amount;
+use counterfoil_core::Decimal12;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Aggregator {
@@ -29,6 +31,11 @@ impl Aggregator {
             }
         }
         if let Some(Some(meter)) = logged.meters.first() {
+            block.corrected().for_each(|(identifier, value)| {
+                if let Some(number) = self.find(*meter, identifier) {
+                    self.correct_event(number, epoch, value);
+                }
+            });
             block.cancelled().for_each(|identifier| self.cancel(*meter, identifier, epoch));
         }
         self.forget(block.received_at());
@@ -70,24 +77,39 @@ impl Aggregator {
         (0..block.len()).map(|row| of(row).unwrap_or(u32::MAX)).collect()
     }
 
-    /// Takes an event back. One that is unknown or was taken back before stays as it is.
-    fn cancel(&mut self, meter: u16, identifier: &str, epoch: u32) {
+    /// The last event with an identifier.
+    pub(super) fn find(&self, meter: u16, identifier: &str) -> Option<EventNo> {
         let key = self.key.identifier(meter, Identifier::Text(identifier));
         let place = self.key.place(key);
-        let part = self.events.parts.get(Events::part_of(place));
-        if let Some(number) = part.and_then(|part| part.find(place, key)) {
+        self.events.parts.get(Events::part_of(place))?.find(place, key)
+    }
+
+    /// Takes an event back. One that is unknown or was taken back before stays as it is.
+    fn cancel(&mut self, meter: u16, identifier: &str, epoch: u32) {
+        if let Some(number) = self.find(meter, identifier) {
             self.cancel_event(number, epoch);
         }
     }
 
-    pub(super) fn cancel_event(&mut self, number: EventNo, epoch: u32) {
-        if !self.events.cancel(number, epoch) {
-            return;
+    /// Replaces the value of an event. One that was taken back stays as it is.
+    pub(super) fn correct_event(&mut self, number: EventNo, epoch: u32, value: Decimal12) {
+        let Amount { units, wide } = Amount::of(value);
+        if self.events.correct(number, epoch, units, wide) {
+            self.mend(number, epoch);
         }
+    }
+
+    pub(super) fn cancel_event(&mut self, number: EventNo, epoch: u32) {
+        if self.events.cancel(number, epoch) {
+            self.mend(number, epoch);
+        }
+    }
+
+    fn mend(&mut self, number: EventNo, epoch: u32) {
         let Some(event) = self.events.get(number) else { return };
         let lanes = self.meter(event.meter).map(|meter| meter.lanes).unwrap_or_default();
         if let Some(part) = self.usage.get_mut(part_of(event.subject)) {
-            part.remove(&self.events, event, lanes, epoch);
+            part.mend(&self.events, event, lanes, epoch);
         }
     }
 }

@@ -73,6 +73,11 @@ impl Aggregator {
                 sink(&self.events.value(number, event).to_le_bytes());
                 sink(&self.received_at(event).unix().to_le_bytes());
                 sink(&[u8::from(event.is_cancelled())]);
+                // What a repeat of it is compared with.
+                if let Some((_, came_with)) = self.events.corrections(number).first() {
+                    sink(&[2]);
+                    sink(&came_with.to_le_bytes());
+                }
             }
         }
     }

@@ -13,21 +13,22 @@ use crate::kernel::events::{Event, EventNo, Events, WIDE};
 use crate::kernel::identity::{Customer, Identifier, Key};
 use crate::kernel::names::Names;
 use crate::kernel::usage::{self, Arrival};
-use crate::value::MAGNITUDE_END;
+use crate::value::{Amount, MAGNITUDE_END};
 use crate::{DedupePolicy, EventTimeWindow, Formula, MeterConfig};
-use counterfoil_core::{Id, Timestamp};
+use counterfoil_core::{Decimal12, Id, Timestamp};
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// The layout of a checkpoint in words; what wrote one and what reads it must have the same.
-pub const CHECKPOINT_LAYOUT: &str = "meter 3; rkyv 0.8 le p32; archives [len u64; pad to 16]; head \
+pub const CHECKPOINT_LAYOUT: &str = "meter 4; rkyv 0.8 le p32; archives [len u64; pad to 16]; head \
     {positions [u64]; received [i64]; meters [id; names; dimensions; formula u8; also [u8]; \
     window u8; active u8]; customers {text, ends u32}; bucket_rows, bucket_customers, \
     bucket_ends [u32]; bucket_values {text, ends u32}; events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; \
     times, units [i64]; wide_rows [u32]; wide [i128]; numbers [u128]; text_rows [u32]; texts {text, \
-    ends u32}; cancelled_rows, cancelled_epochs [u32]}";
+    ends u32}; cancelled_rows, cancelled_epochs, corrected_rows, corrected_epochs \
+    [u32]; corrected_values [i128]}";
 
 /// Events of an archive.
 const EVENTS: usize = 1 << 20;
@@ -89,6 +90,10 @@ struct EventRows {
     texts: StringColumn,
     cancelled_rows: Vec<u32>,
     cancelled_epochs: Vec<u32>,
+    /// A row for each correction; values above are those that events came with.
+    corrected_rows: Vec<u32>,
+    corrected_epochs: Vec<u32>,
+    corrected_values: Vec<i128>,
 }
 
 /// A checkpoint that cannot be written, or bytes that are none.
@@ -184,9 +189,21 @@ impl Capture {
             }
             None => rows.numbers.push(self.key.number(event.meter, event.identifier)),
         }
-        if event.units == WIDE {
+        let mut units = event.units;
+        let mut came_with = self.events.value(number, event);
+        if let [(_, first), later @ ..] = self.events.corrections(number) {
+            units = Amount::of(Decimal12::from_trillionths(*first)).units;
+            let values = later.iter().map(|&(_, value)| value).chain([came_with]);
+            for (&(epoch, _), value) in self.events.corrections(number).iter().zip(values) {
+                rows.corrected_rows.push(row);
+                rows.corrected_epochs.push(epoch);
+                rows.corrected_values.push(value);
+            }
+            came_with = *first;
+        }
+        if units == WIDE {
             rows.wide_rows.push(row);
-            rows.wide.push(self.events.value(number, event));
+            rows.wide.push(came_with);
         }
         if let Some(epoch) = self.events.cancelled_at(number) {
             rows.cancelled_rows.push(row);
@@ -197,7 +214,7 @@ impl Capture {
         rows.meters.push(event.meter);
         rows.customers.push(event.subject);
         rows.times.push(event.time);
-        rows.units.push(event.units);
+        rows.units.push(units);
         Ok(())
     }
 }
@@ -277,18 +294,24 @@ impl Aggregator {
         let head = rkyv::from_bytes::<Head, rancor::Error>(&aligned(head))
             .map_err(CheckpointError::because)?;
         self.read_head(&head)?;
-        let mut cancelled = Vec::new();
+        let mut adjusted = Vec::new();
         let mut last = None;
         while let Some(archive) = split(&mut bytes)? {
             let rows = rkyv::from_bytes::<EventRows, rancor::Error>(&aligned(archive))
                 .map_err(CheckpointError::because)?;
-            self.read_events(&rows, &mut last, &mut cancelled)?;
+            self.read_events(&rows, &mut last, &mut adjusted)?;
         }
         if u64::try_from(self.events.len()) != Ok(head.events) {
             return Err(CheckpointError::because("it has not as many events as it says"));
         }
-        cancelled.sort_unstable_by_key(|&(_, epoch)| epoch);
-        cancelled.iter().for_each(|&(number, epoch)| self.cancel_event(number, epoch));
+        // Stable: corrections of one epoch stay in their order, and come before cancellations.
+        adjusted.sort_by_key(|own| (own.epoch, own.value.is_none()));
+        for Adjusted { number, epoch, value } in adjusted {
+            match value {
+                Some(value) => self.correct_event(number, epoch, value),
+                None => self.cancel_event(number, epoch),
+            }
+        }
         if let Some(now) = self.epochs.iter().map(|epoch| epoch.received_at).max() {
             self.forget(now);
         }
@@ -337,7 +360,7 @@ impl Aggregator {
         &mut self,
         rows: &EventRows,
         last: &mut Option<u64>,
-        cancelled: &mut Vec<(EventNo, u32)>,
+        adjusted: &mut Vec<Adjusted>,
     ) -> Result<(), CheckpointError> {
         rows.check(self.epochs.len(), self.customers.len(), self.meters.len())?;
         if !self.has_room_for(rows.times.len()) {
@@ -348,6 +371,8 @@ impl Aggregator {
         let mut wide = rows.wide_rows.iter().zip(&rows.wide).peekable();
         let marks = rows.cancelled_rows.iter().zip(&rows.cancelled_epochs);
         let mut marks = marks.peekable();
+        let corrected = rows.corrected_epochs.iter().zip(&rows.corrected_values);
+        let mut corrected = rows.corrected_rows.iter().zip(corrected).peekable();
         for row in 0..u32::try_from(rows.times.len()).unwrap_or(u32::MAX) {
             let text = texts.next_if(|(at, _)| **at == row).map(|(_, text)| text);
             let wide = wide.next_if(|(at, _)| **at == row).map(|(_, value)| *value);
@@ -360,11 +385,15 @@ impl Aggregator {
             }
             *last = Some(event.receipt());
             let number = self.read_event(event, text, wide)?;
-            if let Some(epoch) = mark {
-                cancelled.push((number, epoch));
+            let mark = mark.map(|epoch| Adjusted { number, epoch, value: None });
+            adjusted.extend(mark);
+            while let Some((_, (&epoch, &value))) = corrected.next_if(|(at, _)| **at == row) {
+                let value = Some(Decimal12::from_trillionths(value));
+                adjusted.push(Adjusted { number, epoch, value });
             }
         }
-        if texts.next().is_some() || wide.next().is_some() || marks.next().is_some() {
+        let left = texts.next().is_some() || corrected.next().is_some();
+        if left || wide.next().is_some() || marks.next().is_some() {
             return Err(CheckpointError::because("a column of few rows is not in order"));
         }
         Ok(())
@@ -406,6 +435,13 @@ struct Bucket<'a> {
     values: Vec<&'a str>,
 }
 
+/// A cancellation, or a correction with its value.
+struct Adjusted {
+    number: EventNo,
+    epoch: u32,
+    value: Option<Decimal12>,
+}
+
 impl Head {
     fn buckets(&self) -> Result<Vec<Bucket<'_>>, CheckpointError> {
         let values: Vec<&str> = self.bucket_values.checked()?.iter().collect();
@@ -441,12 +477,18 @@ impl EventRows {
         let fit = lengths == [rows; 6]
             && self.wide_rows.len() == self.wide.len()
             && self.text_rows.len() == self.texts.ends.len()
-            && self.cancelled_rows.len() == self.cancelled_epochs.len();
+            && self.cancelled_rows.len() == self.cancelled_epochs.len()
+            && self.corrected_rows.len() == self.corrected_epochs.len()
+            && self.corrected_rows.len() == self.corrected_values.len();
         if !fit {
             return Err(CheckpointError::because("its columns differ in length"));
         }
         let below = |code: u32, names: usize| usize::try_from(code).is_ok_and(|code| code < names);
-        let known = self.epochs.iter().chain(&self.cancelled_epochs).all(|&own| below(own, epochs))
+        if self.corrected_values.iter().any(|value| value.unsigned_abs() >= MAGNITUDE_END) {
+            return Err(CheckpointError::because("a corrected value is out of range"));
+        }
+        let adjusted = self.cancelled_epochs.iter().chain(&self.corrected_epochs);
+        let known = self.epochs.iter().chain(adjusted).all(|&own| below(own, epochs))
             && self.customers.iter().all(|&own| below(own, customers))
             && self.meters.iter().all(|&own| usize::from(own) < meters);
         match known {

@@ -143,9 +143,13 @@ impl Meter {
         if !self.active {
             return Err(EventRefusal::ArchivedMeter);
         }
-        let counts = self.config.formula == Formula::Count && self.config.also.is_empty();
         let dimensioned = !self.config.dimensions.is_empty();
-        Ok(Seat { meter: number, valued: !counts, dimensioned })
+        Ok(Seat { meter: number, valued: self.is_valued(), dimensioned })
+    }
+
+    /// Whether the values of events are kept.
+    pub(super) fn is_valued(&self) -> bool {
+        self.config.formula != Formula::Count || !self.config.also.is_empty()
     }
 }
 

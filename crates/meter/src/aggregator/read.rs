@@ -86,7 +86,7 @@ pub struct UsageEvent<'a> {
     pub identifier: Cow<'a, str>,
     /// When the usage happened.
     pub time: EventTime,
-    /// How much; zero for a meter that counts.
+    /// How much at the cut; zero for a meter that counts.
     pub value: Decimal12,
     /// The values of the dimensions that the meter keeps, in its order.
     pub dimensions: Vec<&'a str>,
@@ -419,14 +419,16 @@ impl<'a> Reading<'a> {
             return totals;
         }
         for (number, event) in self.counting(range) {
-            totals.merge(of_one(&self.of.events, number, event), self.meter.lanes.min);
+            totals.merge(of_one(&self.of.events, number, event, self.epoch), self.meter.lanes.min);
         }
         totals
     }
 
     fn values(&self, range: &Range<i64>) -> impl Iterator<Item = i128> {
         let events = &self.of.events;
-        self.counting(range).into_iter().map(|(number, event)| events.value(number, event))
+        self.counting(range)
+            .into_iter()
+            .map(|(number, event)| events.value_at(number, event, self.epoch))
     }
 
     fn extreme(&self, sums: &Totals, range: &Range<i64>, min: bool) -> Option<Decimal12> {
@@ -448,7 +450,7 @@ impl<'a> Reading<'a> {
             let counting = self.counting(range);
             counting.into_iter().max_by_key(|(_, event)| (event.time, event.receipt()))?
         };
-        Some(Decimal12::from_trillionths(events.value(number, event)))
+        Some(Decimal12::from_trillionths(events.value_at(number, event, self.epoch)))
     }
 
     fn usage_totals(&self, range: &Range<i64>) -> UsageTotals {
@@ -501,7 +503,7 @@ impl<'a> Reading<'a> {
         for (number, event) in self.counting(&(i64::MIN..range.end)) {
             let since = event.time.max(range.start);
             let lasts = I256::from(range.end) - I256::from(since);
-            area += I256::from(events.value(number, event)) * lasts;
+            area += I256::from(events.value_at(number, event, self.epoch)) * lasts;
         }
         Decimal12::from_trillionths(rounded(area, length))
     }
@@ -547,10 +549,11 @@ impl<'a> Reading<'a> {
         let row = |(number, event): (EventNo, &Event)| {
             let epoch = usize::try_from(event.epoch).ok()?;
             let epoch = self.of.epochs.get(epoch)?;
+            let value = self.of.events.value_at(number, event, self.epoch);
             Some(UsageEvent {
                 identifier: self.of.identifier(number, event),
                 time: EventTime::from_nanos(event.time),
-                value: Decimal12::from_trillionths(self.of.events.value(number, event)),
+                value: Decimal12::from_trillionths(value),
                 dimensions: self.of.customers.values_of(event.subject).collect(),
                 position: epoch.position,
                 received_at: epoch.received_at,

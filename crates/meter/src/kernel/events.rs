@@ -88,6 +88,8 @@ impl Event {
     pub(crate) const CANCELLED: u16 = 1;
     /// Its identifier is a text, which stands apart.
     pub(crate) const TEXT: u16 = 2;
+    /// Its value was replaced; [`Events::corrections`] has the ones before.
+    pub(crate) const CORRECTED: u16 = 4;
 
     /// When it was received, among all events.
     #[inline(always)]
@@ -123,6 +125,9 @@ pub(crate) struct Part {
     texts: StringColumn,
     /// The epoch in which each cancelled event was taken back, by place.
     cancelled: BTreeMap<u32, u32>,
+    /// For each corrected event the epochs in which its value was replaced, ascending, with the
+    /// value before, in trillionths; by place.
+    corrections: BTreeMap<u32, Vec<(u32, i128)>>,
 }
 
 /// All events.
@@ -163,6 +168,13 @@ impl Part {
     #[inline(always)]
     fn event(&self, place: usize) -> Option<&Event> {
         event_at(&self.chunks, &self.open, place)
+    }
+
+    fn event_mut(&mut self, place: usize) -> Option<&mut Event> {
+        match self.chunks.get_mut(place / CHUNK) {
+            Some(chunk) => Arc::make_mut(chunk).get_mut(place % CHUNK),
+            None => self.open.get_mut(place % CHUNK),
+        }
     }
 
     /// The last event with an identifier, remembered or not.
@@ -214,10 +226,23 @@ impl Part {
         self.chunks.push(Arc::new(std::mem::replace(&mut self.open, next)));
     }
 
-    /// An event of this part and its value in trillionths.
+    /// An event of this part and the value in trillionths that it came with.
     pub(crate) fn get(&self, number: EventNo) -> Option<(&Event, i128)> {
         let event = self.event(number.place())?;
-        Some((event, self.value(number, event)))
+        Some((event, self.value_at(number, event, 0)))
+    }
+
+    fn value_at(&self, number: EventNo, event: &Event, epoch: u32) -> i128 {
+        if event.flags & Event::CORRECTED != 0 {
+            let corrections = self.corrections.get(&(number.place() as u32));
+            let mut corrections = corrections.into_iter().flatten();
+            // An event is corrected after it came, so the first epoch has what it came with.
+            let later = |&&(at, _): &&(u32, i128)| at > epoch.max(event.epoch);
+            if let Some(&(_, before)) = corrections.find(later) {
+                return before;
+            }
+        }
+        self.value(number, event)
     }
 
     fn value(&self, number: EventNo, event: &Event) -> i128 {
@@ -346,16 +371,50 @@ impl Events {
     pub(crate) fn cancel(&mut self, number: EventNo, epoch: u32) -> bool {
         let Some(part) = self.parts.get_mut(number.part()) else { return false };
         let place = number.place();
-        let event = match part.chunks.get_mut(place / CHUNK) {
-            Some(chunk) => Arc::make_mut(chunk).get_mut(place % CHUNK),
-            None => part.open.get_mut(place % CHUNK),
-        };
-        let Some(event) = event else { return false };
+        let Some(event) = part.event_mut(place) else { return false };
         if event.is_cancelled() {
             return false;
         }
         event.flags |= Event::CANCELLED;
         part.cancelled.insert(place as u32, epoch);
+        true
+    }
+
+    /// The value of an event in trillionths at the end of an epoch.
+    #[inline(always)]
+    pub(crate) fn value_at(&self, number: EventNo, event: &Event, epoch: u32) -> i128 {
+        match event.flags & Event::CORRECTED {
+            0 => self.value(number, event),
+            _ => {
+                self.parts.get(number.part()).map_or(0, |part| part.value_at(number, event, epoch))
+            }
+        }
+    }
+
+    /// The epochs in which the value of an event was replaced, each with the value before.
+    pub(crate) fn corrections(&self, number: EventNo) -> &[(u32, i128)] {
+        let part = self.parts.get(number.part());
+        let own = part.and_then(|part| part.corrections.get(&(number.place() as u32)));
+        own.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Replaces the value of an event; `false` where it was taken back or there is none.
+    pub(crate) fn correct(&mut self, number: EventNo, epoch: u32, units: i64, wide: i128) -> bool {
+        let Some(part) = self.parts.get_mut(number.part()) else { return false };
+        let place = number.place();
+        let Some(event) = part.event(place).copied().filter(|event| !event.is_cancelled()) else {
+            return false;
+        };
+        let before = part.value(number, &event);
+        part.corrections.entry(place as u32).or_default().push((epoch, before));
+        match units {
+            WIDE => part.wide.insert(place as u32, wide),
+            _ => part.wide.remove(&(place as u32)),
+        };
+        if let Some(event) = part.event_mut(place) {
+            event.units = units;
+            event.flags |= Event::CORRECTED;
+        }
         true
     }
 
@@ -396,6 +455,7 @@ impl Events {
             text_places: part.text_places.clone(),
             texts: part.texts.clone(),
             cancelled: part.cancelled.clone(),
+            corrections: part.corrections.clone(),
         };
         Self { parts: self.parts.iter().map(part).collect() }
     }

@@ -1,4 +1,4 @@
-//! Reading the sums of a part, and mending them where an event is taken back.
+//! Reading the sums of a part, and mending them where an event is taken back or corrected.
 #![expect(
     clippy::as_conversions,
     clippy::indexing_slicing,
@@ -83,7 +83,8 @@ impl Part {
         let mut totals = Totals::default();
         for (number, event) in self.events_of(events, own) {
             if scope.range.contains(&event.time) && events.is_live(number, event, scope.epoch) {
-                totals.merge(of_one(events, number, event), scope.lanes.min);
+                let own = of_one(events, number, event, scope.epoch);
+                totals.merge(own, scope.lanes.min);
             }
         }
         totals
@@ -113,8 +114,8 @@ impl Part {
         })
     }
 
-    /// Takes an event that was just cancelled out of the sums.
-    pub(crate) fn remove(&mut self, events: &Events, event: &Event, lanes: Lanes, epoch: u32) {
+    /// Mends the sums after an event was cancelled or its value replaced.
+    pub(crate) fn mend(&mut self, events: &Events, event: &Event, lanes: Lanes, epoch: u32) {
         let Some(series) = self.series(event.subject, event.meter) else { return };
         let hour = hour_of(event.time);
         let place = self.key.pair(hour_key(series, hour));
@@ -145,9 +146,9 @@ impl Part {
     }
 }
 
-/// The totals of one event.
-pub(crate) fn of_one(events: &Events, number: EventNo, event: &Event) -> Totals {
-    let value = events.value(number, event);
+/// The totals of one event at the end of an epoch.
+pub(crate) fn of_one(events: &Events, number: EventNo, event: &Event, epoch: u32) -> Totals {
+    let value = events.value_at(number, event, epoch);
     Totals {
         sum: value,
         count: 1,
