@@ -18,6 +18,8 @@ pub struct Answer {
     pub seconds: f64,
     /// The first time, where there are two.
     pub first_seconds: Option<f64>,
+    /// Of all processors, in the time that counts; where the side is one process.
+    pub cpu_seconds: Option<f64>,
     /// Until the events were in the memory or the table that the side starts from.
     pub load_seconds: f64,
     /// Reading all rows one by one, where they are not what the side ends with.
@@ -27,6 +29,8 @@ pub struct Answer {
     /// What is kept in the end, without the input.
     pub kept_mib: Option<f64>,
     pub totals: Totals,
+    /// Over all hours, where a side was asked for that.
+    pub series: Option<Totals>,
     pub batch: Option<Percentiles>,
     pub query: Option<Percentiles>,
 }

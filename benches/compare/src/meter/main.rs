@@ -25,7 +25,7 @@ use counterfoil_meter::workload::Workload;
 
 use child::Answer;
 use roster::{Plan, Side};
-use rows::Totals;
+use rows::{Expected, Totals};
 
 /// Measures the meter beside other engines.
 ///
@@ -175,9 +175,9 @@ fn measure(arguments: &Arguments, dir: &Path) -> Result<()> {
         for one in &mut measured {
             let name = &one.side.name;
             let before = machine::Usage::now();
-            let answer = child::ask(&mut one.side.command(dir, &plan)?)?;
+            let answer = child::ask(&mut one.side.command(dir, &plan, round)?)?;
             let busy = before.others_since();
-            check(name, &answer.totals, &expected[&one.side.events])?;
+            check(name, &answer, &expected[&one.side.events])?;
             let rate = one.side.events as f64 / answer.seconds / 1e6;
             eprintln!("round {round}: {name}: {rate:.2} million events/s, equal");
             // The side itself is another process; with more than its threads, others were there.
@@ -191,7 +191,7 @@ fn measure(arguments: &Arguments, dir: &Path) -> Result<()> {
         facts,
         plan: &plan,
         rounds: arguments.rounds.max(1),
-        expected: &expected[&plan.events],
+        expected: &expected[&plan.events].rows,
         skipped: &skipped,
         remark: arguments.remark.as_deref(),
     };
@@ -228,23 +228,36 @@ fn prepare(
 }
 
 /// What each number of events comes to, worked out in the plainest way.
-fn references(dir: &Path, sides: &[Side]) -> Result<BTreeMap<u64, Totals>> {
+fn references(dir: &Path, sides: &[Side]) -> Result<BTreeMap<u64, Expected>> {
     let mut expected = BTreeMap::new();
     for events in sides.iter().map(|side| side.events) {
         let Entry::Vacant(entry) = expected.entry(events) else { continue };
         let (totals, ties) = rows::reference(&events::read(dir, usize::try_from(events)?)?);
         rows::write_ties(dir, events, &ties)?;
-        eprintln!("{events} events: {} rows, {} with a tie", totals.rows, ties.len());
+        eprintln!("{events} events: {} rows, {} with a tie", totals.rows.rows, ties.len());
         entry.insert(totals);
     }
     Ok(expected)
 }
 
-fn check(name: &str, found: &Totals, expected: &Totals) -> Result<()> {
-    if found == expected {
-        return Ok(());
+/// Compares all rows; where only the totals of all hours were read, those.
+fn check(name: &str, found: &Answer, expected: &Expected) -> Result<()> {
+    if let Some(series) = &found.series {
+        if *series != expected.series {
+            return Err(differs(name, series, &expected.series).into());
+        }
+        if found.read_seconds.is_none() {
+            return Ok(());
+        }
     }
-    Err(format!("{name} came to {found:?}, expected {expected:?}: the figures are void").into())
+    if found.totals != expected.rows {
+        return Err(differs(name, &found.totals, &expected.rows).into());
+    }
+    Ok(())
+}
+
+fn differs(name: &str, found: &Totals, expected: &Totals) -> String {
+    format!("{name} came to {found:?}, expected {expected:?}: the figures are void")
 }
 
 #[cfg(test)]
@@ -259,15 +272,25 @@ mod tests {
 
     #[test]
     fn a_result_that_differs_ends_the_run() {
-        let expected = Totals { rows: 1, count: 2, sum: 3, checksum: 4 };
-        assert!(check("a", &expected, &expected).is_ok());
-        for found in [
-            Totals { rows: 2, ..expected },
-            Totals { count: 1, ..expected },
-            Totals { sum: 4, ..expected },
-            Totals { checksum: 5, ..expected },
+        let rows = Totals { rows: 1, count: 2, sum: 3, checksum: 4 };
+        let series = Totals { rows: 1, count: 2, sum: 3, checksum: 5 };
+        let expected = Expected { rows, series };
+        let answer = |totals, series, read_seconds| {
+            check("a", &Answer { totals, series, read_seconds, ..Answer::default() }, &expected)
+        };
+        assert!(answer(rows, None, None).is_ok());
+        assert!(answer(rows, Some(series), Some(1.0)).is_ok());
+        assert!(answer(Totals::default(), Some(series), None).is_ok());
+        assert!(answer(Totals::default(), None, None).is_err());
+        assert!(answer(rows, Some(rows), Some(1.0)).is_err());
+        for other in [
+            Totals { rows: 2, ..rows },
+            Totals { count: 1, ..rows },
+            Totals { sum: 4, ..rows },
+            Totals { checksum: 5, ..rows },
         ] {
-            assert!(check("a", &found, &expected).is_err(), "{found:?}");
+            assert!(answer(other, None, None).is_err(), "{other:?}");
+            assert!(answer(other, Some(series), Some(1.0)).is_err(), "{other:?}");
         }
     }
 }

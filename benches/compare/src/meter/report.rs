@@ -39,6 +39,12 @@ impl Measured {
         self.middle(|answer| answer.first_seconds.map(|seconds| events / seconds))
     }
 
+    /// Processor time of an event.
+    fn cpu_nanos(&self) -> f64 {
+        let events = self.side.events as f64;
+        self.middle(|answer| answer.cpu_seconds.map(|seconds| seconds * 1e9 / events))
+    }
+
     fn middle(&self, of: impl Fn(&crate::Answer) -> Option<f64>) -> f64 {
         median(self.answers.iter().filter_map(of))
     }
@@ -135,10 +141,10 @@ fn span(one: &Measured) -> String {
 fn batch(text: &mut String, measured: &[Measured]) -> Result<()> {
     writeln!(
         text,
-        "| side | events | threads | million events/s | range | first pass | first ÷ this | load s | \
+        "| side | events | threads | million events/s | range | first pass | first ÷ this | cpu ns | load s | \
          read all s | peak MiB | kept MiB | durability | before the clock; how it is used |"
     )?;
-    writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|")?;
+    writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|")?;
     let first = measured.first().map_or(f64::NAN, Measured::rate);
     for one in measured {
         let cells = [
@@ -149,6 +155,7 @@ fn batch(text: &mut String, measured: &[Measured]) -> Result<()> {
             span(one),
             figure(one.first_pass()),
             ratio(first, one),
+            figure(one.cpu_nanos()),
             figure(one.middle(|answer| Some(answer.load_seconds))),
             figure(one.middle(|answer| answer.read_seconds)),
             figure(one.middle(|answer| Some(answer.peak_mib))),
@@ -161,7 +168,8 @@ fn batch(text: &mut String, measured: &[Measured]) -> Result<()> {
     writeln!(
         text,
         "\n*first pass*: the rate of the same before that, in memory as it came from the system. \
-         *load*: until the events were where the side starts from, not counted in the rate. *read \
+         *cpu ns*: \
+         of all processors, an event. *load*: until the events were where the side starts from, not counted in the rate. *read \
          all*: every row\nread one by one afterwards, where a side does not end with a table of \
          them. *peak*: of the process, with its input."
     )?;
@@ -171,10 +179,10 @@ fn batch(text: &mut String, measured: &[Measured]) -> Result<()> {
 fn online(text: &mut String, measured: &[Measured]) -> Result<()> {
     writeln!(
         text,
-        "| side | events | million events/s | range | first pass | first ÷ this | batch µs p50 | p99 | max | \
+        "| side | events | million events/s | range | first pass | first ÷ this | cpu ns | batch µs p50 | p99 | max | \
          query µs p50 | p99 | max | durability | before the clock; how it is used |"
     )?;
-    writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|")?;
+    writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|")?;
     let first = measured.first().map_or(f64::NAN, Measured::rate);
     for one in measured {
         let mut cells = vec![
@@ -184,6 +192,7 @@ fn online(text: &mut String, measured: &[Measured]) -> Result<()> {
             span(one),
             figure(one.first_pass()),
             ratio(first, one),
+            figure(one.cpu_nanos()),
         ];
         let parts: [fn(&crate::Answer) -> Option<Percentiles>; 2] = [|a| a.batch, |a| a.query];
         for part in parts {

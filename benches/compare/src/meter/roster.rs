@@ -74,11 +74,9 @@ impl Side {
             ),
             ("sqlite", _) => ("each batch synced", "WAL, unique index and upsert of rows", true, 1),
             ("redis", false) => {
-                ("none, in memory", "SET NX, then a script a row, pipelined", true, 1)
+                ("none, in memory", "a script a batch: SET NX, a hash of rows", true, 1)
             }
-            ("redis", true) => {
-                ("each batch synced", "append-only file; SET NX, then a script a row", true, 1)
-            }
+            ("redis", true) => ("each batch synced", "append-only file; a script a batch", true, 1),
             ("postgres", _) => {
                 ("each batch synced", "COPY, unique index and upsert of rows", true, 1)
             }
@@ -96,11 +94,14 @@ impl Side {
     }
 
     /// The process that measures the side.
-    pub fn command(&self, dir: &Path, plan: &Plan) -> Result<Command> {
+    pub fn command(&self, dir: &Path, plan: &Plan, round: usize) -> Result<Command> {
         let mut command = match &self.program {
             Program::Own(side, ahead) => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["side", side]);
+                if round == 1 {
+                    command.arg("--rows");
+                }
                 if *ahead {
                     command.arg("--reserve").args(plan.room.map(|rows| rows.to_string()));
                     // What is freed is kept, so that the second pass finds it touched.

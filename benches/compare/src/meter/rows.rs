@@ -48,6 +48,9 @@ pub fn key(events: &WorkloadBatch, row: usize) -> Key {
     (events.customers[row], events.names[row], hour)
 }
 
+/// In place of an hour: all of them.
+pub const ALL_HOURS: u32 = u32::MAX;
+
 /// What all rows add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
@@ -64,6 +67,14 @@ pub struct Totals {
 pub type Ties = BTreeSet<u64>;
 
 impl Totals {
+    /// Adds what other rows add up to.
+    pub fn join(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.count += other.count;
+        self.sum += other.sum;
+        self.checksum = self.checksum.wrapping_add(other.checksum);
+    }
+
     pub fn add(&mut self, key: Key, row: &Row, ties: &Ties) {
         let place = hash_of([key.0, u64::from(key.1), u64::from(key.2)], 0);
         let last = if ties.contains(&place) { 0 } else { row.last as u64 };
@@ -98,24 +109,51 @@ pub fn aggregate<S: BuildHasher>(
     }
 }
 
+/// What the events come to: by customer, meter and hour, and over all hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expected {
+    pub rows: Totals,
+    pub series: Totals,
+}
+
 /// What the events come to, worked out in the plainest way, and the keys with ties.
-pub fn reference(events: &WorkloadBatch) -> (Totals, Ties) {
+pub fn reference(events: &WorkloadBatch) -> (Expected, Ties) {
     let (mut seen, mut rows) = (HashSet::new(), HashMap::new());
     aggregate(events, &mut seen, &mut rows);
     drop(seen);
+    let mut series: HashMap<Key, Row> = HashMap::new();
+    for ((customer, meter, _), row) in &rows {
+        let all = series.entry((*customer, *meter, ALL_HOURS)).or_insert(Row::NONE);
+        all.count += row.count;
+        all.sum += row.sum;
+        all.max = all.max.max(row.max);
+        if row.last_at > all.last_at {
+            (all.last_at, all.last) = (row.last_at, row.last);
+        }
+    }
     let mut at_last: HashMap<Key, u128> = HashMap::new();
     let mut ties = Ties::new();
     for number in 0..events.len() {
-        let (key, identifier) = (key(events, number), events.identifiers[number]);
-        if rows.get(&key).is_some_and(|row| row.last_at == events.times[number])
-            && *at_last.entry(key).or_insert(identifier) != identifier
+        let (hour, identifier) = (key(events, number), events.identifiers[number]);
+        if rows.get(&hour).is_none_or(|row| row.last_at != events.times[number])
+            || *at_last.entry(hour).or_insert(identifier) == identifier
         {
-            ties.insert(hash_of([key.0, u64::from(key.1), u64::from(key.2)], 0));
+            continue;
+        }
+        ties.insert(hash_of([hour.0, u64::from(hour.1), u64::from(hour.2)], 0));
+        // The latest time of all hours lies in one of them.
+        let all = (hour.0, hour.1, ALL_HOURS);
+        if series.get(&all).is_some_and(|row| row.last_at == events.times[number]) {
+            ties.insert(hash_of([all.0, u64::from(all.1), u64::from(all.2)], 0));
         }
     }
-    let mut totals = Totals::default();
-    rows.iter().for_each(|(key, row)| totals.add(*key, row, &ties));
-    (totals, ties)
+    drop(at_last);
+    let sum = |of: &HashMap<Key, Row>| {
+        let mut totals = Totals::default();
+        of.iter().for_each(|(key, row)| totals.add(*key, row, &ties));
+        totals
+    };
+    (Expected { rows: sum(&rows), series: sum(&series) }, ties)
 }
 
 fn ties_of(dir: &Path, events: u64) -> PathBuf {
@@ -152,14 +190,16 @@ mod tests {
     fn the_first_of_an_identifier_counts_and_the_order_of_the_rest_does_not() {
         let all = [(1, 7, 10, 5), (2, 7, 20, 3), (3, 8, 5, 9), (1, 7, 30, 100), (4, 7, 15, 4)];
         let (totals, ties) = reference(&events(&all));
-        assert_eq!((totals.rows, totals.count, totals.sum), (2, 4, 21));
+        let rows = totals.rows;
+        assert_eq!((rows.rows, rows.count, rows.sum), (2, 4, 21));
+        assert_eq!((totals.series.rows, totals.series.count), (2, 4));
         assert!(ties.is_empty());
         let mixed = [all[4], all[0], all[2], all[3], all[1]];
         assert_eq!(reference(&events(&mixed)).0, totals);
         for change in [(1, 7, 10, 6), (1, 7, 21, 5), (1, 9, 10, 5), (2, 7, 10, 5)] {
             let mut others = all;
             others[0] = change;
-            assert_ne!(reference(&events(&others)).0.checksum, totals.checksum, "{change:?}");
+            assert_ne!(reference(&events(&others)).0.rows.checksum, rows.checksum, "{change:?}");
         }
     }
 
@@ -167,7 +207,8 @@ mod tests {
     fn a_last_value_that_is_not_determined_is_not_compared() {
         let (one, ties) = reference(&events(&[(1, 7, 10, 5), (2, 7, 10, 3), (2, 7, 10, 3)]));
         let (other, _) = reference(&events(&[(2, 7, 10, 3), (1, 7, 10, 5), (1, 7, 10, 5)]));
-        assert_eq!((one, ties.len()), (other, 1));
+        // Of the hour, and of all hours.
+        assert_eq!((one, ties.len()), (other, 2));
         // A repeat alone is no tie.
         assert!(reference(&events(&[(1, 7, 10, 5), (1, 7, 10, 5)])).1.is_empty());
     }

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, BuildHasherDefault, Hasher},
+    thread,
     time::Instant,
 };
 
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// Make room for so many rows, series and customers before the clock starts.
     #[arg(long, num_args = 3)]
     reserve: Vec<usize>,
+    /// Read every row in the end, and not only the totals of all hours.
+    #[arg(long)]
+    rows: bool,
     /// A query after each batch.
     #[arg(long)]
     online: bool,
@@ -59,6 +63,14 @@ pub fn run(arguments: &Arguments) -> Result<Answer> {
     Ok(answer)
 }
 
+/// What the process used of the processors so far, in seconds.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // User and system time in hundredths; the name in parentheses is cut off.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 /// The most memory that the process ever had, its input included.
 fn peak_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -67,42 +79,54 @@ fn peak_mib() -> f64 {
     kib.map_or(f64::NAN, |kib| kib / 1024.0)
 }
 
-/// Latencies of a pass, in the order of the answer.
-type Latency = (Latencies, Latencies);
+/// What it comes to to take everything in.
+struct Pass {
+    meters: Aggregator,
+    ids: Vec<Meter>,
+    seconds: f64,
+    cpu_seconds: f64,
+    batches: Latencies,
+    queries: Latencies,
+}
 
 /// Takes everything in twice, each time into a new aggregator. The first one finds memory as it
 /// comes from the system; what it touched is used again by the second one, where the allocator
 /// was told to keep it.
 fn counterfoil(arguments: &Arguments, events: &WorkloadBatch, ties: &Ties) -> Result<Answer> {
-    let mut answer = Answer::default();
-    let (meters, ids, seconds, _) = pass(arguments, events)?;
-    answer.first_seconds = Some(seconds);
-    answer.peak_mib = peak_mib();
-    drop((meters, ids));
-    let (meters, ids, seconds, (batches, queries)) = pass(arguments, events)?;
-    answer.seconds = seconds;
+    let first_seconds = Some(pass(arguments, events)?.seconds);
+    let peak_mib = peak_mib();
+    let Pass { meters, ids, seconds, cpu_seconds, batches, queries } = &pass(arguments, events)?;
+    let mut answer = Answer {
+        first_seconds,
+        peak_mib,
+        seconds: *seconds,
+        cpu_seconds: Some(*cpu_seconds),
+        ..Answer::default()
+    };
     if arguments.online {
-        answer.batch = Some(Percentiles::of(&batches));
-        answer.query = Some(Percentiles::of(&queries));
+        answer.batch = Some(Percentiles::of(batches));
+        answer.query = Some(Percentiles::of(queries));
     }
     let memory = meters.memory();
     answer.kept_mib = Some(memory.bytes() as f64 / f64::from(1 << 20));
-    let keys = keys(events);
-    let began = Instant::now();
-    answer.totals = read(&meters, &ids, &keys, ties)?;
-    answer.read_seconds = Some(began.elapsed().as_secs_f64());
-    if answer.totals.rows != memory.hours as u64 {
-        let (rows, hours) = (answer.totals.rows, memory.hours);
-        return Err(format!("{hours} hours are kept, {rows} have events").into());
+    let mut keys = keys(events);
+    if memory.hours != keys.len() {
+        let (found, hours) = (keys.len(), memory.hours);
+        return Err(format!("{hours} hours are kept, {found} have events").into());
     }
+    if arguments.rows {
+        let began = Instant::now();
+        answer.totals = read(meters, ids, &keys, ties)?;
+        answer.read_seconds = Some(began.elapsed().as_secs_f64());
+    }
+    keys.iter_mut().for_each(|key| key.2 = rows::ALL_HOURS);
+    keys.dedup();
+    answer.series = Some(read(meters, ids, &keys, ties)?);
     Ok(answer)
 }
 
-/// Takes everything in: the aggregator, its meters, and the seconds that it took.
-fn pass(
-    arguments: &Arguments,
-    events: &WorkloadBatch,
-) -> Result<(Aggregator, Vec<Meter>, f64, Latency)> {
+/// Takes everything in.
+fn pass(arguments: &Arguments, events: &WorkloadBatch) -> Result<Pass> {
     let last = events.times.iter().max().copied().unwrap_or_default();
     let now = Timestamp::from_unix(last / 1_000_000_000 + 1)?;
     let mut meters = Aggregator::new(DedupePolicy::default()).threads(arguments.threads);
@@ -119,7 +143,7 @@ fn pass(
     let month = Period::new(Timestamp::from_unix(now.unix() - 35 * 86_400)?, now);
     let (mut batches, mut queries) = (Latencies::new()?, Latencies::new()?);
     let mut asked = 0;
-    let began = Instant::now();
+    let (began, cpu_before) = (Instant::now(), cpu());
     for (position, from) in (1..).zip((0..events.len()).step_by(arguments.batch)) {
         let to = events.len().min(from + arguments.batch);
         let started = Instant::now();
@@ -137,11 +161,11 @@ fn pass(
             queries.add(started.elapsed());
         }
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let (seconds, cpu_seconds) = (began.elapsed().as_secs_f64(), cpu() - cpu_before);
     if arguments.online && asked == 0 {
         return Err("the queries found nothing".into());
     }
-    Ok((meters, ids, seconds, (batches, queries)))
+    Ok(Pass { meters, ids, seconds, cpu_seconds, batches, queries })
 }
 
 /// All keys that have events, in order.
@@ -152,8 +176,22 @@ fn keys(events: &WorkloadBatch) -> Vec<Key> {
     keys
 }
 
-/// Reads the hour of each key through the public interface.
+/// Reads what each key comes to through the public interface, on all cores.
 fn read(meters: &Aggregator, ids: &[Meter], keys: &[Key], ties: &Ties) -> Result<Totals> {
+    let cores = thread::available_parallelism()?.get();
+    let parts = keys.chunks(keys.len().div_ceil(cores).max(1));
+    let mut totals = Totals::default();
+    thread::scope(|scope| {
+        let start = |part| scope.spawn(move || read_part(meters, ids, part, ties));
+        let running: Vec<_> = parts.map(start).collect();
+        for part in running {
+            totals.join(&part.join().map_err(|_| "a reading panicked")??);
+        }
+        Ok(totals)
+    })
+}
+
+fn read_part(meters: &Aggregator, ids: &[Meter], keys: &[Key], ties: &Ties) -> Result<Totals> {
     let mut totals = Totals::default();
     let (mut customer, mut text) = (None, String::new());
     for &key in keys {
@@ -161,7 +199,10 @@ fn read(meters: &Aggregator, ids: &[Meter], keys: &[Key], ties: &Ties) -> Result
             (customer, text) = (Some(key.0), format!("{:016x}", key.0));
         }
         let start = i64::from(key.2) * (HOUR_NANOS / 1_000_000_000);
-        let hour = Period::new(Timestamp::from_unix(start)?, Timestamp::from_unix(start + 3600)?);
+        let hour = match key.2 {
+            rows::ALL_HOURS => Period::new(Timestamp::MIN, Timestamp::MAX),
+            _ => Period::new(Timestamp::from_unix(start)?, Timestamp::from_unix(start + 3600)?),
+        };
         let found = meters.totals(&ids[usize::from(key.1)], &text, hour, Position::MAX)?;
         let units = |value: i128| -> Result<i64> {
             if value % 1_000_000 != 0 {
@@ -199,9 +240,10 @@ fn maps<S: BuildHasher + Default>(events: &WorkloadBatch, ties: &Ties, ahead: bo
     } else {
         (seen, found) = (HashSet::with_hasher(S::default()), HashMap::default());
     }
-    let began = Instant::now();
+    let (began, cpu_before) = (Instant::now(), cpu());
     rows::aggregate(events, &mut seen, &mut found);
     answer.seconds = began.elapsed().as_secs_f64();
+    answer.cpu_seconds = Some(cpu() - cpu_before);
     let began = Instant::now();
     found.iter().for_each(|(key, row)| answer.totals.add(*key, row, ties));
     answer.read_seconds = Some(began.elapsed().as_secs_f64());
