@@ -82,6 +82,8 @@ reliability-long:
 reliability-at SIZE:
     COUNTERFOIL_RELIABILITY={{ SIZE }} cargo test --release -p counterfoil-log --test reliability -- --nocapture
     COUNTERFOIL_RELIABILITY={{ SIZE }} cargo test --release -p counterfoil --test durability -- --nocapture
+    COUNTERFOIL_RELIABILITY={{ SIZE }} cargo test --release -p counterfoil-meter --features store,workload \
+        --test store --test store_kill --test store_allocations -- --nocapture
 
 # Fuzz one target for so many seconds (needs cargo-fuzz): just fuzz log_open 60
 fuzz TARGET SECONDS:

@@ -38,7 +38,7 @@ const _: () = assert!(align_of::<ArchivedColumns>() == 8);
 #[expect(clippy::indexing_slicing, reason = "the index is below the length; const fn")]
 #[expect(clippy::arithmetic_side_effects, reason = "the index is below the length; const fn")]
 #[expect(clippy::as_conversions, reason = "widens; From is not const")]
-const fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) const fn fnv1a(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut i = 0;
     while i < bytes.len() {
@@ -589,7 +589,10 @@ impl BlockBuilder {
         let code = columns.customers();
         match customer {
             Customer::Number(number) if self.numbers.1 => columns.customers.push(number),
-            customer => columns.customer_texts.push(&customer.to_text()),
+            Customer::Text(text) => columns.customer_texts.push(text),
+            Customer::Number(number) => {
+                columns.customer_texts.push_written(format_args!("{number:016x}"));
+            }
         }
         u32::try_from(code).unwrap_or(u32::MAX)
     }
@@ -636,7 +639,9 @@ impl BlockBuilder {
         match identifier {
             Identifier::Number(number) if self.numbers.0 => columns.identifiers.push(number),
             Identifier::Text(text) => columns.identifier_texts.push(text),
-            number => columns.identifier_texts.push(&number.to_text()),
+            Identifier::Number(number) => {
+                columns.identifier_texts.push_written(format_args!("{number:032x}"));
+            }
         }
         columns.customer_of.push(customer);
         if amount.units == WIDE {

@@ -8,6 +8,7 @@ use counterfoil_core::{Decimal12, EventTime};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// One meter event as a row (rule 12.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +169,12 @@ impl<'a> Strings<'a> {
         self.ends.len()
     }
 
+    /// Bytes of all rows.
+    #[cfg(feature = "store")]
+    pub(crate) const fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether it has no row.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -218,6 +225,13 @@ impl StringColumn {
     pub(crate) fn push(&mut self, row: &str) {
         self.text.push_str(row);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Appends a row that is written where it will stand.
+    pub(crate) fn push_written(&mut self, row: std::fmt::Arguments<'_>) {
+        // Writing to a string does not fail.
+        let _ = self.text.write_fmt(row);
+        self.push("");
     }
 
     pub(crate) fn clear(&mut self) {
@@ -555,6 +569,40 @@ impl<'a> EventColumns<'a> {
             matches!(self.identifiers, Identifiers::Numbers(_)),
             matches!(self.customers, CustomerIds::Numbers(_)),
         )
+    }
+
+    /// More bytes than the block of these events can have, whatever is taken of them by meters
+    /// that keep so many dimensions at most.
+    #[cfg(feature = "store")]
+    pub(crate) fn block_bytes_max(&self, kept: usize) -> usize {
+        // Meter, customer, time, value; an entry of the list of customers, and its end.
+        let mut row = 2_usize.saturating_add(4 + 8 + 8 + 12);
+        let mut texts = 0_usize;
+        match self.identifiers {
+            Identifiers::Numbers(_) => row = row.saturating_add(16),
+            Identifiers::Generated => row = row.saturating_add(32),
+            Identifiers::Texts(column) => {
+                let generated = if self.has_identifiers() { 0 } else { 32 };
+                row = row.saturating_add(4).saturating_add(generated);
+                texts = texts.saturating_add(column.text.len());
+            }
+        }
+        match self.customers {
+            CustomerIds::Texts(ids) | CustomerIds::Coded { ids, .. } => {
+                texts = texts.saturating_add(ids.text.len());
+            }
+            CustomerIds::Numbers(_) => {}
+        }
+        // Values that are no whole millionths stand in a column of their own.
+        if !matches!(self.values, Values::Absent | Values::Units { digits: ..=6, .. }) {
+            row = row.saturating_add(4 + 16);
+        }
+        // A bucket, the place of a value for each dimension, and the values, each of them once.
+        if kept > 0 {
+            row = row.saturating_add(8).saturating_add(kept.saturating_mul(8));
+            texts = texts.saturating_add(self.dimensions.bytes());
+        }
+        self.len().saturating_mul(row).saturating_add(texts).saturating_add(1 << 16)
     }
 
     /// The identifier of a row, where it has one.

@@ -38,6 +38,15 @@ impl<'a> Dimensions<'a> {
         }
     }
 
+    /// Bytes of all values.
+    #[cfg(feature = "store")]
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Columns(columns) => columns.iter().map(|own| own.values.text_bytes()).sum(),
+            Self::Rows(rows) => rows.columns.iter().map(|own| own.text.len()).sum(),
+        }
+    }
+
     fn get(self, place: usize, row: usize) -> Option<&'a str> {
         let value = match self {
             Self::Columns(columns) => {

@@ -57,6 +57,13 @@
 //!
 //! - Threads change no answer: a large batch may be taken in by several ([`Aggregator::threads`]).
 //!
+//! # Durable, and alone
+//! With the feature `store` there is `store::MeterStore`: the same meters on a log of their own, in
+//! a directory or any storage of `counterfoil-log`. Batches and single events of many threads are
+//! acknowledged once they are on disk, checkpoints shorten opening, and the time of receipt stays an
+//! argument. The kernel needs nothing of it; who has a log already, as the engine does, leaves it
+//! out.
+//!
 //! # What it does not do
 //! It keeps every event in memory ([`Aggregator::memory`] says what that takes), and reads no
 //! files. Which customers exist is asked of the caller ([`Customers`]), what a quantity
@@ -84,6 +91,8 @@ mod dimensions;
 #[doc(hidden)]
 pub mod fuzz;
 mod kernel;
+#[cfg(feature = "store")]
+pub mod store;
 mod value;
 #[cfg(any(test, feature = "workload"))]
 pub mod workload;

@@ -24,7 +24,7 @@ const fn room(name: &'static str, floor: u8, uses: &'static [&'static str]) -> R
 const ROOMS: &[Room] = &[
     room("counterfoil-core", 0, &[]),
     room("counterfoil-log", 1, &[]),
-    room("counterfoil-meter", 2, &["counterfoil-core"]),
+    room("counterfoil-meter", 2, &["counterfoil-core", "counterfoil-log"]),
     room("counterfoil-billing", 2, &["counterfoil-core"]),
     room("counterfoil-journal", 3, &["counterfoil-core", "counterfoil-billing"]),
     room(

@@ -1,0 +1,259 @@
+//! The records of a store, as bytes and back.
+//!
+//! A record has one entry without a stream. Its type says what it is, its schema which form:
+//!
+//! | kind | type | schema | body |
+//! |---|---:|---:|---|
+//! | block | 1 | 1 | a [`Block`], as [`Block::encode`] writes it: events, or cancellations |
+//! | note | 2 | 1 | a meter is defined |
+//! | note | 3 | 1 | a meter is deactivated: its id |
+//! | note | 4 | 1 | a meter is activated again: its id |
+//!
+//! The body of a definition, little-endian:
+//!
+//! | bytes | what |
+//! |---:|---|
+//! | 4, n | id: length, UTF-8 |
+//! | 4, n | event name |
+//! | 4, n | key of the customer in a payload |
+//! | 4, n | key of the value |
+//! | 1 | formula |
+//! | 1 | window: 0 none, 1 hour, 2 day |
+//! | 1, n | what is kept besides: number, a formula each, ascending |
+//! | 1 | number of dimensions |
+//! | 4, n | the name of each |
+//!
+//! Formulas: 0 sum, 1 count, 2 last, 3 largest, 4 smallest, 5 average, 6 unique count, 7 weighted
+//! sum.
+
+use crate::{Block, BlockError, EventTimeWindow, Formula, MeterConfig};
+use counterfoil_core::{Id, kind};
+use counterfoil_log::{EventRef, NewEvent, NewRecord, RecordKind, RecordRef};
+
+const BLOCK: u16 = 1;
+const DEFINED: u16 = 2;
+const DEACTIVATED: u16 = 3;
+const REACTIVATED: u16 = 4;
+const SCHEMA: u16 = 1;
+
+const FORMULAS: [Formula; 8] = [
+    Formula::Sum,
+    Formula::Count,
+    Formula::Last,
+    Formula::Max,
+    Formula::Min,
+    Formula::Average,
+    Formula::UniqueCount,
+    Formula::WeightedSum,
+];
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every fact is a block")]
+pub(super) enum Fact {
+    Block(Block),
+    Defined(Id<kind::Meter>, MeterConfig),
+    Deactivated(Id<kind::Meter>),
+    Reactivated(Id<kind::Meter>),
+}
+
+impl Fact {
+    /// The record of it.
+    pub(super) fn encode(&self, at: i64) -> Result<NewRecord, BlockError> {
+        let (kind, type_id, body) = match self {
+            Self::Block(block) => (RecordKind::Block, BLOCK, block.encode()?),
+            Self::Defined(meter, config) => (RecordKind::Note, DEFINED, definition(meter, config)),
+            Self::Deactivated(meter) => {
+                (RecordKind::Note, DEACTIVATED, meter.as_str().as_bytes().to_vec())
+            }
+            Self::Reactivated(meter) => {
+                (RecordKind::Note, REACTIVATED, meter.as_str().as_bytes().to_vec())
+            }
+        };
+        let event = NewEvent {
+            stream: "".into(),
+            stream_version: 0,
+            type_id,
+            schema: SCHEMA,
+            body,
+            personal: Vec::new(),
+        };
+        Ok(NewRecord { at, kind, meta: Vec::new(), events: vec![event] })
+    }
+
+    /// What a record says, or what is wrong with it.
+    pub(super) fn decode(record: RecordRef<'_>) -> Result<Self, String> {
+        let mut entries = record.events();
+        let (Some(entry), None) = (entries.next(), entries.next()) else {
+            return Err("it has not one entry".to_owned());
+        };
+        Self::of_entry(record.kind(), entry)
+    }
+
+    fn of_entry(kind: RecordKind, entry: EventRef<'_>) -> Result<Self, String> {
+        let EventRef { stream, type_id, schema, body, .. } = entry;
+        if !stream.is_empty() || schema != SCHEMA {
+            return Err(format!("type {type_id} of schema {schema}, in stream {stream:?}"));
+        }
+        match (kind, type_id) {
+            (RecordKind::Block, BLOCK) => {
+                Block::decode(body).map(Self::Block).map_err(|error| error.to_string())
+            }
+            (RecordKind::Note, DEFINED) => {
+                let mut rest = body;
+                let read = defined(&mut rest).filter(|_| rest.is_empty());
+                let (meter, config) = read.ok_or("a definition that is malformed")?;
+                Ok(Self::Defined(meter, config))
+            }
+            (RecordKind::Note, DEACTIVATED) => id(body).map(Self::Deactivated),
+            (RecordKind::Note, REACTIVATED) => id(body).map(Self::Reactivated),
+            _ => Err(format!("type {type_id} in a record of kind {kind:?}")),
+        }
+    }
+}
+
+fn id(body: &[u8]) -> Result<Id<kind::Meter>, String> {
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    Id::new(text).map_err(|error| error.to_string())
+}
+
+fn definition(meter: &Id<kind::Meter>, config: &MeterConfig) -> Vec<u8> {
+    let mut body = Vec::new();
+    let MeterConfig { event_name, customer_payload_key, value_payload_key, .. } = config;
+    for text in [meter.as_str(), event_name, customer_payload_key, value_payload_key] {
+        put(&mut body, text);
+    }
+    let window = match config.event_time_window {
+        None => 0,
+        Some(EventTimeWindow::Hour) => 1,
+        Some(EventTimeWindow::Day) => 2,
+    };
+    body.extend_from_slice(&[formula_code(config.formula), window]);
+    // There are eight formulas.
+    body.push(u8::try_from(config.also.len()).unwrap_or(u8::MAX));
+    body.extend(config.also.iter().map(|&formula| formula_code(formula)));
+    // A meter keeps ten at most.
+    body.push(u8::try_from(config.dimensions.len()).unwrap_or(u8::MAX));
+    config.dimensions.iter().for_each(|name| put(&mut body, name));
+    body
+}
+
+fn put(body: &mut Vec<u8>, text: &str) {
+    body.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+    body.extend_from_slice(text.as_bytes());
+}
+
+fn defined(rest: &mut &[u8]) -> Option<(Id<kind::Meter>, MeterConfig)> {
+    let id = Id::new(text(rest)?).ok()?;
+    let event_name = text(rest)?.to_owned();
+    let customer_payload_key = text(rest)?.to_owned();
+    let value_payload_key = text(rest)?.to_owned();
+    let ([formula, window, also], tail) = rest.split_first_chunk::<3>()?;
+    let (also, tail) = tail.split_at_checked(usize::from(*also))?;
+    let (dimensions, tail) = tail.split_first()?;
+    *rest = tail;
+    let dimensions = (0..*dimensions).map(|_| text(rest).map(str::to_owned));
+    let dimensions = dimensions.collect::<Option<Vec<String>>>()?;
+    let config = MeterConfig {
+        event_name,
+        formula: formula_of(*formula)?,
+        also: also.iter().map(|&code| formula_of(code)).collect::<Option<_>>()?,
+        event_time_window: match window {
+            0 => None,
+            1 => Some(EventTimeWindow::Hour),
+            2 => Some(EventTimeWindow::Day),
+            _ => return None,
+        },
+        customer_payload_key,
+        value_payload_key,
+        dimensions,
+    };
+    Some((id, config))
+}
+
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let (len, tail) = rest.split_first_chunk::<4>()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    let (text, tail) = tail.split_at_checked(len)?;
+    *rest = tail;
+    std::str::from_utf8(text).ok()
+}
+
+fn formula_code(formula: Formula) -> u8 {
+    let place = FORMULAS.iter().position(|&other| other == formula);
+    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+}
+
+fn formula_of(code: u8) -> Option<Formula> {
+    FORMULAS.get(usize::from(code)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(record: &NewRecord) -> Result<Fact, String> {
+        let NewEvent { type_id, schema, body, .. } = &record.events[0];
+        let entry = EventRef {
+            stream: &record.events[0].stream,
+            stream_version: 0,
+            type_id: *type_id,
+            schema: *schema,
+            body,
+            personal: &[],
+        };
+        Fact::of_entry(record.kind, entry)
+    }
+
+    fn facts() -> Vec<Fact> {
+        let id = || Id::new("mtr_é").unwrap();
+        let mut facts = vec![Fact::Deactivated(id()), Fact::Reactivated(id())];
+        for formula in FORMULAS {
+            let mut config = MeterConfig::new("calls", formula).also(Formula::Last);
+            config.also.insert(formula);
+            config.value_payload_key = String::new();
+            config.dimensions = vec!["model".to_owned(), "région".to_owned()];
+            facts.push(Fact::Defined(id(), config.clone()));
+            for window in [EventTimeWindow::Hour, EventTimeWindow::Day] {
+                let config = config.clone().with_event_time_window(window);
+                facts.push(Fact::Defined(id(), config));
+            }
+        }
+        facts
+    }
+
+    #[test]
+    fn a_fact_survives_its_bytes() {
+        for fact in facts() {
+            assert_eq!(read(&fact.encode(7).unwrap()), Ok(fact));
+        }
+    }
+
+    #[test]
+    fn what_no_store_wrote_is_refused() {
+        let [deactivated, .., defined] = &facts()[..] else { panic!() };
+        type Damage = fn(&mut NewRecord);
+        let cases: [Damage; 7] = [
+            |record| record.events[0].schema = 2,
+            |record| record.events[0].type_id = 9,
+            |record| record.events[0].type_id = BLOCK,
+            |record| record.events[0].stream = "customer:1".into(),
+            |record| record.kind = RecordKind::Block,
+            |record| record.events[0].body.push(0xff),
+            |record| record.events[0].body.clear(),
+        ];
+        for fact in [deactivated, defined] {
+            for (case, damage) in cases.iter().enumerate() {
+                let mut record = fact.encode(7).unwrap();
+                damage(&mut record);
+                assert!(read(&record).is_err(), "{case} of {fact:?}");
+            }
+        }
+        let whole = defined.encode(7).unwrap();
+        for len in 0..whole.events[0].body.len() {
+            let mut record = whole.clone();
+            record.events[0].body.truncate(len);
+            assert!(read(&record).is_err(), "{len} bytes");
+        }
+    }
+}
