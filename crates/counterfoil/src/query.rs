@@ -7,7 +7,6 @@ use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::MeterId;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{Charge, Derivation, InvoiceId, InvoiceStatus};
-use counterfoil_billing::meter::{Formula, Meter};
 use counterfoil_core::{Decimal12, Period, Refusal, Timestamp};
 use counterfoil_journal::TrialBalance;
 use counterfoil_meter::Position;
@@ -80,24 +79,13 @@ pub(crate) fn invoices(book: &Sequencer, customer: &CustomerId) -> Result<Vec<In
 /// Cancelling what was billed is no usage that came late (rule 12.4).
 fn came_after(
     book: &Sequencer,
-    meter: &Meter,
+    meter: &MeterId,
     customer: &str,
     period: Period,
     cut: Position,
 ) -> Result<Option<Decimal12>, Error> {
-    let events = book.meters.events(&meter.id, customer, period, Position::MAX)?;
-    let mut late: Vec<_> = events.filter(|event| event.counts && event.position > cut).collect();
-    late.sort_by_key(|event| (event.time, event.position));
-    let Some(last) = late.last() else { return Ok(None) };
-    let quantity = match meter.formula {
-        Formula::Count => Decimal12::from_int(i64::try_from(late.len()).unwrap_or(i64::MAX)),
-        Formula::Last => last.value,
-        _ => late
-            .iter()
-            .try_fold(Decimal12::ZERO, |sum, event| sum.checked_add(event.value))
-            .map_err(Refusal::from)?,
-    };
-    Ok(Some(quantity))
+    let late = book.meters.late(meter, customer, period, cut)?.late;
+    Ok((late.events > 0).then_some(late.quantity))
 }
 
 /// A period cut down to the seconds from its first event to its last.
@@ -144,7 +132,7 @@ pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
             let covered = coverage(book, shard, &meter.id)?;
             for (period, reason, since) in gaps(&covered) {
                 let left = match since {
-                    Some(cut) => came_after(book, meter, &customer, period, cut)?,
+                    Some(cut) => came_after(book, &meter.id, &customer, period, cut)?,
                     None => {
                         let reading = read_at(&book.meters, &meter.id, &id, period, Position::MAX)?;
                         (reading.events > 0).then_some(reading.quantity)

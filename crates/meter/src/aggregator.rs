@@ -10,11 +10,13 @@ mod judge;
 mod read;
 mod size;
 mod take;
+mod windows;
 
 pub use breakdown::Breakdown;
 pub use checkpoint::{CHECKPOINT_LAYOUT, Capture, CheckpointError};
 pub use read::{Grouping, Summary, UsageEvent, UsageReading, UsageTotals};
 pub use size::{Capacity, Memory};
+pub use windows::LateUsage;
 
 use crate::kernel::events::Events;
 use crate::kernel::identity::Key;

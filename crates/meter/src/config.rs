@@ -1,7 +1,7 @@
 //! What a meter counts, and how long identifiers are remembered.
 
 use crate::kernel::usage::Lanes;
-use counterfoil_core::{Id, Refusal, kind, limits};
+use counterfoil_core::{Id, Refusal, Timestamp, kind, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -279,6 +279,12 @@ pub enum MeterError {
         /// The name that was given.
         dimension: String,
     },
+    /// Windows of which one ends before it begins.
+    #[error("{at} is before the instant that it follows")]
+    NotAscending {
+        /// The first such instant.
+        at: Timestamp,
+    },
     /// A window in which a retry could be counted twice.
     #[error(
         "the dedupe window is at least {} s, this one is {seconds} s",
@@ -303,6 +309,7 @@ impl From<MeterError> for Refusal {
             MeterError::TooManyDimensions { .. }
             | MeterError::Dimension { .. }
             | MeterError::UnknownDimension { .. } => Self::invalid("dimensions", reason),
+            MeterError::NotAscending { .. } => Self::invalid("bounds", reason),
             MeterError::DedupeWindowTooShort { .. } => Self::invalid("dedupe_window", reason),
         }
     }

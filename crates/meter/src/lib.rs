@@ -102,8 +102,8 @@ pub use admission::{
     EventRefusal, Outcome, RefusedEvent,
 };
 pub use aggregator::{
-    Aggregator, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping, Memory,
-    Position, Summary, UsageEvent, UsageReading, UsageTotals,
+    Aggregator, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping,
+    LateUsage, Memory, Position, Summary, UsageEvent, UsageReading, UsageTotals,
 };
 pub use block::{Block, BlockError, BlockEvent};
 pub use columns::{

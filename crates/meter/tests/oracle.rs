@@ -239,6 +239,12 @@ impl Oracle {
         self.quantity_where(customer, period, cut, |_| true)
     }
 
+    /// What came after a position, by itself.
+    fn late(&self, customer: u8, period: Period, billed_at: u64) -> (i128, u64) {
+        let late = |kept: &Kept| kept.position > billed_at;
+        self.quantity_where(customer, period, u64::MAX - 1, late)
+    }
+
     /// The groups of a customer by the dimensions at some places, of the events that have a value
     /// at a place.
     fn groups(
@@ -256,7 +262,7 @@ impl Oracle {
         let of_customer = self.kept.iter().filter(|kept| kept.row.customer == customer);
         let groups: BTreeSet<_> = of_customer.map(|kept| group(&kept.row)).collect();
         let read = |own: Vec<String>| {
-            let of = |row: &Row| wanted(row) && group(row) == own;
+            let of = |kept: &Kept| wanted(&kept.row) && group(&kept.row) == own;
             let read = self.quantity_where(customer, period, cut, of);
             (own, read)
         };
@@ -268,13 +274,13 @@ impl Oracle {
         customer: u8,
         period: Period,
         cut: u64,
-        wanted: impl Fn(&Row) -> bool,
+        wanted: impl Fn(&Kept) -> bool,
     ) -> (i128, u64) {
         let live: Vec<(usize, &Kept)> = self
             .kept
             .iter()
             .enumerate()
-            .filter(|(_, kept)| kept.row.customer == customer && wanted(&kept.row))
+            .filter(|(_, kept)| kept.row.customer == customer && wanted(kept))
             .filter(|(_, kept)| kept.position <= cut && cut < kept.cancelled)
             .collect();
         let nanos = match self.window {
@@ -453,6 +459,45 @@ proptest! {
             prop_assert_eq!(events.filter(|e| e.counts).count() as u64, reading.events);
             let again = run.meters.usage(&meter(1), &name, period, reading.position).unwrap();
             prop_assert_eq!(again, reading);
+            let late = run.meters.late(&meter(1), &name, period, Position(cut)).unwrap();
+            let own = (late.late.quantity.trillionths(), late.late.events);
+            prop_assert_eq!(own, run.oracle.late(customer, period, cut));
+            prop_assert_eq!(late.billed, reading);
+            prop_assert!(late.events.iter().all(|event| event.position > Position(cut)));
+            let adjusted = |kept: &&Kept| {
+                let time = Timestamp::from_unix(kept.time.div_euclid(SECOND)).unwrap();
+                let later = kept.cancelled != u64::MAX || kept.value(cut) != kept.value(u64::MAX)
+                    || kept.corrected.iter().any(|(position, _)| *position > cut);
+                kept.row.customer == customer && period.contains(time) && later
+                    && kept.position <= cut && cut < kept.cancelled
+            };
+            prop_assert_eq!(late.adjusted.len(), run.oracle.kept.iter().filter(adjusted).count());
+        }
+    }
+
+    #[test]
+    fn windows_of_any_cut_are_periods(
+        config in formulas(),
+        actions in prop::collection::vec(action(), 1..14),
+        seconds in prop::collection::vec(-SPAN - 10..10_i64, 0..12),
+        near in prop::collection::vec((0..SPAN / 900).prop_map(|quarter| -900 * quarter), 0..12),
+        cut in 0..50_u64,
+    ) {
+        let run = run(config, &actions);
+        let mut bounds: Vec<Timestamp> = seconds
+            .iter()
+            .chain(&near)
+            .map(|&second| at(START).checked_add_seconds(second).unwrap())
+            .collect();
+        bounds.sort_unstable();
+        for customer in ["cus_1", "cus_2", "cus_3"] {
+            let rows = run.meters.usage_in(&meter(1), customer, &bounds, Position(cut)).unwrap();
+            let one_by_one: Vec<_> = bounds
+                .windows(2)
+                .map(|pair| Period::new(pair[0], pair[1]))
+                .map(|period| run.meters.usage(&meter(1), customer, period, Position(cut)).unwrap())
+                .collect();
+            prop_assert_eq!(&rows, &one_by_one);
         }
     }
 
@@ -518,7 +563,8 @@ proptest! {
                 .map(|piece| usage(piece).unwrap().quantity.trillionths())
                 .sum();
             prop_assert_eq!(pieces, total);
-            for grouping in [None, Some(Grouping::Hour), Some(Grouping::Day)] {
+            let groupings = [Grouping::Minute, Grouping::Hour, Grouping::Day, Grouping::Month];
+            for grouping in groupings.map(Some).into_iter().chain([None]) {
                 let rows = run.meters
                     .summaries(&meter(1), customer, whole, grouping, Position(cut))
                     .unwrap();

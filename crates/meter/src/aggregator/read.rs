@@ -6,7 +6,9 @@ use crate::kernel::identity::{Customer, identifier_text};
 use crate::kernel::sums::{Scope, of_one};
 use crate::kernel::usage::{HOUR_NANOS, Part, Totals, hour_start, part_of};
 use crate::{EventTimeWindow, Formula, MeterError};
-use counterfoil_core::{Decimal12, EventTime, Id, Period, Refusal, Timestamp, kind};
+use counterfoil_core::{
+    Anchor, Decimal12, EventTime, Id, Interval, IntervalUnit, Period, Refusal, Timestamp, kind,
+};
 use ethnum::I256;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -15,6 +17,7 @@ use std::ops::Range;
 
 const DAY_NANOS: i64 = 24 * HOUR_NANOS;
 const MINUTE_SECONDS: i64 = 60;
+const NANOS: i64 = 1_000_000_000;
 
 /// What was used in a period, read at a cut. Kept with what is made of it, it can be derived again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,26 +49,37 @@ pub struct UsageTotals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
+    /// By minute.
+    Minute,
     /// By UTC hour.
     Hour,
     /// By UTC day.
     Day,
+    /// By UTC calendar month.
+    Month,
 }
 
 impl Grouping {
-    const fn nanos(self) -> i64 {
-        match self {
+    /// The group that an instant lies in.
+    fn around(self, time: i64) -> Range<i64> {
+        let nanos = match self {
+            Self::Minute => MINUTE_SECONDS.saturating_mul(NANOS),
             Self::Hour => HOUR_NANOS,
             Self::Day => DAY_NANOS,
-        }
+            Self::Month => return month_around(time),
+        };
+        let start = time.div_euclid(nanos).saturating_mul(nanos);
+        start..start.saturating_add(nanos)
     }
 
     /// Bounds of a summary have to be whole multiples of this, and why.
     const fn alignment(grouping: Option<Self>) -> (i64, &'static str) {
         match grouping {
-            None => (MINUTE_SECONDS, "a whole minute"),
+            None | Some(Self::Minute) => (MINUTE_SECONDS, "a whole minute"),
             Some(Self::Hour) => (60 * MINUTE_SECONDS, "a whole hour when grouped by hour"),
-            Some(Self::Day) => (1_440 * MINUTE_SECONDS, "midnight UTC when grouped by day"),
+            Some(Self::Day | Self::Month) => {
+                (1_440 * MINUTE_SECONDS, "midnight UTC when grouped by day or month")
+            }
         }
     }
 }
@@ -203,12 +217,14 @@ impl Aggregator {
         Ok(then.is_some_and(|then| then <= limit.trillionths()))
     }
 
-    /// Usage by hour or day, ascending, or of the whole range in one row (rule 12.5). Hours and
-    /// days in which nothing counts have no row.
+    /// Usage by minute, hour, day or month, ascending, or of the whole range in one row (rule
+    /// 12.5). Groups in which nothing counts have no row; a month at an edge has the days of it
+    /// that the range has. For days and months of a time zone see [`Self::usage_in`].
     ///
     /// # Errors
     /// [`Refusal::ResourceMissing`] for an unknown meter, and [`Refusal::ParameterInvalid`] where
-    /// the range is empty or its bounds are not whole minutes (hours, days where grouped by them).
+    /// the range is empty or its bounds are not whole minutes (hours where grouped by them, days
+    /// where grouped by days or months).
     pub fn summaries(
         &self,
         meter: &Id<kind::Meter>,
@@ -281,7 +297,7 @@ impl Aggregator {
         u32::try_from(behind.checked_sub(1)?).ok()
     }
 
-    fn reading(
+    pub(super) fn reading(
         &self,
         meter: &Id<kind::Meter>,
         customer: Option<&str>,
@@ -321,12 +337,32 @@ impl Aggregator {
         };
         if meter.config.dimensions.is_empty() {
             let rest = Vec::new();
-            return Some(Reading { of: self, meter, first: series_of(customer)?, rest, epoch });
+            return Some(Reading {
+                of: self,
+                meter,
+                first: series_of(customer)?,
+                rest,
+                epoch,
+                since: 0,
+            });
         }
         let buckets = self.customers.buckets_of(customer).filter(|&bucket| wanted(bucket));
         let mut series = buckets.filter_map(series_of);
         let first = series.next()?;
-        Some(Reading { of: self, meter, first, rest: series.collect(), epoch })
+        Some(Reading { of: self, meter, first, rest: series.collect(), epoch, since: 0 })
+    }
+
+    /// A reading of what was received after a cut only, of what was received up to another.
+    pub(super) fn reading_between(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: &str,
+        after: Position,
+        cut: Position,
+    ) -> Result<Option<Reading<'_>>, MeterError> {
+        let since = self.epoch_at(after).map_or(0, |epoch| epoch.saturating_add(1));
+        let reading = self.reading(meter, Some(customer), cut)?;
+        Ok(reading.map(|reading| Reading { since, ..reading }))
     }
 
     pub(super) fn position_at(&self, cut: Position) -> Position {
@@ -334,6 +370,17 @@ impl Aggregator {
         let epoch = epoch.and_then(|epoch| self.epochs.get(epoch));
         epoch.map(|epoch| epoch.position).unwrap_or_default()
     }
+}
+
+/// The UTC month that an instant lies in.
+fn month_around(time: i64) -> Range<i64> {
+    let month = || {
+        let start = Timestamp::from_unix(0).ok()?;
+        let interval = Interval::new(IntervalUnit::Month, 1).ok()?;
+        let at = EventTime::from_nanos(time).second();
+        Some(range_of(Anchor::at(start).period_at(interval, at).ok()?))
+    };
+    month().unwrap_or(i64::MIN..i64::MAX)
 }
 
 /// A period in nanoseconds. Clamping loses no event: none lies where event times end.
@@ -360,36 +407,39 @@ impl EventTimeWindow {
 /// A customer, or one of its buckets, on a meter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Series<'a> {
-    part: &'a Part,
-    number: u32,
+    pub(super) part: &'a Part,
+    pub(super) number: u32,
 }
 
 /// What one customer used on one meter, at a cut.
 pub(super) struct Reading<'a> {
-    of: &'a Aggregator,
-    meter: &'a Meter,
+    pub(super) of: &'a Aggregator,
+    pub(super) meter: &'a Meter,
     first: Series<'a>,
     /// More buckets. The first is apart so that a customer without any costs no allocation.
     rest: Vec<Series<'a>>,
-    epoch: u32,
+    pub(super) epoch: u32,
+    /// Events of earlier epochs are left out; 0: none are.
+    since: u32,
 }
 
 impl<'a> Reading<'a> {
-    fn scope(&self, range: &Range<i64>) -> Scope {
+    pub(super) fn scope(&self, range: &Range<i64>) -> Scope {
         Scope { range: range.clone(), epoch: self.epoch, lanes: self.meter.lanes }
     }
 
-    fn series(&self) -> impl Iterator<Item = Series<'a>> {
+    pub(super) fn series(&self) -> impl Iterator<Item = Series<'a>> {
         std::iter::once(self.first).chain(self.rest.iter().copied())
     }
 
     /// The events of a range that are live.
-    fn live(&self, range: &Range<i64>) -> Vec<(EventNo, &'a Event)> {
+    pub(super) fn live(&self, range: &Range<i64>) -> Vec<(EventNo, &'a Event)> {
         let (events, range) = (&self.of.events, range.clone());
         let of = |series: Series<'a>| series.part.events_in(events, series.number, &range);
         let all = self.series().flat_map(of);
         let live = |&(number, event): &(EventNo, &Event)| {
-            range.contains(&event.time) && events.is_live(number, event, self.epoch)
+            let received = event.epoch >= self.since && events.is_live(number, event, self.epoch);
+            received && range.contains(&event.time)
         };
         all.filter(live).collect()
     }
@@ -412,7 +462,7 @@ impl<'a> Reading<'a> {
     /// What the events of a range come to, with the extreme that the meter keeps.
     fn sums(&self, range: &Range<i64>) -> Totals {
         let (scope, mut totals) = (self.scope(range), Totals::default());
-        if self.meter.config.event_time_window.is_none() {
+        if self.meter.config.event_time_window.is_none() && self.since == 0 {
             for Series { part, number } in self.series() {
                 totals.merge(part.totals(&self.of.events, number, &scope), scope.lanes.min);
             }
@@ -470,7 +520,15 @@ impl<'a> Reading<'a> {
         (self.quantity_of(&sums, range), sums.count)
     }
 
-    fn quantity_of(&self, sums: &Totals, range: &Range<i64>) -> Decimal12 {
+    /// Whether the quantity of a range follows from the totals of its pieces.
+    pub(super) fn merges(&self) -> bool {
+        let config = &self.meter.config;
+        config.event_time_window.is_none()
+            && !matches!(config.formula, Formula::UniqueCount | Formula::WeightedSum)
+            && (self.meter.lanes.extreme || !matches!(config.formula, Formula::Max | Formula::Min))
+    }
+
+    pub(super) fn quantity_of(&self, sums: &Totals, range: &Range<i64>) -> Decimal12 {
         let whole =
             |count: i128| Decimal12::from_trillionths(count.saturating_mul(Decimal12::SCALE));
         match self.meter.config.formula {
@@ -511,16 +569,17 @@ impl<'a> Reading<'a> {
     /// The groups of an aligned range in which something counts. Only hours that have events are
     /// looked at, however long the range is.
     fn grouped(&self, range: &Range<i64>, grouping: Grouping) -> Vec<Summary> {
-        let nanos = grouping.nanos();
-        let config = &self.meter.config;
-        let merges = config.event_time_window.is_none()
-            && !matches!(config.formula, Formula::UniqueCount | Formula::WeightedSum)
-            && (self.meter.lanes.extreme || !matches!(config.formula, Formula::Max | Formula::Min));
+        let merges = self.merges();
         let (scope, events) = (self.scope(range), &self.of.events);
         let mut groups = BTreeMap::<i64, Totals>::new();
-        for Series { part, number } in self.series() {
+        let minutes = grouping == Grouping::Minute;
+        for (number, event) in if minutes { self.counting(range) } else { Vec::new() } {
+            let totals = groups.entry(grouping.around(event.time).start).or_default();
+            totals.merge(of_one(events, number, event, self.epoch), scope.lanes.min);
+        }
+        for Series { part, number } in self.series().filter(|_| !minutes) {
             for hour in part.hours_of(number, range) {
-                let start = hour_start(part.hour(hour)).div_euclid(nanos).saturating_mul(nanos);
+                let start = grouping.around(hour_start(part.hour(hour))).start;
                 let totals = groups.entry(start).or_default();
                 if merges {
                     totals.merge(part.hour_totals(events, hour, &scope), scope.lanes.min);
@@ -528,8 +587,8 @@ impl<'a> Reading<'a> {
             }
         }
         let row = |(start, totals): (i64, Totals)| {
-            let start = start.max(range.start);
-            let group = start..start.saturating_add(nanos).min(range.end);
+            let group = grouping.around(start);
+            let group = group.start.max(range.start)..group.end.min(range.end);
             let (value, events) = match merges {
                 true => (self.quantity_of(&totals, &group), totals.count),
                 false => self.quantity(&group),
@@ -541,10 +600,19 @@ impl<'a> Reading<'a> {
         groups.into_iter().filter_map(row).collect()
     }
 
-    fn usage_events(&self, range: &Range<i64>) -> Vec<UsageEvent<'a>> {
+    pub(super) fn usage_events(&self, range: &Range<i64>) -> Vec<UsageEvent<'a>> {
+        self.usage_events_where(range, |_| true)
+    }
+
+    pub(super) fn usage_events_where(
+        &self,
+        range: &Range<i64>,
+        wanted: impl Fn(EventNo) -> bool,
+    ) -> Vec<UsageEvent<'a>> {
         let winners: BTreeSet<EventNo> =
             self.counting(range).into_iter().map(|(number, _)| number).collect();
         let mut live = self.live(range);
+        live.retain(|&(number, _)| wanted(number));
         live.sort_by_key(|(_, event)| (event.time, event.receipt()));
         let row = |(number, event): (EventNo, &Event)| {
             let epoch = usize::try_from(event.epoch).ok()?;

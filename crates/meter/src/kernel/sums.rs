@@ -101,6 +101,15 @@ impl Part {
             .flat_map(move |number| self.events_of(events, &self.hours[number]))
     }
 
+    /// The events of an hour, in no order.
+    pub(crate) fn hour_events<'a>(
+        &'a self,
+        events: &'a Events,
+        number: u32,
+    ) -> impl Iterator<Item = (EventNo, &'a Event)> + use<'a> {
+        self.events_of(events, &self.hours[number])
+    }
+
     fn events_of<'a>(
         &'a self,
         events: &'a Events,
