@@ -72,14 +72,23 @@ impl Journal {
     pub fn append(&mut self, entry: &Entry) -> Result<(), PostingError> {
         let currency = entry.currency();
         let out_of_range = || PostingError::OutOfRange { at: entry.at(), currency };
-        let empty = Ledger::default();
-        let before = self.ledgers.get(&currency).unwrap_or(&empty);
+        // Not even an empty ledger is made without need: it takes memory.
+        let empty;
+        let before = match self.ledgers.get(&currency) {
+            Some(ledger) => ledger,
+            None => {
+                empty = Ledger::default();
+                &empty
+            }
+        };
         let totals = before.totals_after(entry).ok_or_else(out_of_range)?;
         let schedules = before.schedules_after(entry).ok_or_else(out_of_range)?;
         let ledger = self.ledgers.entry(currency).or_default();
         for (account, total) in Account::ALL.into_iter().zip(totals) {
-            if let Some(total) = total {
-                ledger.totals.insert(account, total);
+            let Some(total) = total else { continue };
+            match ledger.totals.get_mut(&account) {
+                Some(known) => *known = total,
+                None => drop(ledger.totals.insert(account, total)),
             }
         }
         for (schedule, count) in schedules {

@@ -87,8 +87,8 @@ pub(crate) fn of_subscription(subscription: &Subscription) -> Option<DueKey> {
 /// What is due on an invoice: up to two things, a retry and a due date.
 pub(crate) fn of_invoice(invoice: &Invoice) -> [Option<DueKey>; 2] {
     let key = |at: Option<Timestamp>, class| {
-        let target = DueTarget::Invoice(invoice.id.clone());
-        at.map(|at| DueKey { at, class, seq: invoice.seq, target })
+        let target = || DueTarget::Invoice(invoice.id.clone());
+        at.map(|at| DueKey { at, class, seq: invoice.seq, target: target() })
     };
     match invoice.status {
         InvoiceStatus::Draft if invoice.auto_advance => {

@@ -14,7 +14,7 @@ pub(crate) use due_queue::DueQueue;
 pub(crate) use layered::{Layered, Text};
 pub(crate) use shards::Shards;
 pub(crate) use table::{Archive, TextTable, TextTableBuilder};
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Near, Tree};
 
 use crate::state::Shard;
 use counterfoil_billing::customer::CustomerId;

@@ -2,7 +2,7 @@
 //! for.
 
 use super::table::TextColumn;
-use super::{Archive, Part, SealedPlace, Source, Tree, Unreadable};
+use super::{Archive, Near, Part, SealedPlace, Source, Tree, Unreadable};
 use crate::snapshot::Sink;
 use crate::state::Shard;
 use counterfoil_billing::customer::CustomerId;
@@ -158,6 +158,9 @@ impl ShardBase {
 pub(crate) struct Shards {
     base: Option<Arc<ShardBase>>,
     delta: Tree<CustomerId, Arc<Shard>>,
+    /// Where the shard was that changed last: the next event is often of the same customer, or of
+    /// the one beside it.
+    near: Near,
 }
 
 /// A shard, read or not.
@@ -190,7 +193,7 @@ impl Shards {
             let shard = self.get(id).cloned()?;
             self.delta.insert_mut(id.clone(), shard);
         }
-        self.delta.get_mut(id)
+        self.delta.get_mut_near(id, &mut self.near)
     }
 
     pub(crate) fn contains_key<Q: Borrow<str> + ?Sized>(&self, id: &Q) -> bool {

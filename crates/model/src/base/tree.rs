@@ -35,6 +35,15 @@ pub(crate) struct Tree<K, V> {
     len: usize,
 }
 
+/// Where in a tree a key was found last. It is a guess: the tree may have changed since.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Near {
+    /// The places of children from the root down.
+    path: [u8; 12],
+    /// The place in the leaf.
+    entry: u8,
+}
+
 impl<K, V> Clone for Tree<K, V> {
     fn clone(&self) -> Self {
         Self { root: self.root.clone(), len: self.len }
@@ -151,6 +160,71 @@ impl<K: Ord + Clone, V: Clone> Tree<K, V> {
         }
     }
 
+    /// The value of a key, to be changed, which is looked for first where one was found last and
+    /// beside it: what is changed together, or in turn, is often near.
+    pub(crate) fn get_mut_near(&mut self, key: &K, near: &mut Near) -> Option<&mut V> {
+        if !self.is_near(key, near) {
+            let Some(found) = self.locate(key) else { return self.get_mut(key) };
+            *near = found;
+        }
+        let mut node = Arc::make_mut(self.root.as_mut()?);
+        let mut path = near.path.iter();
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    let (found, value) = entries.get_mut(usize::from(near.entry))?;
+                    return (found == key).then_some(value);
+                }
+                Node::Inner(children) => {
+                    let at = usize::from(*path.next()?);
+                    node = Arc::make_mut(&mut children.get_mut(at)?.1);
+                }
+            }
+        }
+    }
+
+    /// Whether a key is at a place or is the next of its leaf, which is then the place.
+    fn is_near(&self, key: &K, near: &mut Near) -> bool {
+        let (mut node, mut path) = (self.root.as_deref(), near.path.iter());
+        loop {
+            match node {
+                None => return false,
+                Some(Node::Leaf(entries)) => {
+                    let next = near.entry.saturating_add(1);
+                    let at = [near.entry, next].into_iter().find(|at| {
+                        entries.get(usize::from(*at)).is_some_and(|(found, _)| found == key)
+                    });
+                    near.entry = at.unwrap_or(near.entry);
+                    return at.is_some();
+                }
+                Some(Node::Inner(children)) => {
+                    let child = path.next().and_then(|at| children.get(usize::from(*at)));
+                    node = child.map(|(_, child)| &**child);
+                }
+            }
+        }
+    }
+
+    /// Where a key is; none where the tree has it not, or lies deeper than a place can say.
+    fn locate(&self, key: &K) -> Option<Near> {
+        let mut near = Near::default();
+        let (mut node, mut path) = (self.root.as_deref()?, near.path.iter_mut());
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    let at = entries.binary_search_by(|(other, _)| other.cmp(key)).ok()?;
+                    near.entry = u8::try_from(at).ok()?;
+                    return Some(near);
+                }
+                Node::Inner(children) => {
+                    let at = place(children, key);
+                    *path.next()? = u8::try_from(at).ok()?;
+                    node = &children.get(at)?.1;
+                }
+            }
+        }
+    }
+
     /// Puts a value in the place of a key, whether it has one or not.
     pub(crate) fn insert_mut(&mut self, key: K, value: V) {
         let Some(root) = &mut self.root else {
@@ -166,16 +240,20 @@ impl<K: Ord + Clone, V: Clone> Tree<K, V> {
         }
     }
 
-    /// Removes a key, and says whether it was there. Nothing is copied where it was not.
+    /// Removes a key, and says whether it was there. Where it was not, nothing is copied that a
+    /// clone of the whole shares.
     pub(crate) fn remove_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> bool
     where
         K: Borrow<Q>,
     {
-        if !self.contains_key(key) {
+        let shared = self.root.as_mut().is_some_and(|root| Arc::get_mut(root).is_none());
+        if shared && !self.contains_key(key) {
             return false;
         }
         let Some(root) = &mut self.root else { return false };
-        Arc::make_mut(root).remove(key);
+        if !Arc::make_mut(root).remove(key) {
+            return false;
+        }
         self.len = self.len.saturating_sub(1);
         if self.len == 0 {
             self.root = None;
@@ -251,28 +329,31 @@ impl<K: Ord + Clone, V: Clone> Node<K, V> {
         }
     }
 
-    /// Removes a key that is there.
-    fn remove<Q: Ord + ?Sized>(&mut self, key: &Q)
+    /// Removes a key, and says whether it was there.
+    fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> bool
     where
         K: Borrow<Q>,
     {
         match self {
             Self::Leaf(entries) => {
-                if let Ok(at) = entries.binary_search_by(|(other, _)| other.borrow().cmp(key)) {
+                let found = entries.binary_search_by(|(other, _)| other.borrow().cmp(key));
+                if let Ok(at) = found {
                     entries.remove(at);
                 }
+                found.is_ok()
             }
             Self::Inner(children) => {
                 let at = place(children, key);
-                let Some((_, child)) = children.get_mut(at) else { return };
+                let Some((_, child)) = children.get_mut(at) else { return false };
                 let child = Arc::make_mut(child);
-                child.remove(key);
+                let removed = child.remove(key);
                 let len = child.len();
                 if len == 0 {
                     children.remove(at);
                 } else if len < NODE_MIN {
                     join(children, at);
                 }
+                removed
             }
         }
     }
@@ -458,7 +539,7 @@ mod tests {
         ) {
             let (mut tree, mut expected) = (Tree::default(), BTreeMap::new());
             let kept: Vec<usize> = kept.iter().map(|at| at.index(steps.len())).collect();
-            let mut clones = Vec::new();
+            let (mut clones, mut near) = (Vec::new(), Near::default());
             let steps = (0..).zip(steps).map(|(n, step)| if ascending { (n, step.1) } else { step });
             for (n, (key, step)) in steps.enumerate() {
                 match step {
@@ -468,10 +549,14 @@ mod tests {
                     }
                     5 => {
                         prop_assert_eq!(tree.get_mut(&key), expected.get_mut(&key));
-                        if let Some(value) = tree.get_mut(&key) {
-                            *value += 1;
+                        // From the key itself, the one after it, and one that lies elsewhere.
+                        for key in [key, key, key.saturating_add(1), key / 2] {
+                            if let Some(value) = tree.get_mut_near(&key, &mut near) {
+                                *value += 1;
+                            }
+                            expected.entry(key).and_modify(|value| *value += 1);
+                            prop_assert_eq!(tree.get(&key), expected.get(&key));
                         }
-                        expected.entry(key).and_modify(|value| *value += 1);
                     }
                     // A run of neighbours, so that nodes become empty.
                     _ => for key in key..key.saturating_add(20) {
