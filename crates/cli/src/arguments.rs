@@ -352,19 +352,21 @@ pub(crate) enum Subject {
     Meter(BenchMeter),
 }
 
-/// Count generated usage events in memory, and show how fast and in how much memory.
+/// Count generated usage events, and show how fast and in how much memory.
 ///
 /// Customers are drawn by Zipf's law, times lie within a month and are mostly in order, eight meters
 /// each keep count, sum, maximum and last value by customer and hour, identifiers are remembered for
-/// 35 days. Nothing is written to disk. Making the events is not part of the figures.
+/// 35 days. Nothing is written to disk, unless --durable names a directory: then a batch is done when
+/// it is synced. Making the events is not part of the figures.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   counterfoil bench meter
   counterfoil bench meter --events 50000000 --threads 2 --batch 1000000
   counterfoil bench meter --batch 10000 --no-reserve --json
+  counterfoil bench meter --durable /tmp/meters
 
-Exit status: 0, or 1 where what was counted is not what went in")]
+Exit status: 0; 1 where what was counted is not what went in; 2 where the directory failed")]
 pub(crate) struct BenchMeter {
     /// How many events.
     #[arg(long, value_name = "N", default_value_t = 10_000_000,
@@ -373,10 +375,10 @@ pub(crate) struct BenchMeter {
     /// Threads that take in a batch; those of the machine where it is not given.
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) threads: Option<u8>,
-    /// Events of a batch; at most 1,048,576.
-    #[arg(long, value_name = "B", default_value_t = 1 << 20,
-        value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    pub(crate) batch: u32,
+    /// Events of a batch, at most 1,048,576, which is what is taken where it is not given; with
+    /// --durable it is 10,000.
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) batch: Option<u32>,
     /// How many customers there are; at most 10 million.
     #[arg(long, value_name = "N", default_value_t = 100_000,
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -385,7 +387,10 @@ pub(crate) struct BenchMeter {
     #[arg(long, value_name = "N", default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(0..=999))]
     pub(crate) repeats: u32,
-    /// Make no room ahead: tables grow while events come in.
+    /// Write each batch to a log in this directory, which must be empty or not there, and sync it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) durable: Option<PathBuf>,
+    /// Make no room ahead: tables, and files, grow while events come in.
     #[arg(long)]
     pub(crate) no_reserve: bool,
     /// The seed that the events follow from.

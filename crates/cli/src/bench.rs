@@ -5,17 +5,24 @@ use crate::arguments::BenchMeter;
 use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::table::Columns;
-use counterfoil_core::Id;
+use counterfoil_core::{Id, Timestamp};
+use counterfoil_meter::store::{MeterStore, StoreOptions};
 use counterfoil_meter::workload::{EVENT_NAMES, Workload, WorkloadBatch};
 use counterfoil_meter::{
-    AdmitContext, Aggregator, Anyone, DedupePolicy, Formula, Memory, MeterConfig, Position,
+    AdmitContext, Aggregator, Anyone, DedupePolicy, EventColumns, Formula, Memory, MeterConfig,
+    Position,
 };
 use serde_json::{Value, json};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Events that are made at once; making them is not measured.
 const CHUNK: usize = 1 << 20;
+/// What an event takes in the log, roughly: space is written ahead for so much.
+const EVENT_BYTES: u64 = 64;
+/// The most that is written ahead.
+const AHEAD_BYTES_MAX: u64 = 4 << 30;
 
 /// What a run came to.
 #[derive(Default)]
@@ -31,7 +38,7 @@ struct Run {
 /// `counterfoil bench meter`.
 pub(crate) fn meter(arguments: &BenchMeter, out: &mut dyn Write) -> Result<Ending, Problem> {
     let threads = arguments.threads.map_or_else(available, usize::from);
-    let run = run(arguments, threads);
+    let run = run(arguments, threads)?;
     let lost = arguments.events != run.taken.saturating_add(run.duplicates);
     if arguments.json {
         writeln!(out, "{}", as_json(arguments, threads, &run))?;
@@ -52,27 +59,100 @@ fn available() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(8)
 }
 
-fn run(arguments: &BenchMeter, threads: usize) -> Run {
+/// What takes the events in.
+enum Meters {
+    Memory(Box<Aggregator>),
+    Disk(MeterStore, PathBuf),
+}
+
+impl BenchMeter {
+    fn batch(&self) -> u32 {
+        self.batch.unwrap_or(if self.durable.is_some() { 10_000 } else { 1 << 20 })
+    }
+}
+
+impl Meters {
+    /// Meters that took nothing yet, with room for a workload unless it is to be made on the way.
+    fn new(arguments: &BenchMeter, threads: usize, workload: &Workload) -> Result<Self, Problem> {
+        let configs = (1..).zip(EVENT_NAMES).map(|(number, name)| {
+            let config = MeterConfig::new(name, Formula::Sum);
+            (Id::derived(number), config.also(Formula::Max).also(Formula::Last))
+        });
+        let room = (!arguments.no_reserve).then(|| workload.capacity(workload.len()));
+        let Some(path) = &arguments.durable else {
+            let mut meters = Aggregator::new(DedupePolicy::default()).threads(threads);
+            for (meter, config) in configs {
+                let defined = meters.define(meter, config);
+                debug_assert!(defined.is_ok(), "the names of the workload differ");
+            }
+            room.into_iter().for_each(|room| meters.reserve(room));
+            return Ok(Self::Memory(Box::new(meters)));
+        };
+        let mut options = StoreOptions::default();
+        (options.threads, options.capacity) = (threads, room.unwrap_or_default());
+        let (store, _) = MeterStore::open(path, options).map_err(failed(path))?;
+        for (meter, config) in configs {
+            store.define(meter, config, workload.end()).map_err(failed(path))?;
+        }
+        if room.is_some() {
+            let bytes = workload.len().saturating_mul(EVENT_BYTES).min(AHEAD_BYTES_MAX);
+            store.reserve(bytes).map_err(failed(path))?;
+        }
+        Ok(Self::Disk(store, path.clone()))
+    }
+
+    /// Takes a batch in: how many were taken, duplicates and refused.
+    fn take(
+        &mut self,
+        position: u64,
+        columns: EventColumns<'_>,
+        now: Timestamp,
+    ) -> Result<[u64; 3], Problem> {
+        let (taken, duplicates, refused) = match self {
+            Self::Memory(meters) => {
+                let context = AdmitContext::new(now, &Anyone);
+                let admission = meters.take(Position(position), columns, &context);
+                (admission.taken, admission.duplicates, admission.refused.len())
+            }
+            Self::Disk(store, path) => {
+                let ticket = store.ingest(columns, now).map_err(failed(path))?;
+                let ack = ticket.wait().map_err(failed(path))?;
+                (ack.taken, ack.duplicates, ack.refused.len())
+            }
+        };
+        Ok([taken, duplicates, u64::try_from(refused).unwrap_or(u64::MAX)])
+    }
+
+    /// Ends the work: the memory that it took.
+    fn finish(self) -> Result<Memory, Problem> {
+        match self {
+            Self::Memory(meters) => Ok(meters.memory()),
+            Self::Disk(store, path) => {
+                let memory = store.memory().map_err(failed(&path))?;
+                store.close().map_err(failed(&path))?;
+                Ok(memory)
+            }
+        }
+    }
+}
+
+/// What went wrong with a store.
+fn failed<E: std::error::Error + Send + Sync + 'static>(path: &Path) -> impl Fn(E) -> Problem {
+    let path = path.to_owned();
+    move |reason| Problem::Store { path: path.clone(), reason: Box::new(reason) }
+}
+
+fn run(arguments: &BenchMeter, threads: usize) -> Result<Run, Problem> {
     let mut bar = Bar::new("counting", "making room");
     let BenchMeter { events, customers, repeats, seed, .. } = *arguments;
     let workload = Workload::new(seed, events, customers, repeats);
-    let mut meters = Aggregator::new(DedupePolicy::default()).threads(threads);
-    for (number, name) in (1..).zip(EVENT_NAMES) {
-        let config = MeterConfig::new(name, Formula::Sum).also(Formula::Max).also(Formula::Last);
-        let defined = meters.define(Id::derived(number), config);
-        debug_assert!(defined.is_ok(), "the names of the workload differ");
-    }
     let began = Instant::now();
-    if !arguments.no_reserve {
-        meters.reserve(workload.capacity(events));
-    }
-    let reserving = began.elapsed();
-    let context = AdmitContext::new(workload.end(), &Anyone);
-    let size = usize::try_from(arguments.batch).unwrap_or(1).max(1);
+    let mut meters = Meters::new(arguments, threads, &workload)?;
+    let mut run = Run { reserving: began.elapsed(), ..Run::default() };
+    let size = usize::try_from(arguments.batch()).unwrap_or(1).max(1);
     // Whole batches.
     let chunk = size * (CHUNK / size).max(1);
     let mut batch = WorkloadBatch::default();
-    let mut run = Run { reserving, ..Run::default() };
     let (mut position, mut made) = (0_u64, 0_u64);
     while made < workload.len() {
         workload.fill(&mut batch, made, chunk);
@@ -81,19 +161,18 @@ fn run(arguments: &BenchMeter, threads: usize) -> Run {
             let Ok(columns) = batch.columns(rows) else { continue };
             position = position.saturating_add(1);
             let began = Instant::now();
-            let admission = meters.take(Position(position), columns, &context);
+            let [taken, duplicates, refused] = meters.take(position, columns, workload.end())?;
             run.batches.push(began.elapsed());
-            run.taken = run.taken.saturating_add(admission.taken);
-            run.duplicates = run.duplicates.saturating_add(admission.duplicates);
-            let refused = u64::try_from(admission.refused.len()).unwrap_or(u64::MAX);
+            run.taken = run.taken.saturating_add(taken);
+            run.duplicates = run.duplicates.saturating_add(duplicates);
             run.refused = run.refused.saturating_add(refused);
         }
         made = made.saturating_add(u64::try_from(batch.len()).unwrap_or(u64::MAX));
         bar.at(made, workload.len());
     }
-    run.memory = meters.memory();
+    run.memory = meters.finish()?;
     run.batches.sort_unstable();
-    run
+    Ok(run)
 }
 
 impl Run {
@@ -128,12 +207,12 @@ fn as_json(arguments: &BenchMeter, threads: usize, run: &Run) -> Value {
     json!({
         "events": arguments.events,
         "threads": threads,
-        "batch": arguments.batch,
+        "batch": arguments.batch(),
         "customers": arguments.customers,
         "repeats_per_thousand": arguments.repeats,
         "seed": arguments.seed,
         "reserved": !arguments.no_reserve,
-        "durability": "memory",
+        "durability": if arguments.durable.is_some() { "synced" } else { "memory" },
         "dedupe_window_seconds": DedupePolicy::default().window_seconds(),
         "taken": run.taken,
         "duplicates": run.duplicates,
@@ -161,7 +240,8 @@ fn print(
     run: &Run,
     out: &mut dyn Write,
 ) -> Result<(), Problem> {
-    let BenchMeter { events, batch, customers, no_reserve, .. } = arguments;
+    let BenchMeter { events, customers, no_reserve, durable, .. } = arguments;
+    let batch = arguments.batch();
     let (memory, rate) = (&run.memory, run.rate(*events) / 1e6);
     let room = if *no_reserve {
         "none made ahead".to_owned()
@@ -172,7 +252,11 @@ fn print(
     writeln!(out, "events      {events}: {} taken, {} duplicates", run.taken, run.duplicates)?;
     writeln!(out, "customers   {customers}")?;
     writeln!(out, "batches     of {batch}, {threads} threads")?;
-    writeln!(out, "durability  none: in memory")?;
+    let durability = match durable {
+        Some(_) => "each batch is on disk, synced, before it is done",
+        None => "none: in memory",
+    };
+    writeln!(out, "durability  {durability}")?;
     writeln!(out, "dedupe      35 days, exact")?;
     writeln!(out, "room        {room}")?;
     let micros = |thousandths| run.latency(thousandths).as_secs_f64() * 1e6;

@@ -84,6 +84,15 @@ pub(crate) enum Problem {
         #[source]
         reason: io::Error,
     },
+    /// The store of the meters that are measured failed.
+    #[error("{}: {reason}", path.display())]
+    Store {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The answer could not be printed.
     #[error("cannot print: {0}")]
     Output(#[from] io::Error),

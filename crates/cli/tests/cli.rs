@@ -556,5 +556,13 @@ fn the_meter_is_measured_and_loses_no_event() {
     for fragment in ["million events/s", "batches     of 700, 2 threads", "p99.9", "Bytes each"] {
         assert!(text.contains(fragment), "no {fragment:?} in {text}");
     }
+    let dir = tempfile::tempdir().unwrap();
+    let meters = beside(&dir, "meters");
+    let durable = [&arguments[..], &["--durable", &meters, "--json"]].concat();
+    let json: Value = serde_json::from_str(&counterfoil(&durable).succeeds()).unwrap();
+    assert_eq!(json["durability"], "synced");
+    assert!(fs::read_dir(&meters).unwrap().count() > 1);
+    // It is not empty any more.
+    counterfoil(&durable).ends(2, &[&meters, "already"]);
     counterfoil(&["bench", "meter", "--events", "3"]).ends(2, &["31..=4000000000"]);
 }

@@ -32,8 +32,9 @@ pub struct Side {
 }
 
 enum Program {
-    /// This program, with the name of a side and whether it has room made ahead.
-    Own(&'static str, bool),
+    /// This program, with the name of a side, whether it has room made ahead, and whether it is
+    /// on disk.
+    Own(&'static str, bool, bool),
     Python(String),
 }
 
@@ -51,8 +52,21 @@ impl Side {
                 (_, false) => "grows from nothing, in fresh memory both times",
             },
             ours,
-            program: Program::Own(side, ours && ahead),
+            program: Program::Own(side, ours && ahead, false),
         }
+    }
+
+    /// Ours, with each batch on disk before the next one.
+    fn durable(plan: &Plan, ahead: bool) -> Self {
+        let name = if ahead { "durable, reserved" } else { "durable, growing" };
+        let mut side = Self::own(plan, &format!("counterfoil, {name}"), "counterfoil", 1, ahead);
+        side.durability = "each batch synced";
+        side.remark = match ahead {
+            true => "batches of 10,000; room and space on disk made ahead",
+            false => "batches of 10,000; grows from nothing, in memory and on disk",
+        };
+        side.program = Program::Own("counterfoil", ahead, true);
+        side
     }
 
     fn engine(plan: &Plan, engine: &str, version: String) -> Result<Self> {
@@ -96,11 +110,14 @@ impl Side {
     /// The process that measures the side.
     pub fn command(&self, dir: &Path, plan: &Plan, round: usize) -> Result<Command> {
         let mut command = match &self.program {
-            Program::Own(side, ahead) => {
+            Program::Own(side, ahead, durable) => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["side", side]);
                 if round == 1 {
                     command.arg("--rows");
+                }
+                if *durable {
+                    command.arg("--durable");
                 }
                 if *ahead {
                     command.arg("--reserve").args(plan.room.map(|rows| rows.to_string()));
@@ -116,11 +133,13 @@ impl Side {
                 command
             }
         };
+        let durable = matches!(self.program, Program::Own(_, _, true));
+        let batch = if durable { plan.batch.min(10_000) } else { plan.batch };
         command.arg("--dir").arg(dir);
         for (name, value) in [
             ("--events", self.events.to_string()),
             ("--threads", self.threads.to_string()),
-            ("--batch", plan.batch.to_string()),
+            ("--batch", batch.to_string()),
         ] {
             command.args([name, &value]);
         }
@@ -151,6 +170,7 @@ pub fn sides(plan: &Plan, against: &[String]) -> Result<(Vec<Side>, Skipped)> {
             sides.push(Side::own(plan, &named(name, threads), "counterfoil", threads, ahead));
         }
     }
+    sides.extend([true, false].map(|ahead| Side::durable(plan, ahead)));
     if !plan.online {
         sides.push(Side::own(plan, "hash maps, fast hash", "fast-maps", 1, true));
         sides.push(Side::own(plan, "hash maps of std", "std-maps", 1, false));

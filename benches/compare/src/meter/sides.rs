@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs,
     hash::{BuildHasher, BuildHasherDefault, Hasher},
     thread,
     time::Instant,
@@ -11,7 +12,9 @@ use std::{
 use counterfoil_compare::{Result, stats::Latencies};
 use counterfoil_core::{Id, Period, Timestamp, kind};
 use counterfoil_meter::{
-    AdmitContext, Aggregator, Anyone, Capacity, DedupePolicy, Formula, MeterConfig, Position,
+    AdmitContext, Aggregator, Anyone, Capacity, DedupePolicy, EventColumns, Formula, MeterConfig,
+    MeterError, Position, RefusedEvent,
+    store::{MeterStore, StoreOptions},
     workload::{EVENT_NAMES, WorkloadBatch},
 };
 
@@ -20,6 +23,9 @@ use crate::{
     events,
     rows::{self, HOUR_NANOS, Key, Row, Ties, Totals},
 };
+
+/// What an event takes in the log, roughly.
+const EVENT_BYTES: u64 = 64;
 
 type Meter = Id<kind::Meter>;
 
@@ -40,6 +46,9 @@ pub struct Arguments {
     /// Make room for so many rows, series and customers before the clock starts.
     #[arg(long, num_args = 3)]
     reserve: Vec<usize>,
+    /// Each batch is on disk before the next one.
+    #[arg(long)]
+    durable: bool,
     /// Read every row in the end, and not only the totals of all hours.
     #[arg(long)]
     rows: bool,
@@ -81,7 +90,7 @@ fn peak_mib() -> f64 {
 
 /// What it comes to to take everything in.
 struct Pass {
-    meters: Aggregator,
+    meters: Meters,
     ids: Vec<Meter>,
     seconds: f64,
     cpu_seconds: f64,
@@ -107,7 +116,7 @@ fn counterfoil(arguments: &Arguments, events: &WorkloadBatch, ties: &Ties) -> Re
         answer.batch = Some(Percentiles::of(batches));
         answer.query = Some(Percentiles::of(queries));
     }
-    let memory = meters.memory();
+    let memory = meters.read(Aggregator::memory)?;
     answer.kept_mib = Some(memory.bytes() as f64 / f64::from(1 << 20));
     let mut keys = keys(events);
     if memory.hours != keys.len() {
@@ -116,48 +125,109 @@ fn counterfoil(arguments: &Arguments, events: &WorkloadBatch, ties: &Ties) -> Re
     }
     if arguments.rows {
         let began = Instant::now();
-        answer.totals = read(meters, ids, &keys, ties)?;
+        answer.totals = meters.read(|meters| read(meters, ids, &keys, ties))??;
         answer.read_seconds = Some(began.elapsed().as_secs_f64());
     }
     keys.iter_mut().for_each(|key| key.2 = rows::ALL_HOURS);
     keys.dedup();
-    answer.series = Some(read(meters, ids, &keys, ties)?);
+    answer.series = Some(meters.read(|meters| read(meters, ids, &keys, ties))??);
     Ok(answer)
+}
+
+/// What takes events in.
+enum Meters {
+    Memory(Box<Aggregator>),
+    Disk(MeterStore),
+}
+
+impl Meters {
+    /// Meters that took nothing yet. A store is in a new folder.
+    fn new(arguments: &Arguments, ids: &[Meter], events: usize, now: Timestamp) -> Result<Self> {
+        let room = match arguments.reserve[..] {
+            [hours, series, customers] => Some(Capacity { events, customers, series, hours }),
+            _ => None,
+        };
+        let configs = ids.iter().zip(EVENT_NAMES).map(|(id, name)| {
+            let config = MeterConfig::new(name, Formula::Sum);
+            (id.clone(), config.also(Formula::Max).also(Formula::Last))
+        });
+        if arguments.durable {
+            let dir = arguments.dir.join("store");
+            if dir.exists() {
+                fs::remove_dir_all(&dir)?;
+            }
+            let mut options = StoreOptions::default();
+            (options.threads, options.capacity) = (arguments.threads, room.unwrap_or_default());
+            let (store, _) = MeterStore::open(dir, options)?;
+            for (id, config) in configs {
+                store.define(id, config, now)?;
+            }
+            if room.is_some() {
+                store.reserve(events as u64 * EVENT_BYTES)?;
+            }
+            return Ok(Self::Disk(store));
+        }
+        let mut meters = Aggregator::new(DedupePolicy::default()).threads(arguments.threads);
+        for (id, config) in configs {
+            meters.define(id, config)?;
+        }
+        room.into_iter().for_each(|room| meters.reserve(room));
+        Ok(Self::Memory(Box::new(meters)))
+    }
+
+    /// Takes a batch in, and to the disk where there is one; what was refused first.
+    fn take(
+        &mut self,
+        position: u64,
+        columns: EventColumns<'_>,
+        now: Timestamp,
+    ) -> Result<Option<RefusedEvent>> {
+        let refused = match self {
+            Self::Memory(meters) => {
+                let context = AdmitContext::new(now, &Anyone);
+                meters.take(Position(position), columns, &context).refused
+            }
+            Self::Disk(store) => store.ingest(columns, now)?.wait()?.refused,
+        };
+        Ok(refused.first().copied())
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&Aggregator) -> T) -> Result<T> {
+        match self {
+            Self::Memory(meters) => Ok(ask(meters)),
+            Self::Disk(store) => Ok(store.read(ask)?),
+        }
+    }
 }
 
 /// Takes everything in.
 fn pass(arguments: &Arguments, events: &WorkloadBatch) -> Result<Pass> {
     let last = events.times.iter().max().copied().unwrap_or_default();
     let now = Timestamp::from_unix(last / 1_000_000_000 + 1)?;
-    let mut meters = Aggregator::new(DedupePolicy::default()).threads(arguments.threads);
-    let mut ids = Vec::new();
-    for (number, name) in (1..).zip(EVENT_NAMES) {
-        let config = MeterConfig::new(name, Formula::Sum).also(Formula::Max).also(Formula::Last);
-        ids.push(Id::derived(number));
-        meters.define(Id::derived(number), config)?;
-    }
-    if let [hours, series, customers] = arguments.reserve[..] {
-        meters.reserve(Capacity { events: events.len(), customers, series, hours });
-    }
-    let context = AdmitContext::new(now, &Anyone);
+    let ids: Vec<Meter> = (1..).zip(EVENT_NAMES).map(|(number, _)| Id::derived(number)).collect();
+    let mut meters = Meters::new(arguments, &ids, events.len(), now)?;
     let month = Period::new(Timestamp::from_unix(now.unix() - 35 * 86_400)?, now);
     let (mut batches, mut queries) = (Latencies::new()?, Latencies::new()?);
-    let mut asked = 0;
+    let mut asked = 0_u64;
     let (began, cpu_before) = (Instant::now(), cpu());
     for (position, from) in (1..).zip((0..events.len()).step_by(arguments.batch)) {
         let to = events.len().min(from + arguments.batch);
         let started = Instant::now();
-        let admission = meters.take(Position(position), events.columns(from..to)?, &context);
+        let refused = meters.take(position, events.columns(from..to)?, now)?;
         batches.add(started.elapsed());
-        if let Some(refused) = admission.refused.first() {
+        if let Some(refused) = refused {
             return Err(format!("event {}: {}", from + refused.index, refused.cause).into());
         }
         if arguments.online {
             let customer = format!("{:016x}", events.customers[from + (to - from) / 2]);
             let started = Instant::now();
-            for meter in &ids {
-                asked += meters.totals(meter, &customer, month, Position::MAX)?.events;
-            }
+            asked += meters.read(|meters| {
+                let all = ids.iter().map(|meter| {
+                    let totals = meters.totals(meter, &customer, month, Position::MAX)?;
+                    Ok::<_, MeterError>(totals.events)
+                });
+                all.sum::<std::result::Result<u64, _>>()
+            })??;
             queries.add(started.elapsed());
         }
     }
