@@ -19,8 +19,8 @@ use super::memory::{ask_for_large_pages, prefetch};
 const SLOTS: usize = 10;
 /// Lines of the largest segment: 256 KiB, some 33,000 entries.
 const SEGMENT_LINES: u32 = 4096;
-/// Lines of an arena, which segments that came by splitting are cut from: 4 MiB.
-const ARENA_LINES: u32 = 16 * SEGMENT_LINES;
+/// Lines of an arena, which segments that came by splitting are cut from: 2 MiB.
+const ARENA_LINES: u32 = 8 * SEGMENT_LINES;
 /// A segment is grown when it is fuller than this many of a thousand slots.
 const FULL_PER_MILLE: u64 = 860;
 /// How full a segment is made by [`Index::reserve`].

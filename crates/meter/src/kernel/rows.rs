@@ -12,7 +12,7 @@ use std::ops::{Index, IndexMut};
 
 /// Rows that are kept in one piece where nothing was reserved.
 const BASE: usize = 1 << 14;
-const CHUNK: usize = 1 << 18;
+const CHUNK: usize = 1 << 16;
 /// How many rows ahead the memory of the next one is asked for.
 const AHEAD: usize = 3;
 

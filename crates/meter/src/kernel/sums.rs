@@ -12,6 +12,9 @@ use super::usage::{
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// Hours of a range up to which each is looked up.
+const HOURS_LOOKED_UP: i32 = 48;
+
 /// Which events a reading is of.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
@@ -43,24 +46,37 @@ impl Part {
         totals
     }
 
-    /// The hours of a series that lie in a range or reach into it, in no order.
+    /// The hours of a series that lie in a range or reach into it, in no order: each looked up where
+    /// they are few, else all that the series has gone through.
     pub(crate) fn hours_of<'a>(
         &'a self,
         series: u32,
         range: &Range<i64>,
     ) -> impl Iterator<Item = u32> + use<'a> {
         let (start, end) = (hour_of(range.start), range.end);
-        let mut next = self.series[series].newest;
-        std::iter::from_fn(move || {
+        let last = hour_of(end.saturating_sub(1));
+        let empty = range.start >= end;
+        let few = !empty && last.saturating_sub(start) < HOURS_LOOKED_UP;
+        let looked_up = if few { start..last.saturating_add(1) } else { 0..0 };
+        let looked_up = looked_up.filter_map(move |hour| self.find_hour(series, hour));
+        let mut next = if few || empty { NONE } else { self.series[series].newest };
+        let gone_through = std::iter::from_fn(move || {
             (next != NONE).then(|| {
                 let number = next;
                 next = self.hours[number].before;
                 number
             })
-        })
-        .filter(move |&number| {
+        });
+        looked_up.chain(gone_through.filter(move |&number| {
             let hour = self.hours[number].hour;
             hour >= start && hour_start(hour) < end
+        }))
+    }
+
+    fn find_hour(&self, series: u32, hour: i32) -> Option<u32> {
+        self.hour_index.find(self.key.pair(hour_key(series, hour)), |row| {
+            let own = &self.hours[row];
+            own.series == series && own.hour == hour
         })
     }
 
@@ -127,11 +143,7 @@ impl Part {
     pub(crate) fn mend(&mut self, events: &Events, event: &Event, lanes: Lanes, epoch: u32) {
         let Some(series) = self.series(event.subject, event.meter) else { return };
         let hour = hour_of(event.time);
-        let place = self.key.pair(hour_key(series, hour));
-        let found = self.hour_index.find(place, |row| {
-            let own = &self.hours[row];
-            own.series == series && own.hour == hour
-        });
+        let found = self.find_hour(series, hour);
         let Some(number) = found else { return };
         let all = Scope { range: i64::MIN..i64::MAX, epoch: u32::MAX - 1, lanes };
         let mut own = self.hours[number];
