@@ -70,6 +70,8 @@ pub struct Aggregator {
     known_in: Vec<u32>,
     /// Counts calls of [`Aggregator::take`].
     calls: u32,
+    /// For each customer its code in the block of a call, and the call.
+    codes: Vec<(u32, u32)>,
     events: Events,
     usage: Vec<usage::Part>,
 }
@@ -125,6 +127,7 @@ impl Aggregator {
             customers: Names::new(key),
             known_in: Vec::new(),
             calls: 0,
+            codes: Vec::new(),
             events: Events::new(key),
             usage: (0..crate::kernel::events::PARTS).map(|_| usage::Part::new(key)).collect(),
         }

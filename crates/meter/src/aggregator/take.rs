@@ -263,7 +263,10 @@ impl Aggregator {
                 meter.taken = meter.taken.saturating_add(taken);
             }
         }
-        admission.block = block.and_then(|block| block.block.finish());
+        if let Some(Logging { block, customers, .. }) = block {
+            self.codes = customers;
+            admission.block = block.finish();
+        }
     }
 }
 
@@ -599,13 +602,15 @@ impl Adding<'_> {
 struct Logging {
     block: BlockBuilder,
     meters: Vec<Option<u16>>,
-    /// The code of each customer and bucket of the aggregator, by number.
-    customers: Vec<u32>,
+    /// The code of each customer and bucket of the aggregator, by number, and the call that it is
+    /// of: kept from call to call, as there may be many more of them than a block has rows.
+    customers: Vec<(u32, u32)>,
+    call: u32,
 }
 
 impl Logging {
     fn new(
-        of: &Aggregator,
+        of: &mut Aggregator,
         columns: &EventColumns<'_>,
         ctx: &AdmitContext<'_>,
         rows: usize,
@@ -615,7 +620,8 @@ impl Logging {
         Self {
             block,
             meters: vec![None; of.meters.len()],
-            customers: vec![u32::MAX; of.customers.len()],
+            customers: std::mem::take(&mut of.codes),
+            call: of.calls,
         }
     }
 
@@ -636,8 +642,10 @@ impl Logging {
             None => return,
         };
         let at = usize::try_from(event.subject).unwrap_or(usize::MAX);
-        let Some(code) = self.customers.get(at).copied() else { return };
-        let code = if code == u32::MAX { self.add(of, event.subject, customer) } else { code };
+        let code = match self.customers.get(at) {
+            Some(&(call, code)) if call == self.call => code,
+            _ => self.add(of, event.subject, customer),
+        };
         let wide = if event.units == events::WIDE { of.events.value(number, event) } else { 0 };
         let amount = Amount { units: event.units, wide };
         self.block.push(meter, identifier, code, event.time, amount);
@@ -647,17 +655,21 @@ impl Logging {
     fn add(&mut self, of: &Aggregator, subject: u32, customer: Customer<'_>) -> u32 {
         let owner = of.customers.customer_of(subject);
         let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let mut code = self.customers.get(place(owner)).copied().unwrap_or(u32::MAX);
-        if code == u32::MAX {
-            code = self.block.customer(customer);
-            if let Some(own) = self.customers.get_mut(place(owner)) {
-                *own = code;
-            }
+        if of.customers.len() > self.customers.len() {
+            // A call that never was.
+            self.customers.resize(of.customers.len(), (self.call.wrapping_sub(1), 0));
+        }
+        let mut code = match self.customers.get(place(owner)) {
+            Some(&(call, code)) if call == self.call => code,
+            _ => self.block.customer(customer),
+        };
+        if let Some(own) = self.customers.get_mut(place(owner)) {
+            *own = (self.call, code);
         }
         if owner != subject {
             code = self.block.bucket(code, of.customers.values_of(subject));
             if let Some(own) = self.customers.get_mut(place(subject)) {
-                *own = code;
+                *own = (self.call, code);
             }
         }
         code
