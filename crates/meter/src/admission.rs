@@ -126,7 +126,8 @@ impl Admission {
         self.note(Outcome::Refused);
     }
 
-    fn note(&mut self, outcome: Outcome) {
+    #[inline(always)]
+    pub(crate) fn note(&mut self, outcome: Outcome) {
         if let Some(outcomes) = &mut self.outcomes {
             outcomes.push(outcome);
         }

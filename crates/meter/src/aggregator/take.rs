@@ -250,7 +250,7 @@ impl Aggregator {
                     if let Some(taken) = taken.get_mut(columns.name_of(row)) {
                         *taken = taken.wrapping_add(1);
                     }
-                    admission.count(Outcome::Taken);
+                    admission.note(Outcome::Taken);
                     if let Some(block) = &mut block {
                         block.push(self, columns, row, EventNo(number));
                     }
@@ -258,6 +258,7 @@ impl Aggregator {
             }
         }
         for (name, taken) in taken.into_iter().enumerate() {
+            admission.taken = admission.taken.saturating_add(taken);
             let meter = judged.bench.meter(name).map(usize::from);
             if let Some(meter) = meter.and_then(|meter| self.meters.get_mut(meter)) {
                 meter.taken = meter.taken.saturating_add(taken);

@@ -108,7 +108,7 @@ fn slot_of(matches: u64) -> usize {
 /// A multimap from hashes to rows; callers keep it a map.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
-    /// For the first bits of a hash the first line of its segment.
+    /// For the first bits of a hash the number of its segment.
     directory: Vec<u32>,
     /// How far a hash is shifted to be a place in the directory.
     shift: u32,
@@ -197,9 +197,16 @@ impl Index {
         line_mut(&mut self.base, &mut self.more, number)
     }
 
+    /// The number of the segment of a hash.
+    #[inline(always)]
+    fn segment(&self, hash: u64) -> u32 {
+        self.directory[(hash >> self.shift) as usize]
+    }
+
+    /// The first line of the segment of a hash.
     #[inline(always)]
     fn start(&self, hash: u64) -> u32 {
-        self.directory[(hash >> self.shift) as usize]
+        self.segment(hash) * self.lines
     }
 
     /// The line of a hash, asked for.
@@ -272,11 +279,12 @@ impl Index {
     #[inline(always)]
     pub(crate) fn insert(&mut self, hash: u64, row: u32, hash_of: impl Fn(u32) -> u64) {
         loop {
-            let start = self.start(hash);
+            let number = self.segment(hash);
+            let start = number * self.lines;
             let slots = u64::from(self.lines) * SLOTS as u64;
-            let segment = &mut self.segments[(start / self.lines) as usize];
+            let segment = &mut self.segments[number as usize];
             if u64::from(segment.removed) > slots {
-                self.lay_out_again(start, &hash_of);
+                self.lay_out_again(number, &hash_of);
                 continue;
             }
             if (u64::from(segment.used) + 1) * 1000 <= slots * FULL_PER_MILLE {
@@ -300,7 +308,7 @@ impl Index {
     pub(crate) fn remove(&mut self, hash: u64, row: u32) {
         let Some((line, slot)) = self.entry(hash, row) else { return };
         self.line_mut(line).remove(slot);
-        let segment = self.start(hash) / self.lines;
+        let segment = self.segment(hash);
         let segment = &mut self.segments[segment as usize];
         segment.used -= 1;
         segment.removed += 1;
@@ -335,17 +343,19 @@ impl Index {
     #[inline(never)]
     fn grow(&mut self, hash: u64, hash_of: &dyn Fn(u32) -> u64) {
         self.moves = self.moves.wrapping_add(1);
-        let start = self.start(hash);
-        let Segment { used, depth, .. } = self.segments[(start / self.lines) as usize];
+        let number = self.segment(hash);
+        let start = number * self.lines;
+        let Segment { used, depth, .. } = self.segments[number as usize];
         if (self.segments.len() == 1 && self.lines < SEGMENT_LINES) || depth >= DEPTH_MAX {
             return self.double(hash_of);
         }
         let depth = depth + 1;
         while 64 - self.shift < depth {
-            self.directory = self.directory.iter().flat_map(|&start| [start; 2]).collect();
+            self.directory = self.directory.iter().flat_map(|&number| [number; 2]).collect();
             self.shift -= 1;
         }
-        let second = self.segments.len() as u32 * self.lines;
+        let twin = self.segments.len() as u32;
+        let second = twin * self.lines;
         self.make_room(second + self.lines);
         let entries = self.take_out(start, hash_of);
         let mut moved = 0;
@@ -356,13 +366,13 @@ impl Index {
             put(&mut self.base, &mut self.more, start, self.lines, hash, row);
         }
         let used = used - moved;
-        self.segments[(start / self.lines) as usize] = Segment { used, depth, removed: 0 };
+        self.segments[number as usize] = Segment { used, depth, removed: 0 };
         self.segments.push(Segment { used: moved, depth, removed: 0 });
         // Entries of the directory that led to the old segment are one run; its upper half moves.
         let first = (hash >> (64 - depth) >> 1 << 1) << (64 - depth) >> self.shift;
         let half = 1_usize << (64 - self.shift - depth);
         let upper = first as usize + half..first as usize + 2 * half;
-        self.directory[upper].fill(second);
+        self.directory[upper].fill(twin);
     }
 
     /// Empties a segment; what was in it.
@@ -378,12 +388,13 @@ impl Index {
 
     /// Lays a segment out again, so that lines which are full no more are gone past no more.
     #[cold]
-    fn lay_out_again(&mut self, start: u32, hash_of: &dyn Fn(u32) -> u64) {
+    fn lay_out_again(&mut self, number: u32, hash_of: &dyn Fn(u32) -> u64) {
         self.moves = self.moves.wrapping_add(1);
+        let start = number * self.lines;
         for (hash, row) in self.take_out(start, hash_of) {
             put(&mut self.base, &mut self.more, start, self.lines, hash, row);
         }
-        self.segments[(start / self.lines) as usize].removed = 0;
+        self.segments[number as usize].removed = 0;
     }
 
     /// Makes lines up to a number.
@@ -402,7 +413,6 @@ impl Index {
             rows.extend_from_slice(&line.rows[..line.used()]);
         }
         self.lines *= 2;
-        self.directory.iter_mut().for_each(|start| *start *= 2);
         self.base = empty_lines(self.segments.len() * self.lines as usize);
         self.more.clear();
         for row in rows {
@@ -428,7 +438,7 @@ impl Index {
         let Some(total) = count.checked_mul(lines) else { return };
         self.base = empty_lines(total as usize);
         self.more.clear();
-        self.directory = (0..count).map(|segment| segment * lines).collect();
+        self.directory = (0..count).collect();
         self.segments = vec![Segment { depth, ..Segment::default() }; count as usize];
         self.shift = 64 - depth;
         self.lines = lines;
