@@ -147,8 +147,14 @@ impl<K> PartialOrd for Id<K> {
 }
 
 impl<K> Ord for Id<K> {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.text.cmp(&other.text)
+        let (a, b) = (self.text.as_bytes(), other.text.as_bytes());
+        // Most ids of a large book differ early, and then two numbers are compared.
+        match (a.first_chunk(), b.first_chunk()) {
+            (Some(x), Some(y)) if x != y => u64::from_be_bytes(*x).cmp(&u64::from_be_bytes(*y)),
+            _ => a.cmp(b),
+        }
     }
 }
 
@@ -284,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn ids_are_ordered_as_their_text(left in "[!-~]{1,3}", right in "[!-~]{1,3}") {
+        fn ids_are_ordered_as_their_text(left in "[a-b]{1,12}", right in "[a-b]{1,12}") {
             let (a, b) = (CustomerId::new(&left).unwrap(), CustomerId::new(&right).unwrap());
             prop_assert_eq!(a.cmp(&b), left.cmp(&right));
             prop_assert_eq!(a == b, left == right);

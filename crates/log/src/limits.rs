@@ -38,6 +38,8 @@ pub const SEGMENT_STREAM_ROWS_MAX: usize = 1 << 20;
 pub(crate) const INDEX_STRIDE_BYTES: u64 = 64 << 10;
 /// Bytes read at once when a log is read in order.
 pub(crate) const READ_AHEAD_BYTES: usize = 256 << 10;
+/// A batch of at most so many bytes is read as a whole: it is looked at twice.
+pub(crate) const WHOLE_BATCH_BYTES_MAX: usize = 1 << 20;
 /// Bytes read at once when a log is read against its order.
 pub(crate) const READ_BACK_BYTES: usize = 64 << 10;
 /// Bytes read at once when one record is looked up.

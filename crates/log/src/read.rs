@@ -5,11 +5,12 @@ use std::{fmt, io, sync::Arc};
 use crate::{
     Lsn,
     batch::{BatchCursor, Frame, frame_at},
+    bytes::narrow,
     catalog::{Catalog, damaged},
     error::{Damage, DamageReason, IoError, LogError, ReadError},
     group::{Extent, Shared},
     header::Place,
-    limits::{LOOKUP_BYTES, READ_AHEAD_BYTES},
+    limits::{LOOKUP_BYTES, READ_AHEAD_BYTES, WHOLE_BATCH_BYTES_MAX},
     record::{Record, RecordRef},
     segment::{BATCHES_AT, Window, segment_name},
     shelf::Shelf,
@@ -190,6 +191,11 @@ impl Records {
                 position.batch = None;
                 if header.last() < self.next {
                     return Ok(());
+                }
+                let len = narrow(header.frame_len());
+                if len <= WHOLE_BATCH_BYTES_MAX {
+                    // Once, and not up to where the window ends, and then from its start again.
+                    position.window.get(place.offset, len).map_err(failed(place))?;
                 }
                 let cursor = BatchCursor::new(header, place.offset);
                 match cursor.prove(&mut position.window).map_err(failed(place))? {

@@ -221,12 +221,11 @@ impl<'a> RecordRef<'a> {
     /// As given in [`NewRecord::events`], in that order.
     pub fn events(self) -> impl Iterator<Item = EventRef<'a>> {
         let RecordView { table, keys, bodies, personal, .. } = self.0;
-        let (mut keys, mut bodies) = (Fields(keys), Fields(bodies));
-        let mut personal = Fields(personal);
+        let mut keys = keys.unwrap_or_default();
+        let (mut bodies, mut personal) = (Fields(bodies), Fields(personal));
         // The lengths were checked against the sections when the record was taken apart.
         rows(table).map(move |row| EventRef {
-            stream: std::str::from_utf8(keys.take(row.key_len).unwrap_or_default())
-                .unwrap_or_default(),
+            stream: take_key(&mut keys, row.key_len).unwrap_or_default(),
             stream_version: row.stream_version,
             type_id: row.type_id,
             schema: row.schema,
@@ -441,7 +440,8 @@ pub(crate) struct RecordView<'a> {
     kind: RecordKind,
     pub(crate) entries: usize,
     table: &'a [u8],
-    keys: &'a [u8],
+    /// The stream keys, one after the other; `None` where they are not UTF-8.
+    keys: Option<&'a str>,
     meta: &'a [u8],
     bodies: &'a [u8],
     personal: &'a [u8],
@@ -489,7 +489,7 @@ impl<'a> RecordView<'a> {
             keys_len = keys_len.checked_add(row.key_len)?;
             bodies_len = bodies_len.checked_add(row.body_len)?;
         }
-        let keys = fields.take(keys_len)?;
+        let keys = std::str::from_utf8(fields.take(keys_len)?).ok();
         let meta = fields.take(meta_len)?;
         let head = len.checked_sub(fields.0.len())?;
         let gap = fields.take(aligned(head).checked_sub(head)?)?;
@@ -522,17 +522,15 @@ impl<'a> RecordView<'a> {
 
     /// The stream keys of its entries, in order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a str> {
-        let mut keys = Fields(self.keys);
-        rows(self.table).map(move |row| {
-            let key = keys.take(row.key_len).unwrap_or_default();
-            std::str::from_utf8(key).unwrap_or_default()
-        })
+        let mut keys = self.keys.unwrap_or_default();
+        rows(self.table).map(move |row| take_key(&mut keys, row.key_len).unwrap_or_default())
     }
 
     /// What the checksum does not vouch for: that the writer kept the rules.
     fn check(&self) -> Result<(), DamageReason> {
         let mut personal_len: usize = 0;
-        let mut keys = Fields(self.keys);
+        let foreign = DamageReason::RecordForm("a stream key is not UTF-8");
+        let mut keys = self.keys.ok_or(foreign)?;
         for row in rows(self.table) {
             personal_len = personal_len.saturating_add(row.personal_len);
             if row.reserved != 0 {
@@ -541,10 +539,7 @@ impl<'a> RecordView<'a> {
             if row.key_len > STREAM_KEY_BYTES_MAX {
                 return Err(DamageReason::RecordForm("a stream key is too long"));
             }
-            let key = keys.take(row.key_len).unwrap_or_default();
-            if std::str::from_utf8(key).is_err() {
-                return Err(DamageReason::RecordForm("a stream key is not UTF-8"));
-            }
+            take_key(&mut keys, row.key_len).ok_or(foreign)?;
         }
         if personal_len != self.personal.len() {
             return Err(DamageReason::RecordForm("its sections do not fit its length"));
@@ -553,6 +548,13 @@ impl<'a> RecordView<'a> {
             .check(rows(self.table).map(|row| row.key_len))
             .map_err(|_| DamageReason::RecordForm("its entries do not fit its kind"))
     }
+}
+
+/// Takes a stream key from the front; `None` where it ends within a character.
+fn take_key<'a>(keys: &mut &'a str, len: usize) -> Option<&'a str> {
+    let (key, rest) = keys.split_at_checked(len)?;
+    *keys = rest;
+    Some(key)
 }
 
 /// A row of the inner table.
