@@ -31,6 +31,39 @@ pub enum Formula {
     WeightedSum,
 }
 
+impl Formula {
+    /// All formulas, in the order of their codes.
+    pub const ALL: [Self; 8] = [
+        Self::Sum,
+        Self::Count,
+        Self::Last,
+        Self::Max,
+        Self::Min,
+        Self::Average,
+        Self::UniqueCount,
+        Self::WeightedSum,
+    ];
+
+    /// The formula as one byte, wherever it is kept.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Sum => 0,
+            Self::Count => 1,
+            Self::Last => 2,
+            Self::Max => 3,
+            Self::Min => 4,
+            Self::Average => 5,
+            Self::UniqueCount => 6,
+            Self::WeightedSum => 7,
+        }
+    }
+
+    /// The formula of a code.
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
 /// Pre-aggregated input (rule 12.1): of the events of one customer in one UTC hour or day only
 /// the most recently received counts.
 ///
@@ -45,6 +78,27 @@ pub enum EventTimeWindow {
     Hour,
     /// One event per customer and UTC day.
     Day,
+}
+
+impl EventTimeWindow {
+    /// A window, or none, as one byte, wherever it is kept.
+    pub(crate) const fn code(window: Option<Self>) -> u8 {
+        match window {
+            None => 0,
+            Some(Self::Hour) => 1,
+            Some(Self::Day) => 2,
+        }
+    }
+
+    /// The window, or none, of a code; `None` for a code of neither.
+    pub(crate) const fn of_code(code: u8) -> Option<Option<Self>> {
+        Some(match code {
+            0 => None,
+            1 => Some(Self::Hour),
+            2 => Some(Self::Day),
+            _ => return None,
+        })
+    }
 }
 
 /// What a meter takes and what it makes of it (rule 12.1).
@@ -319,6 +373,18 @@ impl From<MeterError> for Refusal {
 mod tests {
     use super::*;
     use counterfoil_core::Code;
+
+    #[test]
+    fn codes_are_those_of_logs_that_exist() {
+        let codes = Formula::ALL.map(Formula::code);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(codes.map(Formula::of_code), Formula::ALL.map(Some));
+        assert_eq!(Formula::of_code(8), None);
+        let windows = [None, Some(EventTimeWindow::Hour), Some(EventTimeWindow::Day)];
+        assert_eq!(windows.map(EventTimeWindow::code), [0, 1, 2]);
+        assert_eq!([0, 1, 2].map(EventTimeWindow::of_code), windows.map(Some));
+        assert_eq!(EventTimeWindow::of_code(3), None);
+    }
 
     #[test]
     fn a_dedupe_window_has_at_least_a_day() {

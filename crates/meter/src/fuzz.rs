@@ -8,16 +8,6 @@ use crate::{
 use counterfoil_core::{EventTime, Id, Period, Timestamp, kind};
 
 const NOW: i64 = 1_742_040_000;
-const FORMULAS: [Formula; 8] = [
-    Formula::Sum,
-    Formula::Count,
-    Formula::Last,
-    Formula::Max,
-    Formula::Min,
-    Formula::Average,
-    Formula::UniqueCount,
-    Formula::WeightedSum,
-];
 const ALWAYS: Period = Period::new(Timestamp::MIN, Timestamp::MAX);
 
 fn now() -> Timestamp {
@@ -30,7 +20,7 @@ fn meter() -> Id<kind::Meter> {
 
 fn aggregator(kind: u8) -> Aggregator {
     let mut meters = Aggregator::new(DedupePolicy::default());
-    let formula = FORMULAS.get(usize::from(kind % 8)).copied().unwrap_or(Formula::Sum);
+    let formula = Formula::of_code(kind % 8).unwrap_or(Formula::Sum);
     let mut config = MeterConfig::new("calls", formula);
     config.event_time_window = match kind / 8 % 3 {
         0 => None,

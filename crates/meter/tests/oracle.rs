@@ -16,17 +16,6 @@ const SECOND: i64 = 1_000_000_000;
 /// Times lie in so many seconds before the start, over two midnights.
 const SPAN: i64 = 2 * 86_400;
 
-const ALL: [Formula; 8] = [
-    Formula::Sum,
-    Formula::Count,
-    Formula::Last,
-    Formula::Max,
-    Formula::Min,
-    Formula::Average,
-    Formula::UniqueCount,
-    Formula::WeightedSum,
-];
-
 /// The dimensions that a meter may keep, the first so many.
 const DIMENSIONS: [&str; 2] = ["model", "region"];
 
@@ -130,7 +119,7 @@ fn adjust() -> impl Strategy<Value = Action> {
 }
 
 fn formulas() -> impl Strategy<Value = Config> {
-    some_of(ALL.to_vec())
+    some_of(Formula::ALL.to_vec())
 }
 
 fn some_of(formulas: Vec<Formula>) -> impl Strategy<Value = Config> {
@@ -579,7 +568,7 @@ proptest! {
 
     #[test]
     fn arrival_order_changes_no_quantity(
-        formula in prop::sample::select(ALL.to_vec()),
+        formula in prop::sample::select(Formula::ALL.to_vec()),
         rows in prop::collection::vec(row(255), 1..40),
         shuffled in any::<prop::sample::Index>(),
         period in periods(),
@@ -691,7 +680,7 @@ proptest! {
         cancelled in prop::collection::vec(0..200_u8, 0..9),
         period in periods(),
     ) {
-        let reads: Vec<_> = [vec![], vec![Formula::Max, Formula::Last], vec![Formula::Min], ALL.to_vec()]
+        let reads: Vec<_> = [vec![], vec![Formula::Max, Formula::Last], vec![Formula::Min], Formula::ALL.to_vec()]
             .into_iter()
             .map(|also| {
                 let mut meters = Aggregator::default();

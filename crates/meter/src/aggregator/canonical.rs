@@ -36,14 +36,10 @@ impl Aggregator {
         for field in [&config.event_name, &config.customer_payload_key, &config.value_payload_key] {
             text(sink, field);
         }
-        let window = match config.event_time_window {
-            None => 0,
-            Some(EventTimeWindow::Hour) => 1,
-            Some(EventTimeWindow::Day) => 2,
-        };
-        sink(&[formula_code(config.formula), window, u8::from(meter.active)]);
+        let window = EventTimeWindow::code(config.event_time_window);
+        sink(&[config.formula.code(), window, u8::from(meter.active)]);
         if !config.also.is_empty() {
-            config.also.iter().for_each(|&formula| sink(&[formula_code(formula)]));
+            config.also.iter().for_each(|&formula| sink(&[formula.code()]));
         }
         length(sink, config.dimensions.len());
         config.dimensions.iter().for_each(|name| text(sink, name));
@@ -106,20 +102,6 @@ impl Aggregator {
                 (event.time, identifier, value, received_at, event.is_cancelled())
             }),
         }
-    }
-}
-
-/// A formula as one byte.
-pub(super) const fn formula_code(formula: Formula) -> u8 {
-    match formula {
-        Formula::Sum => 0,
-        Formula::Count => 1,
-        Formula::Last => 2,
-        Formula::Max => 3,
-        Formula::Min => 4,
-        Formula::Average => 5,
-        Formula::UniqueCount => 6,
-        Formula::WeightedSum => 7,
     }
 }
 

@@ -6,7 +6,6 @@
 //! A checkpoint is a row of archives, each after its length in 8 bytes and on a multiple of 16:
 //! the head, then the events in order of receipt, a million to an archive.
 
-use super::canonical::formula_code;
 use super::{Aggregator, Epoch, Meter, Position};
 use crate::columns::{ColumnError, StringColumn};
 use crate::kernel::events::{Event, EventNo, Events, WIDE};
@@ -525,13 +524,9 @@ impl MeterColumns {
             id: meter.id.as_str().to_owned(),
             names: names.map(String::clone),
             dimensions: config.dimensions.clone(),
-            formula: formula_code(config.formula),
-            also: config.also.iter().map(|&formula| formula_code(formula)).collect(),
-            window: match config.event_time_window {
-                None => 0,
-                Some(EventTimeWindow::Hour) => 1,
-                Some(EventTimeWindow::Day) => 2,
-            },
+            formula: config.formula.code(),
+            also: config.also.iter().map(|&formula| formula.code()).collect(),
+            window: EventTimeWindow::code(config.event_time_window),
             active: u8::from(meter.active),
         }
     }
@@ -544,12 +539,8 @@ impl MeterColumns {
             event_name,
             formula: formula(self.formula)?,
             also: also?,
-            event_time_window: match self.window {
-                0 => None,
-                1 => Some(EventTimeWindow::Hour),
-                2 => Some(EventTimeWindow::Day),
-                _ => return Err(CheckpointError::because("an unknown window")),
-            },
+            event_time_window: EventTimeWindow::of_code(self.window)
+                .ok_or_else(|| CheckpointError::because("an unknown window"))?,
             dimensions: self.dimensions.clone(),
             customer_payload_key,
             value_payload_key,
@@ -558,16 +549,5 @@ impl MeterColumns {
 }
 
 fn formula(code: u8) -> Result<Formula, CheckpointError> {
-    let all = [
-        Formula::Sum,
-        Formula::Count,
-        Formula::Last,
-        Formula::Max,
-        Formula::Min,
-        Formula::Average,
-        Formula::UniqueCount,
-        Formula::WeightedSum,
-    ];
-    let found = all.into_iter().find(|&formula| formula_code(formula) == code);
-    found.ok_or_else(|| CheckpointError::because("an unknown formula"))
+    Formula::of_code(code).ok_or_else(|| CheckpointError::because("an unknown formula"))
 }

@@ -36,17 +36,6 @@ const DEACTIVATED: u16 = 3;
 const REACTIVATED: u16 = 4;
 const SCHEMA: u16 = 1;
 
-const FORMULAS: [Formula; 8] = [
-    Formula::Sum,
-    Formula::Count,
-    Formula::Last,
-    Formula::Max,
-    Formula::Min,
-    Formula::Average,
-    Formula::UniqueCount,
-    Formula::WeightedSum,
-];
-
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every fact is a block")]
@@ -123,15 +112,11 @@ fn definition(meter: &Id<kind::Meter>, config: &MeterConfig) -> Vec<u8> {
     for text in [meter.as_str(), event_name, customer_payload_key, value_payload_key] {
         put(&mut body, text);
     }
-    let window = match config.event_time_window {
-        None => 0,
-        Some(EventTimeWindow::Hour) => 1,
-        Some(EventTimeWindow::Day) => 2,
-    };
-    body.extend_from_slice(&[formula_code(config.formula), window]);
+    let window = EventTimeWindow::code(config.event_time_window);
+    body.extend_from_slice(&[config.formula.code(), window]);
     // There are eight formulas.
     body.push(u8::try_from(config.also.len()).unwrap_or(u8::MAX));
-    body.extend(config.also.iter().map(|&formula| formula_code(formula)));
+    body.extend(config.also.iter().map(|&formula| formula.code()));
     // A meter keeps ten at most.
     body.push(u8::try_from(config.dimensions.len()).unwrap_or(u8::MAX));
     config.dimensions.iter().for_each(|name| put(&mut body, name));
@@ -156,14 +141,9 @@ fn defined(rest: &mut &[u8]) -> Option<(Id<kind::Meter>, MeterConfig)> {
     let dimensions = dimensions.collect::<Option<Vec<String>>>()?;
     let config = MeterConfig {
         event_name,
-        formula: formula_of(*formula)?,
-        also: also.iter().map(|&code| formula_of(code)).collect::<Option<_>>()?,
-        event_time_window: match window {
-            0 => None,
-            1 => Some(EventTimeWindow::Hour),
-            2 => Some(EventTimeWindow::Day),
-            _ => return None,
-        },
+        formula: Formula::of_code(*formula)?,
+        also: also.iter().map(|&code| Formula::of_code(code)).collect::<Option<_>>()?,
+        event_time_window: EventTimeWindow::of_code(*window)?,
         customer_payload_key,
         value_payload_key,
         dimensions,
@@ -177,15 +157,6 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let (text, tail) = tail.split_at_checked(len)?;
     *rest = tail;
     std::str::from_utf8(text).ok()
-}
-
-fn formula_code(formula: Formula) -> u8 {
-    let place = FORMULAS.iter().position(|&other| other == formula);
-    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
-}
-
-fn formula_of(code: u8) -> Option<Formula> {
-    FORMULAS.get(usize::from(code)).copied()
 }
 
 #[cfg(test)]
@@ -208,7 +179,7 @@ mod tests {
     fn facts() -> Vec<Fact> {
         let id = || Id::new("mtr_é").unwrap();
         let mut facts = vec![Fact::Deactivated(id()), Fact::Reactivated(id())];
-        for formula in FORMULAS {
+        for formula in Formula::ALL {
             let mut config = MeterConfig::new("calls", formula).also(Formula::Last);
             config.also.insert(formula);
             config.value_payload_key = String::new();
