@@ -57,6 +57,11 @@
 //!
 //! - Threads change no answer: a large batch may be taken in by several ([`Aggregator::threads`]).
 //!
+//! # Where events come from
+//! Rows go in one by one or as an [`EventBatch`], columns as [`EventColumns`]. With the feature
+//! `arrow` there is `ArrowEvents`: the columns of an Arrow record batch, not copied where their types
+//! allow, found by a `Mapping`. Floats are refused: values are exact decimals.
+//!
 //! # Durable, and alone
 //! With the feature `store` there is `store::MeterStore`: the same meters on a log of their own, in
 //! a directory or any storage of `counterfoil-log`. Batches and single events of many threads are
@@ -84,6 +89,8 @@
 
 mod admission;
 mod aggregator;
+#[cfg(feature = "arrow")]
+mod arrow;
 mod block;
 mod columns;
 mod config;
@@ -91,6 +98,8 @@ mod dimensions;
 #[doc(hidden)]
 pub mod fuzz;
 mod kernel;
+#[cfg(feature = "arrow")]
+mod mapping;
 #[cfg(feature = "store")]
 pub mod store;
 mod value;
@@ -105,6 +114,8 @@ pub use aggregator::{
     Aggregator, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping,
     LateUsage, Memory, Position, Summary, UsageEvent, UsageReading, UsageTotals,
 };
+#[cfg(feature = "arrow")]
+pub use arrow::ArrowEvents;
 pub use block::{Block, BlockError, BlockEvent};
 pub use columns::{
     ColumnError, CustomerIds, EventBatch, EventColumns, EventNames, Identifiers, MeterEvent,
@@ -112,3 +123,5 @@ pub use columns::{
 };
 pub use config::{DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};
 pub use dimensions::DimensionColumn;
+#[cfg(feature = "arrow")]
+pub use mapping::{EventView, Field, Mapping, MappingError, TimeUnit};

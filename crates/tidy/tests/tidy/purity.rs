@@ -21,8 +21,12 @@ const PURE: &[Pure] = &[
     Pure { name: "counterfoil-billing", extra: &[], shares_clippy_toml: true },
     Pure { name: "counterfoil-journal", extra: &[], shares_clippy_toml: true },
     Pure { name: "counterfoil-model", extra: &["rmp-serde"], shares_clippy_toml: true },
-    // libc: to ask for large pages, which changes nothing but speed.
-    Pure { name: "counterfoil-meter", extra: &["libc", "siphasher"], shares_clippy_toml: false },
+    // libc: to ask for large pages, which changes nothing but speed. Arrow is memory that lies still.
+    Pure {
+        name: "counterfoil-meter",
+        extra: &["arrow-array", "arrow-buffer", "arrow-schema", "libc", "siphasher"],
+        shares_clippy_toml: false,
+    },
 ];
 
 /// What every pure crate may use. Dev-dependencies are free.
