@@ -57,6 +57,8 @@ kinds! {
     PaymentAttempt "payment_attempt" "pa";
     /// A meter.
     Meter "meter" "mtr";
+    /// An alert on the usage of a meter.
+    Alert "billing.alert" "alrt";
 }
 
 /// The id of an object of kind `K`: 1 to 255 bytes without white space or control characters,

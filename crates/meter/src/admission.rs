@@ -1,6 +1,6 @@
 //! The answer to an ingest call.
 
-use crate::{Block, DedupePolicy};
+use crate::{AlertTriggered, Block, DedupePolicy};
 use counterfoil_core::{Code, Decimal12, EventTime, Refusal, Timestamp, limits};
 
 /// Who knows which customers exist. A closure `Fn(&str) -> bool` does.
@@ -104,6 +104,8 @@ pub struct Admission {
     pub conflicts: u64,
     /// Events refused, ascending by index.
     pub refused: Vec<RefusedEvent>,
+    /// The alerts that the events set off, where they were taken at once, by alert and customer.
+    pub alerts: Vec<AlertTriggered>,
     /// One for each event, where [`AdmitContext::outcomes`] asked for them.
     pub outcomes: Option<Vec<Outcome>>,
 }

@@ -2,6 +2,7 @@
 
 mod adjust;
 mod admit;
+mod alerts;
 mod apply;
 mod breakdown;
 mod canonical;
@@ -12,6 +13,7 @@ mod size;
 mod take;
 mod windows;
 
+pub use alerts::{AlertStatus, AlertTriggered, UsageThreshold};
 pub use breakdown::Breakdown;
 pub use checkpoint::{CHECKPOINT_LAYOUT, Capture, CheckpointError};
 pub use read::{Grouping, Summary, UsageEvent, UsageReading, UsageTotals};
@@ -74,6 +76,7 @@ pub struct Aggregator {
     codes: Vec<(u32, u32)>,
     events: Events,
     usage: Vec<usage::Part>,
+    alerts: alerts::Alerts,
 }
 
 /// A meter.
@@ -129,6 +132,7 @@ impl Aggregator {
             calls: 0,
             codes: Vec::new(),
             events: Events::new(key),
+            alerts: alerts::Alerts::default(),
             usage: (0..crate::kernel::events::PARTS).map(|_| usage::Part::new(key)).collect(),
         }
     }

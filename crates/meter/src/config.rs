@@ -1,7 +1,7 @@
 //! What a meter counts, and how long identifiers are remembered.
 
 use crate::kernel::usage::Lanes;
-use counterfoil_core::{Id, Refusal, Timestamp, kind, limits};
+use counterfoil_core::{Decimal12, Id, Refusal, Timestamp, kind, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -367,6 +367,48 @@ impl From<MeterError> for Refusal {
             MeterError::DedupeWindowTooShort { .. } => Self::invalid("dedupe_window", reason),
         }
     }
+}
+
+/// Why an alert could not be defined or changed (rule 12.7).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AlertError {
+    /// No alert has this id.
+    #[error("no such alert: {alert}")]
+    Unknown {
+        /// The id that was given.
+        alert: Id<kind::Alert>,
+    },
+    /// An alert has this id.
+    #[error("alert {alert} already exists")]
+    AlreadyDefined {
+        /// The id that was given.
+        alert: Id<kind::Alert>,
+    },
+    /// It was archived, which is for ever.
+    #[error("alert {alert} is archived")]
+    Archived {
+        /// The id that was given.
+        alert: Id<kind::Alert>,
+    },
+    /// No meter has this id.
+    #[error("no such meter: {meter}")]
+    UnknownMeter {
+        /// The id that was given.
+        meter: Id<kind::Meter>,
+    },
+    /// A threshold that is reached before anything is used.
+    #[error("a threshold is above 0, this one is {gte}")]
+    NotPositive {
+        /// The threshold that was given.
+        gte: Decimal12,
+    },
+    /// A weighted sum is of a period, and an alert has none.
+    #[error("usage of a meter by weighted sum has no threshold")]
+    Formula,
+    /// Numbers are used up.
+    #[error("the aggregator is full")]
+    Full,
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@
 //! - A meter keeps the dimensions of its events that it is told to ([`MeterConfig::dimensions`]).
 //!   Each event is in one combination of their values, and usage is divided by any of them
 //!   ([`Aggregator::usage_by`]).
+//! - An alert goes off when a block brings a customer's usage to its threshold, once until it is
+//!   armed again ([`Aggregator::define_alert`]); the same blocks set the same alerts off.
 //! - A read at a cut sees the past as it was: later events are not there, later cancellations and
 //!   corrections have not happened.
 //! - Bytes that are no block are refused with what is wrong with them, and never cost more memory
@@ -111,8 +113,9 @@ pub use admission::{
     EventRefusal, Outcome, RefusedEvent,
 };
 pub use aggregator::{
-    Aggregator, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture, CheckpointError, Grouping,
-    LateUsage, Memory, Position, Summary, UsageEvent, UsageReading, UsageTotals,
+    Aggregator, AlertStatus, AlertTriggered, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture,
+    CheckpointError, Grouping, LateUsage, Memory, Position, Summary, UsageEvent, UsageReading,
+    UsageThreshold, UsageTotals,
 };
 #[cfg(feature = "arrow")]
 pub use arrow::ArrowEvents;
@@ -121,7 +124,7 @@ pub use columns::{
     ColumnError, CustomerIds, EventBatch, EventColumns, EventNames, Identifiers, MeterEvent,
     Strings, Values,
 };
-pub use config::{DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};
+pub use config::{AlertError, DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};
 pub use dimensions::DimensionColumn;
 #[cfg(feature = "arrow")]
 pub use mapping::{EventView, Field, Mapping, MappingError, TimeUnit};

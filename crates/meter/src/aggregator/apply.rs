@@ -2,12 +2,12 @@
 
 use super::take::{CUSTOMERS_MAX, Logged};
 use super::{Aggregator, Position};
-use crate::Block;
 use crate::block::Whose;
 use crate::kernel::events::{EventNo, Events};
 use crate::kernel::identity::Identifier;
 use crate::kernel::usage::part_of;
 use crate::value::Amount;
+use crate::{AlertTriggered, Block};
 use counterfoil_core::Decimal12;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,12 +18,17 @@ impl Aggregator {
     ///
     /// The block is trusted: that its events were judged is history, and replaying it under other
     /// rules must not change it.
-    pub fn apply(&mut self, position: Position, block: &Block) {
-        let Some(epoch) = self.begin(position, block.received_at()) else { return };
+    ///
+    /// The answer is the alerts that the block set off, by alert and customer: the same whenever
+    /// the same blocks are taken in between the same changes of meters and alerts.
+    pub fn apply(&mut self, position: Position, block: &Block) -> Vec<AlertTriggered> {
+        let Some(epoch) = self.begin(position, block.received_at()) else { return Vec::new() };
         let meters = block.meters().iter().map(|id| self.by_id.get(id).copied()).collect();
         let logged = Logged { columns: &block.columns, meters };
         let customers = self.customers_of(block);
-        for number in self.take_rows(&logged, &customers, epoch) {
+        let placed = self.take_rows(&logged, &customers, epoch);
+        let mut adjusted = Vec::new();
+        for number in &placed {
             let event = self.events.get(EventNo(number.load(Relaxed)));
             let meter = event.and_then(|event| self.meters.get_mut(usize::from(event.meter)));
             if let Some(meter) = meter {
@@ -33,12 +38,20 @@ impl Aggregator {
         if let Some(Some(meter)) = logged.meters.first() {
             block.corrected().for_each(|(identifier, value)| {
                 if let Some(number) = self.find(*meter, identifier) {
+                    adjusted.push(number);
                     self.correct_event(number, epoch, value);
                 }
             });
-            block.cancelled().for_each(|identifier| self.cancel(*meter, identifier, epoch));
+            block.cancelled().for_each(|identifier| {
+                // One that is unknown or was taken back before stays as it is.
+                if let Some(number) = self.find(*meter, identifier) {
+                    adjusted.push(number);
+                    self.cancel_event(number, epoch);
+                }
+            });
         }
         self.forget(block.received_at());
+        self.notice(placed.iter().map(|number| EventNo(number.load(Relaxed))), &adjusted)
     }
 
     /// The number of the customer or bucket of each row of a block. Where no number is left the row stays
@@ -82,13 +95,6 @@ impl Aggregator {
         let key = self.key.identifier(meter, Identifier::Text(identifier));
         let place = self.key.place(key);
         self.events.parts.get(Events::part_of(place))?.find(place, key)
-    }
-
-    /// Takes an event back. One that is unknown or was taken back before stays as it is.
-    fn cancel(&mut self, meter: u16, identifier: &str, epoch: u32) {
-        if let Some(number) = self.find(meter, identifier) {
-            self.cancel_event(number, epoch);
-        }
     }
 
     /// Replaces the value of an event. One that was taken back stays as it is.

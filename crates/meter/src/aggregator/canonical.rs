@@ -1,11 +1,12 @@
 //! The content of an aggregator as bytes, for hashing.
 
-use super::{Aggregator, Meter};
+use super::{Aggregator, AlertStatus, Meter};
 use crate::kernel::events::{Event, EventNo};
+use crate::kernel::identity::Customer;
 use crate::kernel::usage::{HOUR_NANOS, part_of};
 use crate::{EventTimeWindow, Formula, MeterConfig};
 use counterfoil_core::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Aggregator {
     /// Gives the content in one canonical form, piece by piece: equal bytes mean equal answers to
@@ -28,6 +29,34 @@ impl Aggregator {
                 text(sink, meter.id.as_str());
                 self.canonical_meter(number, meter, sink);
             }
+        }
+        self.canonical_alerts(sink);
+    }
+
+    /// Alerts, with the events that each counts.
+    fn canonical_alerts(&self, sink: &mut dyn FnMut(&[u8])) {
+        let name =
+            |customer: u32| self.customers.get(customer).map(Customer::to_text).unwrap_or_default();
+        for (id, alert) in &self.alerts.by_id {
+            text(sink, id.as_str());
+            sink(&alert.meter.to_le_bytes());
+            sink(&alert.gte.trillionths().to_le_bytes());
+            text(sink, &alert.customer.map(name).unwrap_or_default());
+            sink(&[status_code(alert.status)]);
+            if alert.status == AlertStatus::Archived {
+                continue;
+            }
+            let fired: BTreeSet<String> = alert.fired.iter().map(|&own| name(own)).collect();
+            length(sink, fired.len());
+            fired.iter().for_each(|customer| text(sink, customer));
+            let counted = self
+                .events
+                .in_order()
+                .filter(|(_, event)| event.meter == alert.meter && event.epoch >= alert.since);
+            let counted: BTreeSet<_> =
+                counted.map(|(number, event)| self.identifier(number, event)).collect();
+            length(sink, counted.len());
+            counted.iter().for_each(|identifier| text(sink, identifier));
         }
     }
 
@@ -102,6 +131,15 @@ impl Aggregator {
                 (event.time, identifier, value, received_at, event.is_cancelled())
             }),
         }
+    }
+}
+
+/// A status as one byte.
+pub(super) const fn status_code(status: AlertStatus) -> u8 {
+    match status {
+        AlertStatus::Active => 0,
+        AlertStatus::Inactive => 1,
+        AlertStatus::Archived => 2,
     }
 }
 

@@ -6,7 +6,9 @@
 //! A checkpoint is a row of archives, each after its length in 8 bytes and on a multiple of 16:
 //! the head, then the events in order of receipt, a million to an archive.
 
-use super::{Aggregator, Epoch, Meter, Position};
+use super::alerts::{Alert, Alerts};
+use super::canonical::status_code;
+use super::{Aggregator, AlertStatus, Epoch, Meter, Position};
 use crate::columns::{ColumnError, StringColumn};
 use crate::kernel::events::{Event, EventNo, Events, WIDE};
 use crate::kernel::identity::{Customer, Identifier, Key};
@@ -14,17 +16,18 @@ use crate::kernel::names::Names;
 use crate::kernel::usage::{self, Arrival};
 use crate::value::{Amount, MAGNITUDE_END};
 use crate::{DedupePolicy, EventTimeWindow, Formula, MeterConfig};
-use counterfoil_core::{Decimal12, Id, Timestamp};
+use counterfoil_core::{Decimal12, Id, Timestamp, kind};
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// The layout of a checkpoint in words; what wrote one and what reads it must have the same.
-pub const CHECKPOINT_LAYOUT: &str = "meter 4; rkyv 0.8 le p32; archives [len u64; pad to 16]; head \
+pub const CHECKPOINT_LAYOUT: &str = "meter 5; rkyv 0.8 le p32; archives [len u64; pad to 16]; head \
     {positions [u64]; received [i64]; meters [id; names; dimensions; formula u8; also [u8]; \
     window u8; active u8]; customers {text, ends u32}; bucket_rows, bucket_customers, \
-    bucket_ends [u32]; bucket_values {text, ends u32}; events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; \
+    bucket_ends [u32]; bucket_values {text, ends u32}; \
+    alerts [id; meter u16; gte i128; customer u32; status u8; since u32; fired [u32]]; events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; \
     times, units [i64]; wide_rows [u32]; wide [i128]; numbers [u128]; text_rows [u32]; texts {text, \
     ends u32}; cancelled_rows, cancelled_epochs, corrected_rows, corrected_epochs \
     [u32]; corrected_values [i128]}";
@@ -42,6 +45,7 @@ pub struct Capture {
     meters: Vec<Meter>,
     customers: Names,
     events: Events,
+    alerts: Alerts,
 }
 
 #[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -56,6 +60,7 @@ struct Head {
     /// Where the values of each bucket end.
     bucket_ends: Vec<u32>,
     bucket_values: StringColumn,
+    alerts: Vec<AlertColumns>,
     /// How many events follow.
     events: u64,
 }
@@ -70,6 +75,18 @@ struct MeterColumns {
     also: Vec<u8>,
     window: u8,
     active: u8,
+}
+
+#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+struct AlertColumns {
+    id: String,
+    meter: u16,
+    gte: i128,
+    /// A number, or the largest where each customer is watched.
+    customer: u32,
+    status: u8,
+    since: u32,
+    fired: Vec<u32>,
 }
 
 #[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -142,6 +159,7 @@ impl Capture {
             positions: self.epochs.iter().map(|epoch| epoch.position.0).collect(),
             received: self.epochs.iter().map(|epoch| epoch.received_at.unix()).collect(),
             meters: self.meters.iter().map(MeterColumns::of).collect(),
+            alerts: self.alerts.by_id.iter().map(AlertColumns::of).collect(),
             events: u64::try_from(self.events.len()).unwrap_or(u64::MAX),
             ..Head::default()
         };
@@ -271,6 +289,7 @@ impl Aggregator {
             meters: self.meters.clone(),
             customers: self.customers.clone(),
             events: self.events.without_indexes(),
+            alerts: self.alerts.clone(),
         }
     }
 
@@ -314,6 +333,7 @@ impl Aggregator {
         if let Some(now) = self.epochs.iter().map(|epoch| epoch.received_at).max() {
             self.forget(now);
         }
+        self.recount_alerts();
         Ok(self)
     }
 
@@ -348,10 +368,33 @@ impl Aggregator {
                 return Err(CheckpointError::because("it lists a customer twice"));
             }
         }
-        match buckets.next() {
-            Some(_) => Err(CheckpointError::because("its buckets are not in order")),
-            None => Ok(()),
+        if buckets.next().is_some() {
+            return Err(CheckpointError::because("its buckets are not in order"));
         }
+        head.alerts.iter().try_for_each(|own| self.read_alert(own))
+    }
+
+    fn read_alert(&mut self, own: &AlertColumns) -> Result<(), CheckpointError> {
+        let wrong = || CheckpointError::because("an alert is not as one can be");
+        let id = Id::new(&own.id).map_err(CheckpointError::because)?;
+        let customer = (own.customer != u32::MAX).then_some(own.customer);
+        let customers = own.fired.iter().copied().chain(customer);
+        let known = customers.into_iter().all(|own| self.customers.get(own).is_some());
+        let meter = self.meter(own.meter).ok_or_else(wrong)?;
+        let begun = usize::try_from(own.since).is_ok_and(|since| since <= self.epochs.len());
+        let again = self.alerts.by_id.contains_key(&id);
+        if !known || !begun || again || own.gte <= 0 || meter.config.formula == Formula::WeightedSum
+        {
+            return Err(wrong());
+        }
+        let gte = Decimal12::from_trillionths(own.gte);
+        let mut alert = Alert::new(own.meter, gte, customer, own.since);
+        alert.fired = own.fired.iter().copied().collect();
+        let all = [AlertStatus::Active, AlertStatus::Inactive, AlertStatus::Archived];
+        let status = all.into_iter().find(|&status| status_code(status) == own.status);
+        alert.status = status.ok_or_else(wrong)?;
+        self.alerts.add(id, alert);
+        Ok(())
     }
 
     /// Takes the events of an archive in, which continue those `last` received.
@@ -513,6 +556,20 @@ impl EventRows {
             meter,
             flags: if text.is_some() { Event::TEXT } else { 0 },
         })
+    }
+}
+
+impl AlertColumns {
+    fn of((id, alert): (&Id<kind::Alert>, &Alert)) -> Self {
+        Self {
+            id: id.as_str().to_owned(),
+            meter: alert.meter,
+            gte: alert.gte.trillionths(),
+            customer: alert.customer.unwrap_or(u32::MAX),
+            status: status_code(alert.status),
+            since: alert.since,
+            fired: alert.fired.iter().copied().collect(),
+        }
     }
 }
 

@@ -415,12 +415,12 @@ pub(super) struct Series<'a> {
 pub(super) struct Reading<'a> {
     pub(super) of: &'a Aggregator,
     pub(super) meter: &'a Meter,
-    first: Series<'a>,
+    pub(super) first: Series<'a>,
     /// More buckets. The first is apart so that a customer without any costs no allocation.
-    rest: Vec<Series<'a>>,
+    pub(super) rest: Vec<Series<'a>>,
     pub(super) epoch: u32,
     /// Events of earlier epochs are left out; 0: none are.
-    since: u32,
+    pub(super) since: u32,
 }
 
 impl<'a> Reading<'a> {

@@ -55,9 +55,9 @@ impl Aggregator {
     ) -> Admission {
         let position = position.max(self.position());
         if !columns.has_identifiers() {
-            let admission = self.admit(columns, ctx);
+            let mut admission = self.admit(columns, ctx);
             if let Some(block) = &admission.block {
-                self.apply(position, block);
+                admission.alerts = self.apply(position, block);
             }
             return admission;
         }
@@ -81,6 +81,8 @@ impl Aggregator {
             self.epochs.pop();
         }
         self.forget(ctx.now);
+        admission.alerts =
+            self.notice(placed.iter().map(|number| EventNo(number.load(Relaxed))), &[]);
         admission
     }
 
