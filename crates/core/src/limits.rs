@@ -56,6 +56,8 @@ pub const METER_EVENT_NAME_BYTES_MAX: usize = 255;
 pub const METER_IDENTIFIER_BYTES_MAX: usize = 255;
 /// Dimensions that a meter keeps, and that one of its events names (12.2).
 pub const METER_DIMENSIONS_MAX: usize = 10;
+/// Alerts of a meter on all customers, and as many on any one, that are not archived (12.7).
+pub const METER_ALERTS_MAX: usize = 25;
 /// Bytes of the name of a dimension, and of a value of it.
 pub const METER_DIMENSION_BYTES_MAX: usize = 255;
 /// Seconds that a renewal invoice stays a draft (8.2).

@@ -406,9 +406,12 @@ pub enum AlertError {
     /// A weighted sum is of a period, and an alert has none.
     #[error("usage of a meter by weighted sum has no threshold")]
     Formula,
-    /// Numbers are used up.
-    #[error("the aggregator is full")]
-    Full,
+    /// So many watch all customers of the meter, or this one, already.
+    #[error("a meter has at most {max} alerts on all customers, and as many on one")]
+    TooMany {
+        /// How many may.
+        max: usize,
+    },
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use crate::{
     AdmitContext, Aggregator, Anyone, Block, DedupePolicy, EventBatch, EventTimeWindow, Formula,
-    MeterConfig, Position,
+    MeterConfig, Position, UsageThreshold,
 };
-use counterfoil_core::{EventTime, Id, Period, Timestamp, kind};
+use counterfoil_core::{Decimal12, EventTime, Id, Period, Timestamp, kind};
 
 const NOW: i64 = 1_742_040_000;
 const ALWAYS: Period = Period::new(Timestamp::MIN, Timestamp::MAX);
@@ -31,6 +31,9 @@ fn aggregator(kind: u8) -> Aggregator {
         config = config.also(Formula::Last).also(Formula::Max).also(Formula::Min);
     }
     meters.define(meter(), config).expect("the only meter");
+    let threshold = UsageThreshold { meter: meter(), gte: Decimal12::ONE, customer: None };
+    // A weighted sum has no threshold.
+    meters.define_alert(Id::derived(1), &threshold).ok();
     meters
 }
 

@@ -38,20 +38,20 @@ impl Aggregator {
         if let Some(Some(meter)) = logged.meters.first() {
             block.corrected().for_each(|(identifier, value)| {
                 if let Some(number) = self.find(*meter, identifier) {
-                    adjusted.push(number);
+                    adjusted.push(self.adjusting(number));
                     self.correct_event(number, epoch, value);
                 }
             });
             block.cancelled().for_each(|identifier| {
                 // One that is unknown or was taken back before stays as it is.
                 if let Some(number) = self.find(*meter, identifier) {
-                    adjusted.push(number);
+                    adjusted.push(self.adjusting(number));
                     self.cancel_event(number, epoch);
                 }
             });
         }
         self.forget(block.received_at());
-        self.notice(placed.iter().map(|number| EventNo(number.load(Relaxed))), &adjusted)
+        self.notice(&logged, &placed, &adjusted)
     }
 
     /// The number of the customer or bucket of each row of a block. Where no number is left the row stays

@@ -2,7 +2,6 @@
 
 use super::{Aggregator, AlertStatus, Meter};
 use crate::kernel::events::{Event, EventNo};
-use crate::kernel::identity::Customer;
 use crate::kernel::usage::{HOUR_NANOS, part_of};
 use crate::{EventTimeWindow, Formula, MeterConfig};
 use counterfoil_core::Timestamp;
@@ -33,22 +32,26 @@ impl Aggregator {
         self.canonical_alerts(sink);
     }
 
-    /// Alerts, with the events that each counts.
+    /// Alerts, with the events that each counts and whom it went off for.
     fn canonical_alerts(&self, sink: &mut dyn FnMut(&[u8])) {
-        let name =
-            |customer: u32| self.customers.get(customer).map(Customer::to_text).unwrap_or_default();
-        for (id, alert) in &self.alerts.by_id {
-            text(sink, id.as_str());
-            sink(&alert.meter.to_le_bytes());
+        for alert in self.alerts.iter() {
+            let Some(meter) = self.meter(alert.meter) else { continue };
+            text(sink, alert.id.as_str());
+            text(sink, meter.id.as_str());
             sink(&alert.gte.trillionths().to_le_bytes());
-            text(sink, &alert.customer.map(name).unwrap_or_default());
-            sink(&[status_code(alert.status)]);
+            sink(&[u8::from(alert.customer.is_some()), alert.status.code()]);
+            let customer = alert.customer.map(|customer| self.customer_text(customer));
+            text(sink, &customer.unwrap_or_default());
+            let fired = alert.fired.iter().map(|(&own, fired)| (self.customer_text(own), fired));
+            let fired: BTreeMap<String, _> = fired.collect();
+            length(sink, fired.len());
+            for (customer, (value, _)) in fired {
+                text(sink, &customer);
+                sink(&value.trillionths().to_le_bytes());
+            }
             if alert.status == AlertStatus::Archived {
                 continue;
             }
-            let fired: BTreeSet<String> = alert.fired.iter().map(|&own| name(own)).collect();
-            length(sink, fired.len());
-            fired.iter().for_each(|customer| text(sink, customer));
             let counted = self
                 .events
                 .in_order()
@@ -131,15 +134,6 @@ impl Aggregator {
                 (event.time, identifier, value, received_at, event.is_cancelled())
             }),
         }
-    }
-}
-
-/// A status as one byte.
-pub(super) const fn status_code(status: AlertStatus) -> u8 {
-    match status {
-        AlertStatus::Active => 0,
-        AlertStatus::Inactive => 1,
-        AlertStatus::Archived => 2,
     }
 }
 

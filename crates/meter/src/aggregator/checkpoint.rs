@@ -6,8 +6,7 @@
 //! A checkpoint is a row of archives, each after its length in 8 bytes and on a multiple of 16:
 //! the head, then the events in order of receipt, a million to an archive.
 
-use super::alerts::{Alert, Alerts};
-use super::canonical::status_code;
+use super::alerts::{Alert, Alerts, Tally};
 use super::{Aggregator, AlertStatus, Epoch, Meter, Position};
 use crate::columns::{ColumnError, StringColumn};
 use crate::kernel::events::{Event, EventNo, Events, WIDE};
@@ -16,7 +15,7 @@ use crate::kernel::names::Names;
 use crate::kernel::usage::{self, Arrival};
 use crate::value::{Amount, MAGNITUDE_END};
 use crate::{DedupePolicy, EventTimeWindow, Formula, MeterConfig};
-use counterfoil_core::{Decimal12, Id, Timestamp, kind};
+use counterfoil_core::{Decimal12, Id, Timestamp};
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use std::collections::BTreeSet;
@@ -27,9 +26,10 @@ pub const CHECKPOINT_LAYOUT: &str = "meter 5; rkyv 0.8 le p32; archives [len u64
     {positions [u64]; received [i64]; meters [id; names; dimensions; formula u8; also [u8]; \
     window u8; active u8]; customers {text, ends u32}; bucket_rows, bucket_customers, \
     bucket_ends [u32]; bucket_values {text, ends u32}; \
-    alerts [id; meter u16; gte i128; customer u32; status u8; since u32; fired [u32]]; events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; \
-    times, units [i64]; wide_rows [u32]; wide [i128]; numbers [u128]; text_rows [u32]; texts {text, \
-    ends u32}; cancelled_rows, cancelled_epochs, corrected_rows, corrected_epochs \
+    alerts [id; meter u16; gte i128; customer u32; status u8; since u32; fired [u32]; \
+    fired_values [i128]; fired_positions [u64]; slots [u32]; tallies [i128]; beside [i64]]; \
+    events u64}; events {epochs, rows [u32]; meters [u16]; customers [u32]; times, units [i64]; \
+    wide_rows [u32]; wide [i128]; numbers [u128]; text_rows [u32]; texts {text, ends u32}; cancelled_rows, cancelled_epochs, corrected_rows, corrected_epochs \
     [u32]; corrected_values [i128]}";
 
 /// Events of an archive.
@@ -86,7 +86,14 @@ struct AlertColumns {
     customer: u32,
     status: u8,
     since: u32,
+    /// The customers that it went off for, with usage and position then.
     fired: Vec<u32>,
+    fired_values: Vec<i128>,
+    fired_positions: Vec<u64>,
+    /// The customers that it counted something of, and what.
+    slots: Vec<u32>,
+    tallies: Vec<i128>,
+    beside: Vec<i64>,
 }
 
 #[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -159,7 +166,7 @@ impl Capture {
             positions: self.epochs.iter().map(|epoch| epoch.position.0).collect(),
             received: self.epochs.iter().map(|epoch| epoch.received_at.unix()).collect(),
             meters: self.meters.iter().map(MeterColumns::of).collect(),
-            alerts: self.alerts.by_id.iter().map(AlertColumns::of).collect(),
+            alerts: self.alerts.iter().map(AlertColumns::of).collect(),
             events: u64::try_from(self.events.len()).unwrap_or(u64::MAX),
             ..Head::default()
         };
@@ -333,7 +340,6 @@ impl Aggregator {
         if let Some(now) = self.epochs.iter().map(|epoch| epoch.received_at).max() {
             self.forget(now);
         }
-        self.recount_alerts();
         Ok(self)
     }
 
@@ -378,22 +384,32 @@ impl Aggregator {
         let wrong = || CheckpointError::because("an alert is not as one can be");
         let id = Id::new(&own.id).map_err(CheckpointError::because)?;
         let customer = (own.customer != u32::MAX).then_some(own.customer);
-        let customers = own.fired.iter().copied().chain(customer);
+        let customers = own.fired.iter().chain(&own.slots).copied().chain(customer);
         let known = customers.into_iter().all(|own| self.customers.get(own).is_some());
         let meter = self.meter(own.meter).ok_or_else(wrong)?;
+        let can = meter.config.formula != Formula::WeightedSum && own.gte > 0;
         let begun = usize::try_from(own.since).is_ok_and(|since| since <= self.epochs.len());
-        let again = self.alerts.by_id.contains_key(&id);
-        if !known || !begun || again || own.gte <= 0 || meter.config.formula == Formula::WeightedSum
-        {
+        if !known || !can || !begun || self.alerts.get(&id).is_some() || !own.is_even() {
             return Err(wrong());
         }
         let gte = Decimal12::from_trillionths(own.gte);
-        let mut alert = Alert::new(own.meter, gte, customer, own.since);
-        alert.fired = own.fired.iter().copied().collect();
-        let all = [AlertStatus::Active, AlertStatus::Inactive, AlertStatus::Archived];
-        let status = all.into_iter().find(|&status| status_code(status) == own.status);
-        alert.status = status.ok_or_else(wrong)?;
-        self.alerts.add(id, alert);
+        let mut alert = Alert::new(id, own.meter, gte, own.since);
+        alert.customer = customer;
+        alert.status = AlertStatus::of_code(own.status).ok_or_else(wrong)?;
+        let tallies = own.tallies.iter().zip(&own.beside);
+        for (&customer, (&value, &beside)) in own.slots.iter().zip(tallies) {
+            let (_, slot) = alert.slots.of(customer).ok_or_else(wrong)?;
+            slot.tally = Tally { value, beside, any: true };
+        }
+        let fired = own.fired_values.iter().zip(&own.fired_positions);
+        for (&customer, (&value, &position)) in own.fired.iter().zip(fired) {
+            let value = Decimal12::from_trillionths(value);
+            alert.fired.insert(customer, (value, Position(position)));
+            if alert.status != AlertStatus::Archived {
+                alert.slots.of(customer).ok_or_else(wrong)?.1.fired = true;
+            }
+        }
+        self.alerts.add(alert);
         Ok(())
     }
 
@@ -560,16 +576,29 @@ impl EventRows {
 }
 
 impl AlertColumns {
-    fn of((id, alert): (&Id<kind::Alert>, &Alert)) -> Self {
+    fn of(alert: &Alert) -> Self {
+        let slots = || alert.slots.rows.iter().filter(|slot| slot.tally.any);
         Self {
-            id: id.as_str().to_owned(),
+            id: alert.id.as_str().to_owned(),
             meter: alert.meter,
             gte: alert.gte.trillionths(),
             customer: alert.customer.unwrap_or(u32::MAX),
-            status: status_code(alert.status),
+            status: alert.status.code(),
             since: alert.since,
-            fired: alert.fired.iter().copied().collect(),
+            fired: alert.fired.keys().copied().collect(),
+            fired_values: alert.fired.values().map(|(value, _)| value.trillionths()).collect(),
+            fired_positions: alert.fired.values().map(|(_, position)| position.0).collect(),
+            slots: slots().map(|slot| slot.customer).collect(),
+            tallies: slots().map(|slot| slot.tally.value).collect(),
+            beside: slots().map(|slot| slot.tally.beside).collect(),
         }
+    }
+
+    /// Whether columns are as long as they have to be.
+    fn is_even(&self) -> bool {
+        let (fired, slots) = (self.fired.len(), self.slots.len());
+        [self.fired_values.len(), self.fired_positions.len()] == [fired; 2]
+            && [self.tallies.len(), self.beside.len()] == [slots; 2]
     }
 }
 

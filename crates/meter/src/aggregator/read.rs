@@ -362,7 +362,7 @@ impl Aggregator {
     ) -> Result<Option<Reading<'_>>, MeterError> {
         let since = self.epoch_at(after).map_or(0, |epoch| epoch.saturating_add(1));
         let reading = self.reading(meter, Some(customer), cut)?;
-        Ok(reading.map(|reading| Reading { since, ..reading }))
+        Ok(reading.map(|reading| reading.since(since)))
     }
 
     pub(super) fn position_at(&self, cut: Position) -> Position {
@@ -415,15 +415,20 @@ pub(super) struct Series<'a> {
 pub(super) struct Reading<'a> {
     pub(super) of: &'a Aggregator,
     pub(super) meter: &'a Meter,
-    pub(super) first: Series<'a>,
+    first: Series<'a>,
     /// More buckets. The first is apart so that a customer without any costs no allocation.
-    pub(super) rest: Vec<Series<'a>>,
+    rest: Vec<Series<'a>>,
     pub(super) epoch: u32,
     /// Events of earlier epochs are left out; 0: none are.
-    pub(super) since: u32,
+    since: u32,
 }
 
 impl<'a> Reading<'a> {
+    /// The same without the events of earlier epochs.
+    pub(super) fn since(self, since: u32) -> Self {
+        Self { since, ..self }
+    }
+
     pub(super) fn scope(&self, range: &Range<i64>) -> Scope {
         Scope { range: range.clone(), epoch: self.epoch, lanes: self.meter.lanes }
     }
@@ -538,8 +543,8 @@ impl<'a> Reading<'a> {
             Formula::Max => self.extreme(sums, range, false).unwrap_or_default(),
             Formula::Min => self.extreme(sums, range, true).unwrap_or_default(),
             Formula::Average => {
-                let mean = rounded(I256::from(sums.sum), I256::from(sums.count));
-                Decimal12::from_trillionths(mean)
+                let count = i64::try_from(sums.count).unwrap_or(i64::MAX);
+                Decimal12::from_trillionths(mean(sums.sum, count))
             }
             Formula::UniqueCount => {
                 let different = self.values(range).collect::<BTreeSet<_>>().len();
@@ -640,6 +645,11 @@ impl Aggregator {
             None => Cow::Owned(identifier_text(self.key.number(event.meter, event.identifier))),
         }
     }
+}
+
+/// The mean of so many values in trillionths.
+pub(super) fn mean(sum: i128, count: i64) -> i128 {
+    rounded(I256::from(sum), I256::from(count))
 }
 
 /// A quotient, rounded to the nearest, ties to even; 0 where there is nothing to divide by.

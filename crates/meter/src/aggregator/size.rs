@@ -38,6 +38,8 @@ pub struct Memory {
     pub customers: usize,
     /// What customers and their series take.
     pub customer_bytes: usize,
+    /// What alerts take.
+    pub alert_bytes: usize,
 }
 
 impl Memory {
@@ -48,6 +50,7 @@ impl Memory {
             .saturating_add(self.event_bytes)
             .saturating_add(self.hour_bytes)
             .saturating_add(self.customer_bytes)
+            .saturating_add(self.alert_bytes)
     }
 }
 
@@ -82,6 +85,7 @@ impl Aggregator {
             hour_bytes: self.usage.iter().map(Part::hour_bytes).sum(),
             customers: self.customers.customers(),
             customer_bytes: self.customers.bytes().saturating_add(series).saturating_add(known),
+            alert_bytes: self.alert_bytes(),
         }
     }
 }

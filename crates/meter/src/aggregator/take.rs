@@ -42,6 +42,11 @@ const REFUSED: u32 = EventNo::NONE.0;
 const DUPLICATE: u32 = REFUSED - 1;
 const CONFLICT: u32 = REFUSED - 2;
 
+/// The event that a row became.
+pub(super) fn number_of(placed: &AtomicU32) -> Option<EventNo> {
+    Some(EventNo(placed.load(Relaxed))).filter(|number| number.0 < CONFLICT)
+}
+
 impl Aggregator {
     /// Judges events as [`Aggregator::admit`] does and takes them in at once. The block of what
     /// was taken is made where [`AdmitContext::with_block`] asks for it.
@@ -81,8 +86,7 @@ impl Aggregator {
             self.epochs.pop();
         }
         self.forget(ctx.now);
-        admission.alerts =
-            self.notice(placed.iter().map(|number| EventNo(number.load(Relaxed))), &[]);
+        admission.alerts = self.notice(&judged, &placed, &[]);
         admission
     }
 
