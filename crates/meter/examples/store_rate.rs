@@ -2,7 +2,8 @@
 //! single events of eight threads with 1,024 unanswered each.
 //!
 //! `cargo run --release -p counterfoil-meter --features store,workload --example store_rate -- \
-//! DIRECTORY [EVENTS] [RESERVED BYTES]`. What is printed says how long acknowledgements took as well.
+//! DIRECTORY [EVENTS] [RESERVED BYTES] [PART]`. What is printed says how long acknowledgements took
+//! as well. PART is `batches`, `singles` or `blocking`; all of them where it is not given.
 #![expect(clippy::disallowed_methods, reason = "it measures, from threads")]
 #![expect(clippy::disallowed_types, reason = "it measures, on a disk")]
 
@@ -12,6 +13,7 @@ use counterfoil_meter::workload::{EVENT_NAMES, Workload, WorkloadBatch};
 use counterfoil_meter::{Capacity, Formula, MeterConfig, Position};
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const BATCH: usize = 10_000;
@@ -27,12 +29,23 @@ fn main() -> Result<(), Failure> {
     let dir = arguments.next().ok_or("name a directory")?;
     let events: u64 = arguments.next().map_or(Ok(5_000_000), |text| text.parse())?;
     let reserved: u64 = arguments.next().map_or(Ok(0), |text| text.parse())?;
+    let part = arguments.next();
+    let is_asked = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let workload = Workload::new(1, events, 100_000, 10);
-    for (name, lend) in [("batches", false), ("batches-lent", true)] {
-        batches(&Path::new(&dir).join(name), &workload, reserved, lend)?;
+    let dir = Path::new(&dir);
+    if is_asked("batches") {
+        batches(&dir.join("batches"), &workload, reserved, false)?;
+        batches(&dir.join("batches-lent"), &workload, reserved, true)?;
     }
-    for (name, lend) in [("singles", false), ("singles-lent", true)] {
-        singles(&Path::new(&dir).join(name), &Workload::new(1, events / 5, 100_000, 10), lend)?;
+    let workload = Workload::new(1, events / 5, 100_000, 10);
+    if is_asked("singles") {
+        singles(&dir.join("singles"), &workload, TICKETS, false)?;
+        singles(&dir.join("singles-lent"), &workload, TICKETS, true)?;
+    }
+    if is_asked("blocking") {
+        let few = Workload::new(1, events / 50, 100_000, 10);
+        singles(&dir.join("blocking"), &few, 1, false)?;
+        singles(&dir.join("blocking-lent"), &few, 1, true)?;
     }
     Ok(())
 }
@@ -60,12 +73,17 @@ fn batches(dir: &Path, workload: &Workload, reserved: u64, lend: bool) -> Result
     let (mut acks, mut queries, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     let mut held: VecDeque<(Instant, Ticket)> = VecDeque::new();
     let mut taken = 0;
+    let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         if lend {
             let (writer, hasher) = (store.writer(), store.hasher());
             scope.spawn(move || writer.run());
             scope.spawn(move || hasher.run());
         }
+        let beside = scope.spawn({
+            let (store, batch, ended) = (store.clone(), &batch, &ended);
+            move || ask_beside(&store, batch, period, ended)
+        });
         let began = Instant::now();
         for start in (0..rows).step_by(BATCH) {
             let given = Instant::now();
@@ -89,22 +107,50 @@ fn batches(dir: &Path, workload: &Workload, reserved: u64, lend: bool) -> Result
             acks.push(given.elapsed());
         }
         let seconds = began.elapsed().as_secs_f64();
+        ended.store(true, Ordering::Relaxed);
+        let mut beside = beside.join().map_err(|_| "a thread panicked")??;
         println!(
             "{:>13}: {:.2} M events/s, {taken} taken of {rows}, {HELD} batches of {BATCH} held, {} bytes \
-             reserved; ack {}; call {}; query of one meter {}",
+             reserved; ack {}; call {}; query of one meter after each batch {}, of all every ms beside {}",
             dir.file_name().unwrap_or_default().display(),
             rows as f64 / seconds / 1e6,
             reserved,
             percentiles(&mut acks),
             percentiles(&mut calls),
             percentiles(&mut queries),
+            percentiles(&mut beside),
         );
         store.close()?;
         Ok(())
     })
 }
 
-fn singles(dir: &Path, workload: &Workload, lend: bool) -> Result<(), Failure> {
+/// Asks for what one customer used on all meters, every millisecond, until it is told to end.
+fn ask_beside(
+    store: &MeterStore,
+    batch: &WorkloadBatch,
+    period: Period,
+    ended: &AtomicBool,
+) -> Result<Vec<Duration>, Failure> {
+    let mut times = Vec::new();
+    let meters: Vec<_> = (1..=8).map(Id::derived).collect();
+    for customer in batch.customers.iter().step_by(97).cycle() {
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        let customer = format!("{customer:016x}");
+        let asked = Instant::now();
+        store.read_at(Position::MAX, |kernel, cut| {
+            let totals = |meter| kernel.totals(meter, &customer, period, cut);
+            meters.iter().map(totals).collect::<Result<Vec<_>, _>>()
+        })??;
+        times.push(asked.elapsed());
+    }
+    Ok(times)
+}
+
+fn singles(dir: &Path, workload: &Workload, tickets: usize, lend: bool) -> Result<(), Failure> {
     let store = open(dir, workload)?;
     let rows = usize::try_from(workload.len())?;
     let mut batch = WorkloadBatch::default();
@@ -119,7 +165,7 @@ fn singles(dir: &Path, workload: &Workload, lend: bool) -> Result<(), Failure> {
             let event = SingleEvent::new(name, &customers[row]).number(batch.identifiers[row]);
             let event = event.at(EventTime::from_nanos(batch.times[row])).decimal(value);
             held.push_back((Instant::now(), store.submit(&event, end)?));
-            if held.len() == TICKETS {
+            if held.len() == tickets {
                 let Some((given, ticket)) = held.pop_front() else { break };
                 ticket.wait()?;
                 acks.push(given.elapsed());
@@ -152,7 +198,7 @@ fn singles(dir: &Path, workload: &Workload, lend: bool) -> Result<(), Failure> {
         }
         let seconds = began.elapsed().as_secs_f64();
         println!(
-            "{:>13}: {:.2} M events/s, {rows} of {THREADS} threads, {TICKETS} held each, {} records; \
+            "{:>13}: {:.2} M events/s, {rows} of {THREADS} threads, {tickets} held each, {} records; \
              ack {}",
             dir.file_name().unwrap_or_default().display(),
             rows as f64 / seconds / 1e6,

@@ -234,6 +234,14 @@ impl StringColumn {
         self.push("");
     }
 
+    /// Appends all rows of another column, which [`Self::has_room_for`] has been asked about.
+    #[cfg(feature = "store")]
+    pub(crate) fn append(&mut self, other: &Self) {
+        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.text.push_str(&other.text);
+        self.ends.extend(other.ends.iter().map(|end| end.saturating_add(start)));
+    }
+
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
@@ -245,8 +253,8 @@ impl StringColumn {
     }
 
     /// The column, borrowed; its ends are right by construction.
-    pub(crate) fn as_strings(&self) -> Strings<'_> {
-        Strings { text: &self.text, ends: &self.ends }
+    pub(crate) const fn as_strings(&self) -> Strings<'_> {
+        Strings { text: self.text.as_str(), ends: self.ends.as_slice() }
     }
 }
 
@@ -415,6 +423,12 @@ impl<'a> EventColumns<'a> {
             check_codes("dimensions", codes.iter().copied(), values.len())?;
         }
         Ok(Self { dimensions: Dimensions::Columns(dimensions), ..self })
+    }
+
+    /// The same events with dimensions that were filled row by row.
+    #[cfg(feature = "store")]
+    pub(crate) const fn with_row_dimensions(self, dimensions: &'a RowDimensions) -> Self {
+        Self { dimensions: Dimensions::Rows(dimensions), ..self }
     }
 
     pub(crate) const fn dimensions(&self) -> Dimensions<'a> {

@@ -124,6 +124,56 @@ impl RowDimensions {
         }
     }
 
+    /// Appends a row after so many, with the values of these names.
+    #[cfg(feature = "store")]
+    pub(crate) fn push_named(&mut self, rows: usize, dimensions: &[(&str, &str)]) {
+        if dimensions.is_empty() && self.columns.is_empty() {
+            return;
+        }
+        // One more than a meter keeps, and the event is refused, whatever else it names.
+        let names = dimensions.len().min(limits::METER_DIMENSIONS_MAX.saturating_add(1));
+        let (named, others) = dimensions.split_at(names);
+        for (name, _) in named {
+            self.add_column(name, rows);
+        }
+        for (name, column) in self.names.iter().zip(&mut self.columns) {
+            let value = named.iter().find(|(own, _)| own == name);
+            column.push(value.map_or("", |(_, value)| value));
+        }
+        self.others.push(u16::try_from(others.len()).unwrap_or(u16::MAX));
+    }
+
+    #[cfg(feature = "store")]
+    fn add_column(&mut self, name: &str, rows: usize) {
+        if !self.names.iter().any(|own| own == name) {
+            self.add_names(&[name.to_owned()], rows);
+        }
+    }
+
+    /// Appends so many rows of others after those that are here.
+    #[cfg(feature = "store")]
+    pub(crate) fn append(&mut self, rows: usize, other: &Self, more: usize) {
+        other.names.iter().for_each(|name| self.add_column(name, rows));
+        for (name, column) in self.names.iter().zip(&mut self.columns) {
+            match other.names.iter().position(|own| own == name) {
+                Some(place) => other.columns.iter().skip(place).take(1).for_each(|own| {
+                    column.append(own);
+                }),
+                None => (0..more).for_each(|_| column.push("")),
+            }
+        }
+        if !self.columns.is_empty() {
+            self.others.extend_from_slice(&other.others);
+            self.others.resize(rows.saturating_add(more), 0);
+        }
+    }
+
+    /// Bytes of all values.
+    #[cfg(feature = "store")]
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.text.len()).sum()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.columns.iter_mut().for_each(StringColumn::clear);
         self.others.clear();

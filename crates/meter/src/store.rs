@@ -45,10 +45,9 @@
 //! store was opened again as well. A reading at [`Position::MAX`] may count what a crash takes
 //! back; nobody was told then that it was taken. Single events that still gather count nowhere.
 //!
-//! Reads share a lock that a call holds while it judges. A reader waits at most for the batches
-//! that came before it, and holds up none of the others that read; a question about one customer
-//! takes about a microsecond. One about all customers of a meter holds ingest up for as long as
-//! it takes.
+//! Reads share a lock that a call holds while it judges, and hold up none of the others that read;
+//! a question about one customer takes about a microsecond. [`MeterStore::read`] sees the meters
+//! between two calls, and holds ingest up for as long as it takes.
 //!
 //! # When something fails
 //! After an error of the disk every call returns the same [`StoreError::Poisoned`]. Opening the
@@ -57,10 +56,13 @@
 //! once.
 
 mod error;
+mod gate;
 mod gather;
 mod inner;
 mod open;
 mod record;
+mod rows;
+mod sync;
 mod ticket;
 
 pub use error::{StoreCheckpointError, StoreError, StoreOpenError};
@@ -74,11 +76,13 @@ use crate::{
 };
 use counterfoil_core::{Decimal12, Id, Period, Timestamp, kind};
 use counterfoil_log::{Durability, FileStorage, Hasher, LogOptions, Storage};
+use gather::{SHARDS, Shards};
 use inner::{Inner, too_large};
 use record::Fact;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use ticket::Portal;
 
 /// Bytes that the keys of a meter's payload may have together.
 const KEY_BYTES_MAX: usize = 64 << 10;
@@ -154,6 +158,8 @@ pub struct MeterStore {
 /// Sends lent threads home when nobody has the store any more.
 struct Handle {
     inner: Arc<Inner>,
+    /// What the tickets of each shard hold.
+    portals: [Arc<Portal>; SHARDS],
 }
 
 impl Drop for Handle {
@@ -183,7 +189,9 @@ impl MeterStore {
         options: StoreOptions,
     ) -> Result<(Self, StoreOpened), StoreOpenError> {
         let (inner, opened) = open::open(storage, options)?;
-        Ok((Self { handle: Arc::new(Handle { inner: Arc::new(inner) }) }, opened))
+        let inner = Arc::new(inner);
+        let portals = std::array::from_fn(|_| Arc::new(Portal { inner: Arc::clone(&inner) }));
+        Ok((Self { handle: Arc::new(Handle { inner, portals }) }, opened))
     }
 
     fn inner(&self) -> &Arc<Inner> {
@@ -322,8 +330,7 @@ impl MeterStore {
         event: &SingleEvent<'_>,
         now: Timestamp,
     ) -> Result<EventTicket, StoreError> {
-        let (results, row) = self.inner().submit(event, now, true)?;
-        Ok(EventTicket::new(self.inner(), results, row))
+        self.submit_to_shard(event, now, true)
     }
 
     /// The same where there is room.
@@ -335,8 +342,20 @@ impl MeterStore {
         event: &SingleEvent<'_>,
         now: Timestamp,
     ) -> Result<EventTicket, StoreError> {
-        let (results, row) = self.inner().submit(event, now, false)?;
-        Ok(EventTicket::new(self.inner(), results, row))
+        self.submit_to_shard(event, now, false)
+    }
+
+    fn submit_to_shard(
+        &self,
+        event: &SingleEvent<'_>,
+        now: Timestamp,
+        wait: bool,
+    ) -> Result<EventTicket, StoreError> {
+        let place = Shards::own_place();
+        let (results, row) = self.inner().submit(place, event, now, wait)?;
+        // There are as many of one as of the other.
+        let portal = self.handle.portals.get(place).ok_or(StoreError::Closed)?;
+        Ok(EventTicket::new(portal, results, row))
     }
 
     /// Takes an event back (rule 12.4), and returns a ticket for the acknowledgement of that.
@@ -388,7 +407,7 @@ impl MeterStore {
     /// # Errors
     /// [`StoreError::Poisoned`], [`StoreError::Closed`].
     pub fn position(&self) -> Result<Position, StoreError> {
-        Ok(Position(self.inner().read()?.last))
+        Ok(Position(self.inner().look()?.last))
     }
 
     /// The last record that is known to be on disk: a cut that no crash takes back.
@@ -405,12 +424,29 @@ impl MeterStore {
         self.inner().written_at()
     }
 
-    /// Asks the meters anything, at one moment. Nothing is taken in meanwhile.
+    /// Asks the meters anything, at one moment between two calls. Nothing is taken in meanwhile.
+    /// `ask` must not call the store.
     ///
     /// # Errors
     /// [`StoreError::Poisoned`], [`StoreError::Closed`].
     pub fn read<T>(&self, ask: impl FnOnce(&Aggregator) -> T) -> Result<T, StoreError> {
-        Ok(ask(&self.inner().read()?.meters))
+        Ok(ask(&self.inner().whole()?.kernel.meters))
+    }
+
+    /// Asks the meters about what was judged up to a cut, at most [`MeterStore::position`]: `ask`
+    /// is given the cut, and must read at it. So every record is seen whole or not at all. `ask`
+    /// must not call the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`], [`StoreError::Closed`].
+    pub fn read_at<T>(
+        &self,
+        cut: Position,
+        ask: impl FnOnce(&Aggregator, Position) -> T,
+    ) -> Result<T, StoreError> {
+        let kernel = self.inner().look()?;
+        let last = Position(kernel.last);
+        Ok(ask(&kernel.meters, cut.min(last)))
     }
 
     /// What a customer used on a meter in a period, at a cut: see [`Aggregator::usage`].
@@ -424,7 +460,7 @@ impl MeterStore {
         period: Period,
         cut: Position,
     ) -> Result<UsageReading, StoreError> {
-        Ok(self.read(|meters| meters.usage(meter, customer, period, cut))??)
+        Ok(self.read_at(cut, |meters, cut| meters.usage(meter, customer, period, cut))??)
     }
 
     /// Sum, count and the rest of a customer's events: see [`Aggregator::totals`].
@@ -438,7 +474,7 @@ impl MeterStore {
         period: Period,
         cut: Position,
     ) -> Result<UsageTotals, StoreError> {
-        Ok(self.read(|meters| meters.totals(meter, customer, period, cut))??)
+        Ok(self.read_at(cut, |meters, cut| meters.totals(meter, customer, period, cut))??)
     }
 
     /// Usage by hour or day: see [`Aggregator::summaries`].
@@ -453,8 +489,9 @@ impl MeterStore {
         grouping: Option<Grouping>,
         cut: Position,
     ) -> Result<Vec<Summary>, StoreError> {
-        let read = self.read(|meters| meters.summaries(meter, customer, period, grouping, cut))?;
-        read.map_err(StoreError::Refused)
+        let ask =
+            |meters: &Aggregator, cut| meters.summaries(meter, customer, period, grouping, cut);
+        self.read_at(cut, ask)?.map_err(StoreError::Refused)
     }
 
     /// Whether a customer may use so much more: see [`Aggregator::is_within`]. All that was judged
@@ -470,7 +507,8 @@ impl MeterStore {
         more: Decimal12,
         limit: Decimal12,
     ) -> Result<bool, StoreError> {
-        Ok(self.read(|meters| meters.is_within(meter, customer, period, more, limit))??)
+        let look = self.inner().look()?;
+        Ok(look.meters.is_within(meter, customer, period, more, limit)?)
     }
 
     /// What the meters take of memory.

@@ -1,42 +1,42 @@
 //! Single events of many threads on their way into one block.
+//!
+//! Threads are spread over shards, so that they rarely wait for each other; whoever judges takes
+//! the events of all shards out and puts them together.
 
-use crate::columns::StringColumn;
-use crate::{
-    ColumnError, CustomerIds, EventColumns, EventNames, EventRefusal, Identifiers, Outcome,
-    RefusedEvent, Values,
-};
+use super::rows::Rows;
+use super::sync::{AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering, thread_number};
+use crate::{Admission, EventRefusal, Outcome, RefusedEvent};
 use counterfoil_core::{Decimal12, EventTime, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LockResult, PoisonError};
 
-/// Events that are judged together at most.
-const EVENTS_MAX: usize = 8_192;
-/// Bytes of text that are judged together, and one event more.
-const TEXT_BYTES_MAX: usize = 4 << 20;
-/// A unit in trillionths.
-const ONE: u128 = 1_000_000_000_000;
-/// Event names that are remembered from one block to the next.
-const NAMES_MAX: usize = 1_024;
+/// Threads that submit without waiting for each other.
+#[cfg(not(loom))]
+pub(super) const SHARDS: usize = 16;
+#[cfg(loom)]
+pub(super) const SHARDS: usize = 2;
+/// Results that are kept until their tickets are answered, to be used again.
+const PAST_MAX: usize = 8;
 
 /// One event, borrowed: what [`MeterStore::submit`](super::MeterStore::submit) takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SingleEvent<'a> {
-    event_name: &'a str,
-    customer: &'a str,
-    identifier: Identifier<'a>,
-    time: Option<EventTime>,
-    value: Value<'a>,
+    pub(super) event_name: &'a str,
+    pub(super) customer: &'a str,
+    pub(super) identifier: Identifier<'a>,
+    pub(super) time: Option<EventTime>,
+    pub(super) value: Value<'a>,
+    pub(super) dimensions: &'a [(&'a str, &'a str)],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Identifier<'a> {
+pub(super) enum Identifier<'a> {
     Generated,
     Text(&'a str),
     Number(u128),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Absent,
     Text(&'a str),
     Decimal(Decimal12),
@@ -48,7 +48,7 @@ impl<'a> SingleEvent<'a> {
     #[must_use]
     pub const fn new(event_name: &'a str, customer: &'a str) -> Self {
         let (identifier, value) = (Identifier::Generated, Value::Absent);
-        Self { event_name, customer, identifier, time: None, value }
+        Self { event_name, customer, identifier, time: None, value, dimensions: &[] }
     }
 
     /// The same with an identifier, without which a retry counts twice. An empty one is none.
@@ -86,6 +86,14 @@ impl<'a> SingleEvent<'a> {
         self
     }
 
+    /// The same with dimensions: names and values. A value that is empty is none, of equal names
+    /// the first one is the one, and what the meter does not keep is passed over (rule 12.2).
+    #[must_use]
+    pub const fn dimensions(mut self, dimensions: &'a [(&'a str, &'a str)]) -> Self {
+        self.dimensions = dimensions;
+        self
+    }
+
     /// Bytes of its text.
     pub(super) fn text_bytes(&self) -> usize {
         let identifier = match self.identifier {
@@ -97,75 +105,116 @@ impl<'a> SingleEvent<'a> {
             _ => 32,
         };
         let names = self.event_name.len().saturating_add(self.customer.len());
-        names.saturating_add(identifier).saturating_add(value)
+        let dimensions = self.dimensions.iter().fold(0_usize, |sum, (name, value)| {
+            sum.saturating_add(name.len()).saturating_add(value.len())
+        });
+        names.saturating_add(identifier).saturating_add(value).saturating_add(dimensions)
     }
 }
 
-/// What became of the events of one block: set once they are judged.
-#[derive(Debug, Default)]
-pub(super) struct Results(OnceLock<Judged>);
-
+/// What became of the events of one shard in one block: set once they are judged.
 #[derive(Debug)]
-pub(super) struct Judged {
+#[repr(align(64))]
+pub(super) struct Results {
+    state: AtomicU8,
     /// What must be on disk before any of them is acknowledged.
-    pub(super) position: u64,
-    pub(super) outcomes: Vec<Outcome>,
-    pub(super) refused: Vec<RefusedEvent>,
+    position: AtomicU64,
+    /// What became of each, where not all were taken.
+    others: Mutex<Others>,
+}
+
+const WAITING: u8 = 0;
+const ALL_TAKEN: u8 = 1;
+const SEE_OTHERS: u8 = 2;
+
+#[derive(Debug, Default)]
+struct Others {
+    outcomes: Vec<Outcome>,
+    refused: Vec<RefusedEvent>,
 }
 
 impl Results {
-    pub(super) fn get(&self) -> Option<&Judged> {
-        self.0.get()
+    fn new() -> Self {
+        let (state, position) = (AtomicU8::new(WAITING), AtomicU64::new(0));
+        Self { state, position, others: Mutex::new(Others::default()) }
     }
 
-    pub(super) fn set(&self, judged: Judged) {
-        // Whoever judges a block has taken it out, so nobody else does.
-        drop(self.0.set(judged));
+    /// What must be on disk before an event is acknowledged; `None` before they are judged.
+    pub(super) fn position(&self) -> Option<u64> {
+        match self.state.load(Ordering::Acquire) {
+            WAITING => None,
+            _ => Some(self.position.load(Ordering::Relaxed)),
+        }
     }
-}
 
-impl Judged {
-    /// What became of an event, and why it was refused where it was.
+    /// What became of an event that was judged, and why it was refused where it was.
     pub(super) fn outcome(&self, row: usize) -> (Outcome, Option<EventRefusal>) {
-        let outcome = self.outcomes.get(row).copied().unwrap_or(Outcome::Refused);
-        let place = self.refused.binary_search_by_key(&row, |refused| refused.index);
-        let refused = place.ok().and_then(|place| self.refused.get(place));
+        if self.state.load(Ordering::Acquire) != SEE_OTHERS {
+            return (Outcome::Taken, None);
+        }
+        // Nothing but reading happens under the lock.
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = others.outcomes.get(row).copied().unwrap_or(Outcome::Refused);
+        let place = others.refused.binary_search_by_key(&row, |refused| refused.index);
+        let refused = place.ok().and_then(|place| others.refused.get(place));
         (outcome, refused.map(|refused| refused.cause))
     }
+
+    /// Says what became of its events, which are so many and began at a row of what was judged.
+    pub(super) fn set(&self, position: u64, first: usize, len: usize, judged: &Admission) {
+        let outcomes = judged.outcomes.as_deref().unwrap_or_default();
+        let end = first.saturating_add(len);
+        let own = outcomes.get(first..end).unwrap_or_default();
+        let all = own.len() == len && own.iter().all(|&outcome| outcome == Outcome::Taken);
+        if !all {
+            let within = |refused: &&RefusedEvent| (first..end).contains(&refused.index);
+            let refused = judged.refused.iter().filter(within);
+            let refused = refused.map(|&RefusedEvent { index, cause }| RefusedEvent {
+                index: index.saturating_sub(first),
+                cause,
+            });
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            others.outcomes.extend_from_slice(own);
+            others.refused.extend(refused);
+        }
+        self.position.store(position, Ordering::Relaxed);
+        self.state.store(if all { ALL_TAKEN } else { SEE_OTHERS }, Ordering::Release);
+    }
+
+    /// Makes it as new, with its memory.
+    fn renew(&mut self) {
+        self.state = AtomicU8::new(WAITING);
+        let others = self.others.get_mut().unwrap_or_else(PoisonError::into_inner);
+        others.outcomes.clear();
+        others.refused.clear();
+    }
 }
 
-/// Events that wait to be judged, all received in the same second.
-#[derive(Debug, Default)]
+/// Events of a shard that wait to be judged, all received in the same second.
+#[derive(Debug)]
 pub(super) struct Gathering {
     now: Option<Timestamp>,
-    names: Vec<String>,
-    codes_by_name: BTreeMap<String, u16>,
-    codes: Vec<u16>,
-    identifiers: StringColumn,
-    customers: StringColumn,
-    times: Vec<i64>,
-    values: StringColumn,
+    pub(super) rows: Rows,
     results: Arc<Results>,
+    /// Those of former blocks.
+    past: Vec<Arc<Results>>,
 }
 
 impl Gathering {
+    pub(super) fn new() -> Self {
+        let results = Arc::new(Results::new());
+        Self { now: None, rows: Rows::default(), results, past: Vec::new() }
+    }
+
     /// When its events were received; `None` where there is none.
     pub(super) const fn now(&self) -> Option<Timestamp> {
         self.now
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.times.len()
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        let text = self.identifiers.text.len().saturating_add(self.customers.text.len());
-        self.len() >= EVENTS_MAX || text.saturating_add(self.values.text.len()) >= TEXT_BYTES_MAX
-    }
-
     /// Whether an event that is received now may be judged together with the others.
-    pub(super) fn takes(&self, now: Timestamp) -> bool {
-        !self.is_full() && self.now.is_none_or(|own| own == now)
+    pub(super) fn takes(&self, event: &SingleEvent<'_>, now: Timestamp) -> bool {
+        let Some(own) = self.now else { return true };
+        own == now && !self.rows.is_full() && self.rows.takes(event)
     }
 
     /// Adds an event that it takes; where its result will be.
@@ -174,82 +223,57 @@ impl Gathering {
         event: &SingleEvent<'_>,
         now: Timestamp,
     ) -> (Arc<Results>, usize) {
-        let row = self.len();
+        let row = self.rows.len();
         self.now = Some(now);
-        let code = self.code(event.event_name);
-        self.codes.push(code);
-        match event.identifier {
-            Identifier::Generated => self.identifiers.push(""),
-            Identifier::Text(text) => self.identifiers.push(text),
-            Identifier::Number(number) => {
-                self.identifiers.push_written(format_args!("{number:032x}"))
-            }
-        }
-        self.customers.push(event.customer);
-        // The one time that means "when received" is too old to be taken, and so is the next.
-        let earliest = EventColumns::RECEIPT_TIME.saturating_add(1);
-        let nanos =
-            event.time.map_or(EventColumns::RECEIPT_TIME, |time| time.nanos().max(earliest));
-        self.times.push(nanos);
-        match event.value {
-            Value::Absent => self.values.push(""),
-            Value::Text(text) => self.values.push(text),
-            Value::Decimal(value) => {
-                let sign = if value.trillionths() < 0 { "-" } else { "" };
-                let size = value.trillionths().unsigned_abs();
-                let (whole, rest) = (size / ONE, size % ONE);
-                self.values.push_written(format_args!("{sign}{whole}.{rest:012}"));
-            }
-        }
+        self.rows.push(event);
         (Arc::clone(&self.results), row)
     }
 
-    fn code(&mut self, name: &str) -> u16 {
-        if let Some(code) = self.codes_by_name.get(name) {
-            return *code;
-        }
-        // There are at most as many as are remembered, and one for each event.
-        let code = u16::try_from(self.names.len()).unwrap_or(u16::MAX);
-        self.names.push(name.to_owned());
-        self.codes_by_name.insert(name.to_owned(), code);
-        code
-    }
-
-    /// The event names, for [`Gathering::columns`].
-    pub(super) fn names(&self) -> Vec<&str> {
-        self.names.iter().map(String::as_str).collect()
-    }
-
-    /// The events for the kernel.
-    pub(super) fn columns<'a>(
-        &'a self,
-        names: &'a [&'a str],
-    ) -> Result<EventColumns<'a>, ColumnError> {
-        EventColumns::of(
-            EventNames::Coded { names, codes: &self.codes },
-            Identifiers::Texts(self.identifiers.as_strings()),
-            CustomerIds::Texts(self.customers.as_strings()),
-            Some(&self.times),
-            Values::Text(self.values.as_strings()),
-        )
-    }
-
-    pub(super) fn results(&self) -> &Results {
-        &self.results
-    }
-
-    /// Removes all events and keeps the memory for the next ones.
-    pub(super) fn clear(&mut self) {
+    /// Says what became of its events, which began at a row of what was judged, and removes them.
+    pub(super) fn settle(&mut self, position: u64, first: usize, judged: &Admission) {
+        self.results.set(position, first, self.rows.len(), judged);
         self.now = None;
-        self.codes.clear();
-        self.identifiers.clear();
-        self.customers.clear();
-        self.times.clear();
-        self.values.clear();
-        if self.names.len() > NAMES_MAX {
-            self.names.clear();
-            self.codes_by_name.clear();
+        self.rows.clear();
+        let free = self.past.iter_mut().position(|past| Arc::get_mut(past).is_some());
+        let mut next = match free {
+            Some(free) => self.past.swap_remove(free),
+            None => Arc::new(Results::new()),
+        };
+        if let Some(next) = Arc::get_mut(&mut next) {
+            next.renew();
         }
-        self.results = Arc::default();
+        let judged = std::mem::replace(&mut self.results, next);
+        if self.past.len() < PAST_MAX {
+            self.past.push(judged);
+        }
+    }
+}
+
+/// Events that wait to be judged, by the threads that gave them.
+pub(super) struct Shards {
+    shards: [Shard; SHARDS],
+}
+
+/// Apart from the others, so that what one thread writes is not taken from another's cache.
+#[repr(align(128))]
+struct Shard(Mutex<Gathering>);
+
+impl Shards {
+    pub(super) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Shard(Mutex::new(Gathering::new()))) }
+    }
+
+    /// The shard of the calling thread, and its place.
+    pub(super) fn own_place() -> usize {
+        thread_number() % SHARDS
+    }
+
+    pub(super) fn lock(&self, place: usize) -> Option<LockResult<MutexGuard<'_, Gathering>>> {
+        self.shards.get(place).map(|shard| shard.0.lock())
+    }
+
+    /// All shards, one after the other.
+    pub(super) fn lock_each(&self) -> impl Iterator<Item = LockResult<MutexGuard<'_, Gathering>>> {
+        self.shards.iter().map(|shard| shard.0.lock())
     }
 }

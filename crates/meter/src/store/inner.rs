@@ -5,21 +5,23 @@
 //! gathered, encodes and appends what is in the outbox, and waits for the log, while others take
 //! events in, gather, or wait for the leader. One sync so serves all.
 //!
-//! Locks are taken in this order: `leading` alone or before the brief ones; `judging`, `kernel`,
-//! then the brief ones; `outlet`, then the brief ones. Brief are `gathering` and `outbox`.
+//! Locks are taken in this order: `leading` alone or before the brief ones; `judging`, the gate,
+//! then the brief ones; `outlet`, then the brief ones. Brief are the shards and `outbox`.
 
-use super::gather::{Gathering, Judged, Results, SingleEvent};
+use super::gate::{Entry, Gate, Panicked, Whole};
+use super::gather::{Gathering, Results, SHARDS, Shards, SingleEvent};
 use super::record::Fact;
+use super::rows::Rows;
+use super::sync::{
+    AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PlainMutex,
+    RwLockReadGuard,
+};
 use super::{StoreError, StoreOptions};
 use crate::{Admission, AdmitContext, Aggregator, Customers, EventColumns, Position};
 use counterfoil_core::Timestamp;
 use counterfoil_log::{Durability, Log, LogError, Lsn, limits::RECORD_BYTES_MAX};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
-    RwLockWriteGuard,
-};
+use std::sync::{Arc, LockResult, PoisonError};
 
 /// Bytes of text that a single event may have.
 const EVENT_BYTES_MAX: usize = 64 << 10;
@@ -30,11 +32,10 @@ pub(super) struct Inner {
     pub(super) log: Log,
     customers: Arc<dyn Customers + Send + Sync>,
     pub(super) options: StoreOptions,
-    kernel: RwLock<Kernel>,
-    gathering: Mutex<Gathering>,
-    /// Held while gathered events are judged, so that this happens in their order; the memory of
-    /// those before.
-    judging: Mutex<Gathering>,
+    gate: Gate,
+    shards: Shards,
+    /// Held while gathered events are judged, so that this happens in their order.
+    judging: Mutex<Judging>,
     outbox: Mutex<VecDeque<Outgoing>>,
     outlet: Mutex<Appended>,
     /// Whether somebody leads.
@@ -51,14 +52,28 @@ pub(super) struct Inner {
     queued: AtomicU64,
     /// Events that ever came to the disk.
     settled: AtomicU64,
-    fault: OnceLock<StoreError>,
-    pub(super) checkpointing: Mutex<()>,
+    fault: Fault,
+    pub(super) checkpointing: PlainMutex<()>,
+}
+
+/// The first error, which stays.
+struct Fault {
+    is_set: AtomicBool,
+    first: Mutex<Option<StoreError>>,
+}
+
+/// Events that were gathered and are being judged, and the memory of those before.
+struct Judging {
+    /// What was taken out of each shard.
+    taken_out: Vec<Gathering>,
+    /// Those that are judged together.
+    together: Rows,
 }
 
 /// The meters, and how far the records go that made them.
 pub(super) struct Kernel {
     pub(super) meters: Aggregator,
-    /// The last record given a number.
+    /// The last record given a number. Whatever is read up to it is whole.
     pub(super) last: u64,
     /// Its time.
     pub(super) at: i64,
@@ -102,10 +117,13 @@ impl Inner {
             log,
             customers: Arc::clone(&options.customers),
             options,
-            kernel: RwLock::new(kernel),
-            gathering: Mutex::default(),
-            judging: Mutex::default(),
-            outbox: Mutex::default(),
+            gate: Gate::new(kernel),
+            shards: Shards::new(),
+            judging: Mutex::new(Judging {
+                taken_out: (0..SHARDS).map(|_| Gathering::new()).collect(),
+                together: Rows::default(),
+            }),
+            outbox: Mutex::new(VecDeque::new()),
             outlet: Mutex::new(Appended { position: last, events: 0 }),
             leading: Mutex::new(false),
             led: Condvar::new(),
@@ -116,20 +134,25 @@ impl Inner {
             buffered: AtomicU64::new(last),
             queued: AtomicU64::new(0),
             settled: AtomicU64::new(0),
-            fault: OnceLock::new(),
-            checkpointing: Mutex::default(),
+            fault: Fault { is_set: AtomicBool::new(false), first: Mutex::new(None) },
+            checkpointing: PlainMutex::default(),
         }
     }
 
     // Faults
 
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
+        if !self.fault.is_set.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.fault.first().clone().map_or(Ok(()), Err)
     }
 
     /// Ends all use of the store; the first error stays, and is returned.
     pub(super) fn fail(&self, error: StoreError) -> StoreError {
-        self.fault.get_or_init(|| error).clone()
+        let first = self.fault.first().get_or_insert(error).clone();
+        self.fault.is_set.store(true, Ordering::Release);
+        first
     }
 
     /// The same for what the log did not say itself.
@@ -137,22 +160,33 @@ impl Inner {
         self.fail(self.log.poison(reason).into())
     }
 
-    fn panicked<T>(&self, _: PoisonError<T>) -> StoreError {
+    fn panicked<T>(&self, _: T) -> StoreError {
         self.give_up("a thread panicked in the middle of a change")
     }
 
+    fn unlocked<T>(&self, locked: LockResult<T>) -> Result<T, StoreError> {
+        locked.map_err(|error| self.panicked(error))
+    }
+
     fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> Result<MutexGuard<'a, T>, StoreError> {
-        mutex.lock().map_err(|error| self.panicked(error))
+        self.unlocked(mutex.lock())
     }
 
-    pub(super) fn read(&self) -> Result<RwLockReadGuard<'_, Kernel>, StoreError> {
+    /// The meters for reading at a cut.
+    pub(super) fn look(&self) -> Result<RwLockReadGuard<'_, Kernel>, StoreError> {
         self.check()?;
-        self.kernel.read().map_err(|error| self.panicked(error))
+        self.gate.look().map_err(|Panicked| self.panicked(()))
     }
 
-    fn write(&self) -> Result<RwLockWriteGuard<'_, Kernel>, StoreError> {
+    /// The meters as they are between two calls.
+    pub(super) fn whole(&self) -> Result<Whole<'_>, StoreError> {
         self.check()?;
-        self.kernel.write().map_err(|error| self.panicked(error))
+        self.gate.whole().map_err(|Panicked| self.panicked(()))
+    }
+
+    fn enter(&self) -> Result<Entry<'_>, StoreError> {
+        self.check()?;
+        self.gate.enter().map_err(|Panicked| self.panicked(()))
     }
 
     // Taking in
@@ -181,7 +215,8 @@ impl Inner {
         let ctx =
             AdmitContext { outcomes, ..AdmitContext::new(now, &*self.customers).with_block() };
         let events = u64::try_from(columns.len()).unwrap_or(u64::MAX);
-        let mut kernel = self.write()?;
+        let mut entry = self.enter()?;
+        let kernel = &mut *entry.kernel;
         let bytes = columns.block_bytes_max(kernel.dimensions);
         if bytes > RECORD_BYTES_MAX {
             self.queued.fetch_sub(events, Ordering::Relaxed);
@@ -190,7 +225,7 @@ impl Inner {
         let position = Position(kernel.last.saturating_add(1));
         let mut admission = kernel.meters.take(position, columns, &ctx);
         match admission.block.take() {
-            Some(block) => self.post(&mut kernel, now, events, Fact::Block(block))?,
+            Some(block) => self.post(kernel, now, events, Fact::Block(block))?,
             None => drop(self.queued.fetch_sub(events, Ordering::Relaxed)),
         }
         // A duplicate is acknowledged when the event is on disk that it repeats.
@@ -220,12 +255,13 @@ impl Inner {
         change: impl FnOnce(&mut Aggregator, Position) -> Result<Fact, StoreError>,
     ) -> Result<u64, StoreError> {
         self.flush()?;
-        let mut kernel = self.write()?;
+        let mut entry = self.enter()?;
+        let kernel = &mut *entry.kernel;
         let position = Position(kernel.last.saturating_add(1));
         let fact = change(&mut kernel.meters, position)?;
         kernel.note(&fact);
-        self.post(&mut kernel, now, 0, fact)?;
-        drop(kernel);
+        self.post(kernel, now, 0, fact)?;
+        drop(entry);
         self.wake()?;
         Ok(position.0)
     }
@@ -233,6 +269,7 @@ impl Inner {
     /// Adds a single event to those that wait to be judged.
     pub(super) fn submit(
         &self,
+        shard: usize,
         event: &SingleEvent<'_>,
         now: Timestamp,
         wait: bool,
@@ -241,44 +278,82 @@ impl Inner {
             return Err(too_large(event.text_bytes(), EVENT_BYTES_MAX));
         }
         self.make_room(1, wait)?;
-        let (place, full) = loop {
-            let mut gathering = self.lock(&self.gathering)?;
-            if gathering.takes(now) {
-                let place = gathering.push(event, now);
-                break (place, gathering.is_full());
+        let place = loop {
+            let Some(gathering) = self.shards.lock(shard) else {
+                return Err(self.give_up("there is no such shard"));
+            };
+            let mut gathering = self.unlocked(gathering)?;
+            if gathering.takes(event, now) {
+                break gathering.push(event, now);
             }
             drop(gathering);
             self.flush()?;
         };
-        if full {
-            self.flush()?;
-        }
         self.wake()?;
         Ok(place)
     }
 
-    /// Judges the single events that have gathered, as one block.
+    /// Judges the single events that have gathered, those of one second as one block.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.check()?;
         let mut judging = self.lock(&self.judging)?;
-        {
-            let mut gathering = self.lock(&self.gathering)?;
-            if gathering.len() == 0 {
-                return Ok(());
+        let Judging { taken_out, together } = &mut *judging;
+        for (gathering, own) in self.shards.lock_each().zip(&mut *taken_out) {
+            let mut gathering = self.unlocked(gathering)?;
+            if gathering.now().is_some() {
+                std::mem::swap(&mut *gathering, own);
             }
-            std::mem::swap(&mut *gathering, &mut *judging);
         }
-        let names = judging.names();
-        let columns = judging.columns(&names);
-        let columns = columns.map_err(|error| self.give_up(&error.to_string()))?;
-        let now = judging.now().unwrap_or(Timestamp::MIN);
-        let (position, admission) = self.judge(columns, now, true)?;
-        drop(names);
-        let Admission { outcomes, refused, .. } = admission;
-        let outcomes = outcomes.unwrap_or_default();
-        judging.results().set(Judged { position, outcomes, refused });
-        judging.clear();
+        while let Some(first) = taken_out.iter().position(|own| own.now().is_some()) {
+            self.judge_together(taken_out, first, together)?;
+        }
         Ok(())
+    }
+
+    /// Judges the events of a shard, and with them those of others after it that were received in
+    /// the same second and have room with them.
+    fn judge_together(
+        &self,
+        taken_out: &mut [Gathering],
+        first: usize,
+        together: &mut Rows,
+    ) -> Result<(), StoreError> {
+        let Some((own, others)) =
+            taken_out.get_mut(first..).and_then(<[Gathering]>::split_first_mut)
+        else {
+            return Ok(());
+        };
+        let Some(now) = own.now() else { return Ok(()) };
+        let joins = |other: &Gathering, rows: &Rows| {
+            other.now() == Some(now) && rows.has_room_for(&other.rows)
+        };
+        if !others.iter().any(|other| joins(other, &own.rows)) {
+            let (position, admission) = self.judge_rows(&own.rows, now)?;
+            own.settle(position, 0, &admission);
+            return Ok(());
+        }
+        together.clear();
+        together.append(&own.rows);
+        let mut joined = vec![(own, 0)];
+        for other in others {
+            if joins(other, together) {
+                let row = together.len();
+                together.append(&other.rows);
+                joined.push((other, row));
+            }
+        }
+        let (position, admission) = self.judge_rows(together, now)?;
+        for (gathering, row) in joined {
+            gathering.settle(position, row, &admission);
+        }
+        Ok(())
+    }
+
+    fn judge_rows(&self, rows: &Rows, now: Timestamp) -> Result<(u64, Admission), StoreError> {
+        let names = rows.names();
+        let columns = rows.columns(&names);
+        let columns = columns.map_err(|error| self.give_up(&error.to_string()))?;
+        self.judge(columns, now, true)
     }
 
     /// Counts events in, and waits for room if it must.
@@ -287,16 +362,17 @@ impl Inner {
             (u64::try_from(events).unwrap_or(u64::MAX), self.options.queued_events_max);
         loop {
             self.check()?;
-            let more = |queued: u64| {
-                let then = queued.saturating_add(events);
-                (queued == 0 || then <= max).then_some(then)
-            };
-            let room = self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-            let Err(queued) = room else { return Ok(()) };
+            let fits = |queued: u64| queued == 0 || queued.saturating_add(events) <= max;
+            // Added first and looked at then: that is quicker where many threads do so.
+            let queued = self.queued.fetch_add(events, Ordering::Relaxed);
+            if fits(queued) {
+                return Ok(());
+            }
+            self.queued.fetch_sub(events, Ordering::Relaxed);
             if !wait {
                 return Err(StoreError::Full { queued, events, max });
             }
-            let has_room = || more(self.queued.load(Ordering::Relaxed)).is_some();
+            let has_room = || fits(self.queued.load(Ordering::Relaxed));
             self.advance(self.options.durability, has_room)?;
         }
     }
@@ -417,7 +493,7 @@ impl Inner {
             // at what there is after they have counted themselves: one of the two is seen.
             self.resting.fetch_add(1, Ordering::SeqCst);
             let rests = !self.ended.load(Ordering::SeqCst)
-                && self.lock(&self.gathering)?.len() == 0
+                && self.nothing_gathers()?
                 && self.lock(&self.outbox)?.is_empty();
             if rests {
                 drop(self.work.wait(leading));
@@ -433,6 +509,15 @@ impl Inner {
         Ok(())
     }
 
+    fn nothing_gathers(&self) -> Result<bool, StoreError> {
+        for gathering in self.shards.lock_each() {
+            if self.unlocked(gathering)?.now().is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Sends lent threads home.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
@@ -440,6 +525,13 @@ impl Inner {
         self.work.notify_all();
         self.led.notify_all();
         drop(leading);
+    }
+}
+
+impl Fault {
+    fn first(&self) -> MutexGuard<'_, Option<StoreError>> {
+        // Nothing is done under this lock but this.
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opening a store: from the latest checkpoint that can be used, or from nothing, and then what the
 //! log says from there on. Writing checkpoints.
 
+use super::gate::Whole;
 use super::inner::{Inner, Kernel};
 use super::record::Fact;
 use super::{StoreCheckpointError, StoreError, StoreOpenError, StoreOptions};
@@ -135,7 +136,7 @@ impl Inner {
         // What the lock guards is on disk, and whole whatever became of the thread that had it.
         let _one = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
         let (capture, last, at) = {
-            let kernel = self.read()?;
+            let Whole { kernel, .. } = &self.whole()?;
             (kernel.meters.capture(), kernel.last, kernel.at)
         };
         if last == 0 {
@@ -177,14 +178,14 @@ impl Inner {
     /// Makes all that was given durable; how far that is.
     pub(super) fn settle(&self) -> Result<u64, StoreError> {
         self.flush()?;
-        let last = self.read()?.last;
+        let last = self.look()?.last;
         self.wait(last, Durability::Synced)?;
         Ok(last)
     }
 
     /// A time as the log keeps it.
     pub(super) fn written_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        let kernel = self.read()?;
+        let kernel = self.look()?;
         Ok((kernel.last > 0).then(|| Timestamp::from_unix(kernel.at).ok()).flatten())
     }
 }

@@ -4,7 +4,7 @@ use super::common::{ALWAYS, batch, begin, counted, now, options};
 use crate::fixture::{decimal, meter};
 use counterfoil_log::{Durability, MemStorage};
 use counterfoil_meter::store::{MeterStore, SingleEvent, StoreError, StoreOptions};
-use counterfoil_meter::{EventBatch, EventColumns, Outcome, Position};
+use counterfoil_meter::{EventBatch, EventColumns, Formula, MeterConfig, Outcome, Position};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -232,4 +232,110 @@ fn a_limit_is_checked_with_what_is_not_on_disk_yet() {
     assert_eq!(at(store.durable()).quantity, decimal("10"));
     let totals = store.totals(&meter(1), "cus_1", ALWAYS, Position::MAX).unwrap();
     assert_eq!(totals.events, 10);
+}
+
+#[test]
+fn single_events_may_have_any_form_beside_one_another() {
+    let store = begin(MemStorage::new(), options());
+    store.define(meter(3), MeterConfig::new("hits", Formula::Count), now()).unwrap();
+    let event = SingleEvent::new("calls", "cus_1");
+    let number = |number: u128| event.number(number);
+    // Each row is of another form than those before, so that columns change on the way.
+    let events = [
+        (number(7).value("2.5"), Outcome::Taken),
+        (number(8).decimal(decimal("-0.25")), Outcome::Taken),
+        (number(9).decimal(decimal("0.000000000001")), Outcome::Taken),
+        (event.identifier("00000000000000000000000000000007").value("2.500"), Outcome::Duplicate),
+        (event.identifier("e1").value("100000000000000"), Outcome::Taken),
+        (event.identifier("e1").value("1"), Outcome::Conflict),
+        (number(8).value("-0.25"), Outcome::Duplicate),
+        (event.identifier("e2").value("1e3"), Outcome::Refused),
+        (event.identifier("e3"), Outcome::Refused),
+        (event.value("4"), Outcome::Taken),
+        (SingleEvent::new("hits", "cus_1").identifier("e1"), Outcome::Taken),
+        (SingleEvent::new("hits", "cus_1").number(7).value("much"), Outcome::Taken),
+    ];
+    // All in one block, then each in one of its own.
+    for together in [true, false] {
+        let store = if together { store.clone() } else { begin(MemStorage::new(), options()) };
+        if !together {
+            store.define(meter(3), MeterConfig::new("hits", Formula::Count), now()).unwrap();
+        }
+        let mut tickets = Vec::new();
+        for (event, outcome) in &events {
+            tickets.push((store.submit(event, now()).unwrap(), outcome));
+            if !together {
+                store.commit().unwrap();
+            }
+        }
+        for (row, (ticket, &outcome)) in tickets.into_iter().enumerate() {
+            let ack = ticket.wait().unwrap();
+            assert_eq!(ack.outcome, outcome, "row {row}");
+            assert_eq!(ack.refused.is_some(), outcome == Outcome::Refused, "row {row}");
+        }
+        let sum = store.usage(&meter(1), "cus_1", ALWAYS, Position::MAX).unwrap();
+        assert_eq!(sum.quantity, decimal("100000000000006.250000000001"));
+        assert_eq!(store.usage(&meter(3), "cus_1", ALWAYS, Position::MAX).unwrap().events, 2);
+    }
+}
+
+#[test]
+fn single_events_have_dimensions() {
+    let store = begin(MemStorage::new(), options());
+    for (number, name, kept) in [(4, "tokens", &["model", "region"][..]), (5, "bytes", &["tier"])] {
+        let config = MeterConfig::new(name, Formula::Sum).with_dimensions(kept.iter().copied());
+        store.define(meter(number), config, now()).unwrap();
+    }
+    let many: Vec<(String, String)> = (0..200).map(|n| (format!("d{n}"), "x".to_owned())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
+    let cases: [Case<'_>; 7] = [
+        ("tokens", &[("model", "a"), ("region", "eu"), ("other", "passed over")], true),
+        ("tokens", &[("region", "us"), ("model", "a"), ("model", "b")], true),
+        ("calls", &[], true),
+        ("bytes", &[("tier", "free")], true),
+        ("tokens", &[("model", "a"), ("region", "")], false),
+        ("tokens", &many, false),
+        ("calls", &[("model", "a")], true),
+    ];
+    let submit = |store: MeterStore, thread: usize| {
+        let mut tickets = Vec::new();
+        for (name, dimensions, taken) in cases {
+            let event = SingleEvent::new(name, "cus_1").value("1").dimensions(dimensions);
+            tickets.push((store.submit(&event, now()).unwrap(), taken, thread));
+        }
+        tickets
+    };
+    // Two threads, so that the rows of two shards come together.
+    let tickets = thread::scope(|scope| {
+        let threads = [0, 1].map(|thread| {
+            let store = store.clone();
+            scope.spawn(move || submit(store, thread))
+        });
+        threads.map(|thread| thread.join().unwrap())
+    });
+    for (ticket, taken, thread) in tickets.into_iter().flatten() {
+        let ack = ticket.wait().unwrap();
+        assert_eq!(ack.refused.is_none(), taken, "{:?} of {thread}", ack.refused);
+    }
+    let of = |number: u64, dimensions: &[(&str, &str)]| {
+        let filter: Vec<_> = dimensions.to_vec();
+        store
+            .read(|meters| {
+                let events = meters.events(&meter(number), "cus_1", ALWAYS, Position::MAX);
+                let config = meters.config(&meter(number)).unwrap();
+                let wanted = |event: &counterfoil_meter::UsageEvent<'_>| {
+                    filter.iter().all(|(name, value)| {
+                        let place = config.dimensions.iter().position(|own| own == name);
+                        event.dimensions[place.unwrap()] == *value
+                    })
+                };
+                events.unwrap().filter(|event| wanted(event)).count()
+            })
+            .unwrap()
+    };
+    assert_eq!(of(4, &[("model", "a"), ("region", "eu")]), 2);
+    assert_eq!(of(4, &[("model", "a"), ("region", "us")]), 2);
+    assert_eq!(of(4, &[]), 4);
+    assert_eq!((of(5, &[("tier", "free")]), of(1, &[])), (2, 4));
 }
