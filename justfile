@@ -60,10 +60,23 @@ bench *ARGS:
 bench-log *ARGS:
     cd benches/compare && cargo run --release -- {{ ARGS }}
 
-# The meter beside DuckDB, Polars, ClickHouse and others: just bench-meter --events 50000000
+# The meter beside DuckDB, Polars, ClickHouse and others: just bench-meter online --events 50000000
 bench-meter *ARGS:
     cd benches/compare && cargo run --release --no-default-features --features meter \
         --bin counterfoil-compare-meter -- {{ ARGS }}
+
+# All sections of docs/METER-SPEED.md anew, about 25 minutes: just bench-meter-report 5000000 200000 20000000 1
+bench-meter-report EVENTS="50000000" SMALL="500000" GROWTH="200000000" ROUNDS="3":
+    just bench-meter batch --events {{ EVENTS }} --small {{ SMALL }} --rounds {{ ROUNDS }}
+    just bench-meter online --events {{ EVENTS }} --small {{ SMALL }} --rounds {{ ROUNDS }}
+    just bench-meter singles --small {{ SMALL }} --rounds {{ ROUNDS }}
+    just bench-meter recovery --events {{ EVENTS }} --rounds {{ ROUNDS }}
+    just bench-meter growth --events {{ GROWTH }} --rounds 1
+    just bench-meter batch --trace ../../examples/llm/trace-2026-01.csv --rounds 1
+
+# Every mode of bench-meter at a size that says nothing of speed
+bench-meter-test:
+    cd benches/compare && cargo test --no-default-features --features meter
 
 # Build the benchmarks without running them
 bench-build:

@@ -25,6 +25,7 @@ def arguments(version):
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1 << 20)
     parser.add_argument("--online", action="store_true")
+    parser.add_argument("--durable", choices=["key", "append"])
     options = parser.parse_args()
     try:
         name = version()
@@ -158,7 +159,9 @@ def twice(work):
 def answer(options, rows, load_seconds, batch=None, query=None, **more):
     """Prints what the side came to; `rows` works out what its rows add up to."""
     printed = {"load_seconds": load_seconds, "totals": rows(), **more}
-    if options.online:
+    if batch is not None:
         printed["batch"] = percentiles(batch.seconds)
+        printed["stall"] = max(batch.seconds + query.seconds) * 1e6
+    if options.online:
         printed["query"] = percentiles(query.seconds)
     print(json.dumps(printed))

@@ -193,8 +193,9 @@ impl Workload {
         first
     }
 
-    /// The first event repeats nothing.
-    fn is_repeat(&self, number: u64) -> bool {
+    /// Whether an event, by its number, repeats an earlier one. The first one does not.
+    #[must_use]
+    pub fn is_repeat(&self, number: u64) -> bool {
         number > 0 && self.word(number, 0) % 1000 < self.repeats_per_thousand
     }
 
@@ -281,6 +282,7 @@ mod tests {
         let different: BTreeSet<_> = batch.identifiers.iter().collect();
         let repeats = batch.len() - different.len();
         assert!((1_800..2_200).contains(&repeats), "{repeats}");
+        assert_eq!((0..200_000).filter(|&number| workload.is_repeat(number)).count(), repeats);
         let mut counts = BTreeMap::<u64, u32>::new();
         batch.customers.iter().for_each(|&customer| *counts.entry(customer).or_default() += 1);
         let mut counts: Vec<u32> = counts.into_values().collect();

@@ -63,25 +63,42 @@ pub fn write(dir: &Path, workload: &Workload) -> Result<()> {
 }
 
 /// Writes the invocations of a language model service to a folder, each as two events: a CSV file
-/// with `TIMESTAMP,ContextTokens,GeneratedTokens`. It names neither customers nor identifiers: there
-/// are a hundred customers, and every twentieth row comes twice. How many events there are.
+/// with the columns `TIMESTAMP`, `ContextTokens`, `GeneratedTokens` and perhaps `Customer`. It has
+/// no identifiers, so every twentieth row is made to come twice; where it names no customers there
+/// are a hundred. How many events there are.
 pub fn write_trace(dir: &Path, trace: &Path) -> Result<u64> {
-    let text = fs::read_to_string(trace)?;
+    let text =
+        fs::read_to_string(trace).map_err(|error| format!("{}: {error}", trace.display()))?;
+    let mut lines = text.lines();
+    let head: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let column = |name: &str| head.iter().position(|found| found.trim() == name);
+    let [Some(time), Some(context), Some(generated)] =
+        ["TIMESTAMP", "ContextTokens", "GeneratedTokens"].map(column)
+    else {
+        return Err(format!("{} has not the columns of a trace", trace.display()).into());
+    };
+    let customer = column("Customer");
     let (mut files, mut batch) = (Files::create(dir)?, WorkloadBatch::default());
-    for (number, line) in (0_u64..).zip(text.lines().skip(1).filter(|line| !line.is_empty())) {
+    for (number, line) in (0_u64..).zip(lines.filter(|line| !line.is_empty())) {
         let fault = || format!("{}: row {number} is not of a trace: {line}", trace.display());
-        let fields: Vec<&str> = line.split(',').collect();
-        let [time, context, generated] = fields[..] else { return Err(fault().into()) };
-        let time = nanos(time).ok_or_else(fault)?;
+        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+        let field = |at: usize| fields.get(at).copied().ok_or_else(fault);
+        let nanos = nanos(field(time)?).ok_or_else(fault)?;
+        let customer = match customer {
+            Some(at) => field(at)?.bytes().fold(7, |hash: u64, byte| {
+                (hash.rotate_left(9) ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            }),
+            None => number.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 57,
+        };
         // Prompt and completion, among the meters of the workload.
-        for (meter, tokens) in [(4_u16, context), (5, generated)] {
-            let tokens: i64 = tokens.trim().parse().map_err(|_| fault())?;
+        for (meter, tokens) in [(4_u16, field(context)?), (5, field(generated)?)] {
+            let tokens: i64 = tokens.parse().map_err(|_| fault())?;
             for _ in 0..if number % 20 == 7 { 2 } else { 1 } {
                 let identifier = u128::from(number) << 64 | u128::from(meter);
                 batch.identifiers.push(identifier.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060));
-                batch.customers.push(number.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 57);
+                batch.customers.push(customer);
                 batch.names.push(meter);
-                batch.times.push(time);
+                batch.times.push(nanos);
                 batch.units.push(tokens * 1_000_000);
             }
         }
@@ -95,7 +112,7 @@ pub fn write_trace(dir: &Path, trace: &Path) -> Result<u64> {
 fn nanos(text: &str) -> Option<i64> {
     let (second, fraction) = text.split_once('.')?;
     let second = Timestamp::parse(&format!("{}Z", second.replacen(' ', "T", 1))).ok()?;
-    let millis: i64 = fraction.get(..3)?.parse().ok()?;
+    let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     Some((second.unix() * 1000 + millis) * MILLI)
 }
 
@@ -165,8 +182,22 @@ mod tests {
         let events = read(&dir, 4).unwrap();
         assert_eq!(events.units, [4_808_000_000, 10_000_000, 3_180_000_000, 8_000_000]);
         assert_eq!(events.times[1], 1_700_158_623_979_000_000);
-        fs::write(&trace, format!("{head}2023-11-16,4808,10\r\n")).unwrap();
-        assert!(write_trace(&dir, &trace).is_err());
+        let head = "TIMESTAMP,Customer,ContextTokens,GeneratedTokens\n";
+        let rows = ["a,1,2", "b,3,4", "a,5,6"].map(|row| format!("2026-01-01 00:00:00.5,{row}\n"));
+        fs::write(&trace, format!("{head}{}", rows.concat())).unwrap();
+        assert_eq!(write_trace(&dir, &trace).unwrap(), 6);
+        let found = read(&dir, 6).unwrap();
+        let (one, two) = (found.customers[0], found.customers[2]);
+        assert_eq!(found.customers, [one, one, two, two, one, one]);
+        assert!(one != two && found.identifiers[0] != found.identifiers[4]);
+        for bad in [
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16,4808,10\n",
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.97,4808\n",
+            "TIMESTAMP,Tokens\n",
+        ] {
+            fs::write(&trace, bad).unwrap();
+            assert!(write_trace(&dir, &trace).is_err(), "{bad}");
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 }

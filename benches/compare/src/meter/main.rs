@@ -6,11 +6,13 @@
 
 mod child;
 mod events;
+mod page;
 mod plot;
 mod report;
 mod roster;
 mod rows;
 mod sides;
+mod targets;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -21,7 +23,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum};
 use counterfoil_compare::{Result, machine};
-use counterfoil_meter::workload::Workload;
+use counterfoil_meter::{Capacity, workload::Workload};
 
 use child::Answer;
 use roster::{Plan, Side};
@@ -30,32 +32,35 @@ use rows::{Expected, Totals};
 /// Measures the meter beside other engines.
 ///
 /// All sides are given the same events, in turn, round after round, each in a process of its own;
-/// figures are medians over the rounds. What they come to must be equal, or the run fails.
+/// figures are medians over the rounds. What they come to must be equal, or the run fails and
+/// writes nothing. What was measured becomes a section of a page, beside the targets; the other
+/// sections of the page stay as they are.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,
-    /// How many events.
-    #[arg(long, default_value_t = 10_000_000,
-        value_parser = clap::value_parser!(u64).range(1000..=2_000_000_000))]
-    events: u64,
+    /// What is measured.
+    #[arg(value_enum, default_value_t = Mode::Batch)]
+    mode: Mode,
+    /// How many events; where it is not given, 10 million, of single events 2 million, and 200
+    /// million to grow to.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1000..=4_000_000_000))]
+    events: Option<u64>,
     /// Which workload.
     #[arg(long, value_enum, default_value_t = Variant::W1)]
     variant: Variant,
     /// The trace of a language model service (CSV) in place of the workload.
     #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
-    /// The engines to compare with; those that are not installed are named and skipped.
+    trace: Option<PathBuf>,
+    /// The engines to compare with, or none; those that are not installed are named and skipped.
     #[arg(long, value_delimiter = ',', default_value = "duckdb,polars,chdb,sqlite,redis,postgres")]
     against: Vec<String>,
-    /// Batches of 10,000, each followed by a query of one customer's totals on all meters.
-    #[arg(long)]
-    online: bool,
-    /// Events of a batch; 10,000 online and otherwise 1,048,576 where it is not given.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    batch: Option<u32>,
-    /// Engines that take in row by row are given only so many of the events.
+    /// Events of a batch: at most 10,000 where each is synced, and 1,048,576 otherwise.
+    #[arg(long, default_value_t = 1 << 20,
+        value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    batch: u32,
+    /// Engines that take in row by row, and calls that wait for each event, are given only so many.
     #[arg(long, default_value_t = 500_000)]
     small: u64,
     /// Threads of each side that can use several.
@@ -66,13 +71,22 @@ struct Arguments {
     rounds: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Growth: on disk, each batch synced, with a checkpoint at every step.
+    #[arg(long)]
+    durable: bool,
+    /// Growth: end where the process has so much memory.
+    #[arg(long, value_name = "GIB")]
+    memory_gib: Option<f64>,
+    /// Growth: end where the store has so much on disk.
+    #[arg(long, value_name = "GIB")]
+    disk_gib: Option<f64>,
     /// Where the events are written, and what engines keep on disk; removed afterwards.
     #[arg(long, default_value = "target/compare")]
     dir: PathBuf,
-    /// The file for the table; the plot goes beside it, with the ending `.svg`.
+    /// The page; plots go beside it.
     #[arg(long, default_value = "../../docs/METER-SPEED.md")]
     out: PathBuf,
-    /// A line that goes above the table, for instance that the machine was busy.
+    /// A line that goes above the section, for instance that the machine was busy.
     #[arg(long)]
     remark: Option<String>,
 }
@@ -82,6 +96,41 @@ enum Part {
     /// One side, in its own process; for the harness itself.
     #[command(hide = true)]
     Side(sides::Arguments),
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Batches, in memory and durable; memory.
+    Batch,
+    /// Durable batches of 10,000, each followed by a query of one customer's totals on all meters.
+    Online,
+    /// Single events of eight threads, durable, with unanswered ones and one by one.
+    Singles,
+    /// What an event costs as there are more and more.
+    Growth,
+    /// Opening a store again, with a checkpoint and without.
+    Recovery,
+}
+
+impl Mode {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Online => "online",
+            Self::Singles => "singles",
+            Self::Growth => "growth",
+            Self::Recovery => "recovery",
+        }
+    }
+
+    const fn events(self) -> u64 {
+        match self {
+            Self::Batch | Self::Online | Self::Recovery => 10_000_000,
+            Self::Singles => 2_000_000,
+            Self::Growth => 200_000_000,
+        }
+    }
 }
 
 /// Workloads.
@@ -153,31 +202,55 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn measure(arguments: &Arguments, dir: &Path) -> Result<()> {
-    let (what, events, capacity) = prepare(arguments, dir)?;
+    let (what, plan) = prepare(arguments, dir)?;
     let facts = machine::facts(dir)?;
-    let cores = std::thread::available_parallelism()?.get();
-    let plan = Plan {
-        events,
-        small: arguments.small.min(events),
-        threads: arguments.threads.unwrap_or(cores).clamp(1, 8),
-        batch: arguments.batch.unwrap_or(if arguments.online { 10_000 } else { 1 << 20 }),
-        online: arguments.online,
-        room: [capacity.hours, capacity.series, capacity.customers],
-    };
     let (sides, skipped) = roster::sides(&plan, &arguments.against)?;
     for (engine, reason) in &skipped {
         eprintln!("skipped: {engine}: {reason}");
     }
-    let expected = references(dir, &sides)?;
+    let expected = references(dir, &plan, &sides)?;
+    let built = match plan.mode {
+        Mode::Recovery => {
+            Some(child::ask(&mut roster::recovery_build(&plan).command(dir, &plan, 1)?)?)
+        }
+        _ => None,
+    };
+    let rounds = arguments.rounds.max(1);
+    let measured = rounds_of(sides, dir, &plan, rounds, &expected)?;
+    let run = report::Run {
+        what: &what.name,
+        detail: &what.detail,
+        target: what.target,
+        facts,
+        plan: &plan,
+        rounds,
+        expected: expected.get(&plan.events).map(|expected| &expected.rows),
+        skipped: &skipped,
+        remark: arguments.remark.as_deref(),
+        built: built.as_ref(),
+    };
+    report::write(&arguments.out, &run, &measured)
+}
+
+fn rounds_of(
+    sides: Vec<Side>,
+    dir: &Path,
+    plan: &Plan,
+    rounds: usize,
+    expected: &BTreeMap<u64, Expected>,
+) -> Result<Vec<Measured>> {
+    let cores = std::thread::available_parallelism()?.get();
     let mut measured: Vec<Measured> =
         sides.into_iter().map(|side| Measured { side, answers: Vec::new(), others: 0.0 }).collect();
-    for round in 1..=arguments.rounds.max(1) {
+    for round in 1..=rounds {
         for one in &mut measured {
             let name = &one.side.name;
             let before = machine::Usage::now();
-            let answer = child::ask(&mut one.side.command(dir, &plan, round)?)?;
+            let answer = child::ask(&mut one.side.command(dir, plan, round)?)?;
             let busy = before.others_since();
-            check(name, &answer, &expected[&one.side.events])?;
+            if let Some(expected) = expected.get(&one.side.events) {
+                check(name, &answer, expected)?;
+            }
             let rate = one.side.events as f64 / answer.seconds / 1e6;
             eprintln!("round {round}: {name}: {rate:.2} million events/s, equal");
             // The side itself is another process; with more than its threads, others were there.
@@ -186,54 +259,77 @@ fn measure(arguments: &Arguments, dir: &Path) -> Result<()> {
             one.answers.push(answer);
         }
     }
-    let run = report::Run {
-        what,
-        facts,
-        plan: &plan,
-        rounds: arguments.rounds.max(1),
-        expected: &expected[&plan.events].rows,
-        skipped: &skipped,
-        remark: arguments.remark.as_deref(),
-    };
-    report::write(&arguments.out, &run, &measured)
+    Ok(measured)
 }
 
-/// Writes the events; what they are, how many, and the room that they need.
-fn prepare(
-    arguments: &Arguments,
-    dir: &Path,
-) -> Result<(String, u64, counterfoil_meter::Capacity)> {
-    if let Some(data) = &arguments.data {
-        let events = events::write_trace(dir, data)?;
+/// What events there are.
+struct What {
+    name: String,
+    detail: String,
+    /// Whether the targets are about them.
+    target: bool,
+}
+
+/// Writes the events, where they are not made on the way; what they are, and what all sides are
+/// told.
+fn prepare(arguments: &Arguments, dir: &Path) -> Result<(What, Plan)> {
+    let cores = std::thread::available_parallelism()?.get();
+    let mib = |gib: f64| (gib * 1024.0) as u64;
+    let plan = |events, capacity: Capacity, small: Capacity, workload| {
+        let room = |of: Capacity| [of.events, of.hours, of.series, of.customers];
+        Plan {
+            mode: arguments.mode,
+            events,
+            small: arguments.small.min(events),
+            threads: arguments.threads.unwrap_or(cores).clamp(1, 8),
+            batch: arguments.batch,
+            room: room(capacity),
+            small_room: room(small),
+            workload,
+            durable: arguments.durable,
+            memory_mib: arguments.memory_gib.map(mib),
+            disk_mib: arguments.disk_gib.map(mib),
+        }
+    };
+    if let Some(trace) = &arguments.trace {
+        if arguments.mode == Mode::Growth {
+            return Err("a trace does not grow".into());
+        }
+        let events = events::write_trace(dir, trace)?;
         let room = usize::try_from(events)?;
-        let capacity = counterfoil_meter::Capacity {
-            events: room,
-            customers: room.min(128),
-            series: room.min(256),
-            hours: room,
-        };
-        let name = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok((name, events, capacity));
+        let (customers, series) = (room.min(128), room.min(256));
+        let capacity = Capacity { events: room, customers, series, hours: room };
+        let name = trace.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let detail = "each invocation twice, as its context and its generated tokens".to_owned();
+        let what = What { name, detail, target: false };
+        return Ok((what, plan(events, capacity, capacity, [0; 3])));
     }
     let (customers, repeats) = arguments.variant.numbers();
-    let workload = Workload::new(arguments.seed, arguments.events, customers, repeats);
-    events::write(dir, &workload)?;
-    let what = format!(
-        "{}, seed {}: {customers} customers by Zipf's law, {} of a thousand events repeats",
-        arguments.variant.name(),
-        arguments.seed,
-        repeats,
+    let events = arguments.events.unwrap_or(arguments.mode.events());
+    let workload = Workload::new(arguments.seed, events, customers, repeats);
+    if arguments.mode != Mode::Growth {
+        events::write(dir, &workload)?;
+    }
+    let (name, seed) = (arguments.variant.name().to_owned(), arguments.seed);
+    let detail = format!(
+        "seed {seed}, {customers} customers by Zipf's law, {repeats} of a thousand events repeats"
     );
-    Ok((what, workload.len(), workload.capacity(workload.len())))
+    let what = What { name, detail, target: arguments.variant == Variant::W1 };
+    let (all, some) = (workload.capacity(events), workload.capacity(arguments.small.min(events)));
+    Ok((what, plan(events, all, some, [seed, customers.into(), repeats.into()])))
 }
 
 /// What each number of events comes to, worked out in the plainest way.
-fn references(dir: &Path, sides: &[Side]) -> Result<BTreeMap<u64, Expected>> {
+fn references(dir: &Path, plan: &Plan, sides: &[Side]) -> Result<BTreeMap<u64, Expected>> {
     let mut expected = BTreeMap::new();
+    if plan.mode == Mode::Growth {
+        return Ok(expected);
+    }
     for events in sides.iter().map(|side| side.events) {
         let Entry::Vacant(entry) = expected.entry(events) else { continue };
-        let (totals, ties) = rows::reference(&events::read(dir, usize::try_from(events)?)?);
+        let (totals, ties, keys) = rows::reference(&events::read(dir, usize::try_from(events)?)?);
         rows::write_ties(dir, events, &ties)?;
+        rows::write_keys(dir, events, &keys)?;
         eprintln!("{events} events: {} rows, {} with a tie", totals.rows.rows, ties.len());
         entry.insert(totals);
     }

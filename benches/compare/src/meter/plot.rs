@@ -5,10 +5,11 @@ use std::fmt::Write;
 /// A bar.
 pub struct Bar {
     pub name: String,
-    /// Million events a second.
-    pub rate: f64,
+    pub value: f64,
     /// The slowest and the fastest round.
     pub range: (f64, f64),
+    /// The value as it is written beside the bar.
+    pub label: String,
     pub ours: bool,
 }
 
@@ -20,7 +21,7 @@ const HEAD: f64 = 64.0;
 
 /// The plot: a title, a line below it, and bars in the order given, to one scale from zero.
 pub fn svg(title: &str, subtitle: &str, bars: &[Bar]) -> String {
-    let most = bars.iter().map(|bar| bar.range.1.max(bar.rate)).fold(0.0, f64::max);
+    let most = bars.iter().map(|bar| bar.range.1.max(bar.value)).fold(0.0, f64::max);
     let scale = (WIDTH - NAMES - FIGURES) / if most > 0.0 { most } else { 1.0 };
     let height = HEAD + ROW * bars.len() as f64 + 12.0;
     let mut svg = String::new();
@@ -36,13 +37,14 @@ pub fn svg(title: &str, subtitle: &str, bars: &[Bar]) -> String {
         escaped(subtitle),
     );
     for (bar, top) in bars.iter().zip((0..).map(|row| HEAD + ROW * f64::from(row))) {
-        let (middle, width) = (top + ROW / 2.0, (bar.rate * scale).max(1.0));
+        let (middle, width) = (top + ROW / 2.0, (bar.value * scale).max(1.0));
         let colour = if bar.ours { "#0b6e4f" } else { "#9aa5b1" };
         let (low, high) = (NAMES + bar.range.0 * scale, NAMES + bar.range.1 * scale);
         let _ = writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#1c1c1c\">{}</text>\n\
-             <rect x=\"{NAMES}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\" fill=\"{colour}\"/>\n\
+             <rect x=\"{NAMES}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\" \
+             fill=\"{colour}\"/>\n\
              <line x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\" \
              stroke=\"#1c1c1c\"/>\n\
              <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#1c1c1c\">{}</text>",
@@ -52,7 +54,7 @@ pub fn svg(title: &str, subtitle: &str, bars: &[Bar]) -> String {
             top + 5.0,
             high.max(NAMES + width) + 8.0,
             middle + 4.5,
-            rate(bar.rate),
+            bar.label,
         );
     }
     svg.push_str("</svg>\n");
@@ -75,10 +77,11 @@ mod tests {
 
     #[test]
     fn bars_are_to_scale_and_stay_within_the_plot() {
-        let bar = |name: &str, rate, ours| Bar {
+        let bar = |name: &str, value, ours| Bar {
             name: name.to_owned(),
-            rate,
-            range: (rate * 0.9, rate * 1.1),
+            value,
+            range: (value * 0.9, value * 1.1),
+            label: rate(value),
             ours,
         };
         let svg = svg("a < b", "c & d", &[bar("fast", 60.0, true), bar("slow", 0.05, false)]);
