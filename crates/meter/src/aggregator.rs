@@ -9,6 +9,7 @@ mod canonical;
 mod checkpoint;
 mod judge;
 mod read;
+mod running;
 mod size;
 mod take;
 mod windows;

@@ -437,10 +437,19 @@ proptest! {
         actions in prop::collection::vec(action(), 1..14),
         reads in prop::collection::vec((1..=3_u8, periods(), 0..50_u64), 1..24),
     ) {
+        let (formula, _, _) = config;
         let run = run(config, &actions);
         for (customer, period, cut) in reads {
             let name = format!("cus_{customer}");
             let reading = run.meters.usage(&meter(1), &name, period, Position(cut)).unwrap();
+            // The totals of all meters are those of one, without what it does not keep.
+            let mut totals = run.meters.totals(&meter(1), &name, period, Position(cut)).unwrap();
+            totals.max = totals.max.filter(|_| formula == Formula::Max);
+            totals.min = totals.min.filter(|_| formula == Formula::Min);
+            totals.last = totals.last.filter(|_| formula == Formula::Last);
+            let running = run.meters.running_totals(&name, period, Position(cut));
+            let all: Vec<_> = running.map(|(of, totals)| (of.clone(), totals)).collect();
+            prop_assert_eq!(all, Vec::from_iter((totals.events > 0).then(|| (meter(1), totals))));
             let expected = run.oracle.quantity(customer, period, cut);
             prop_assert_eq!((reading.quantity.trillionths(), reading.events), expected);
             // The events behind it say the same, and a reading can be derived again.

@@ -465,7 +465,7 @@ impl<'a> Reading<'a> {
     }
 
     /// What the events of a range come to, with the extreme that the meter keeps.
-    fn sums(&self, range: &Range<i64>) -> Totals {
+    pub(super) fn sums(&self, range: &Range<i64>) -> Totals {
         let (scope, mut totals) = (self.scope(range), Totals::default());
         if self.meter.config.event_time_window.is_none() && self.since == 0 {
             for Series { part, number } in self.series() {

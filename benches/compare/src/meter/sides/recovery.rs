@@ -92,8 +92,8 @@ fn open(arguments: &Arguments, with: bool) -> Result<Answer> {
     let (store, opened) = MeterStore::open(&dir, arguments.options())?;
     let open_seconds = began.elapsed().as_secs_f64();
     let asked: u64 = store.read(|meters| {
-        let totals = ids.iter().map(|id| meters.totals(id, &customer, month, Position::MAX));
-        totals.map(|totals| totals.map_or(0, |totals| totals.events)).sum()
+        let totals = meters.running_totals(&customer, month, Position::MAX);
+        totals.map(|(_, totals)| totals.events).sum()
     })?;
     let first_query_seconds = began.elapsed().as_secs_f64();
     let hours = keys.clone();
