@@ -179,9 +179,14 @@ fn usage(files: &[UsageSummary], out: &mut dyn Write) -> io::Result<()> {
         let mut shown: u64 = 0;
         for row in file.first_refused.iter().take(REFUSED_SHOWN) {
             shown = shown.saturating_add(1);
-            if !told.contains(&(&file.file, row.line)) {
-                told.push((&file.file, row.line));
-                writeln!(out, "{}, line {}: {} ({})", file.file, row.line, row.reason, row.code)?;
+            let at = (file.file.as_str(), row.place.number());
+            if !told.contains(&at) {
+                told.push(at);
+                write!(out, "{}, {}", file.file, row.place)?;
+                if let Some(column) = &row.column {
+                    write!(out, ", column {column}")?;
+                }
+                writeln!(out, ": {} ({})", row.reason, row.code)?;
             }
         }
         let more = file.refused.saturating_sub(shown);

@@ -60,6 +60,10 @@ pub const METER_DIMENSIONS_MAX: usize = 10;
 pub const METER_ALERTS_MAX: usize = 25;
 /// Bytes of the name of a dimension, and of a value of it.
 pub const METER_DIMENSION_BYTES_MAX: usize = 255;
+/// Bytes of one row of a file of usage.
+pub const USAGE_ROW_BYTES_MAX: usize = 64 * 1024;
+/// Rows of a file of usage in one batch.
+pub const USAGE_BATCH_ROWS_MAX: usize = 8_192;
 /// Seconds that a renewal invoice stays a draft (8.2).
 pub const INVOICE_DRAFT_SECONDS: i64 = 3_600;
 /// Seconds in which the first payment of an incomplete subscription must succeed (6.2).

@@ -25,7 +25,7 @@ use counterfoil_billing::subscription::{
     CancelSubscription, CreateSubscription, Subscription, SubscriptionId, UpdateSubscription,
 };
 use counterfoil_core::Period;
-use counterfoil_meter::{EventBatch, Grouping, Position, Summary};
+use counterfoil_meter::{EventBatch, EventColumns, Grouping, Position, Summary};
 use counterfoil_model::{InvoiceView, Output};
 
 macro_rules! handles {
@@ -379,8 +379,17 @@ impl MeterEvents<'_> {
     /// # Errors
     /// [`Error::Log`] where the disk failed.
     pub fn ingest(&self, batch: &EventBatch) -> Result<Ingested, Error> {
+        self.ingest_columns(batch.columns())
+    }
+
+    /// Takes in events as columns, of one event name or several, as [`Self::ingest`] does: of a file
+    /// (feature `files`), of an Arrow record batch (feature `arrow`), or of the caller's own memory.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn ingest_columns(&self, columns: EventColumns<'_>) -> Result<Ingested, Error> {
         self.0.change(|book, log| {
-            let ingested = book.ingest(log, batch.columns())?;
+            let ingested = book.ingest(log, columns)?;
             let position = ingested.position;
             Ok((ingested, position))
         })

@@ -139,9 +139,15 @@ pub use counterfoil_log::{
     ProofError, Receipt, ReceiptCheck, ReceiptError, SalvageError, SalvageReport, Storage,
     StorageFile, StorageLock, TailCut, VerifyReport,
 };
+#[cfg(feature = "arrow")]
+pub use counterfoil_meter::ArrowEvents;
+#[cfg(feature = "files")]
+pub use counterfoil_meter::files;
 pub use counterfoil_meter::{
     Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
 };
+#[cfg(any(feature = "arrow", feature = "files"))]
+pub use counterfoil_meter::{EventView, Field, Mapping, MappingError, TimeUnit};
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
     Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Settings,

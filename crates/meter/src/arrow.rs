@@ -16,7 +16,6 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use arrow_schema::{DataType, TimeUnit as ArrowUnit};
-use counterfoil_core::EventTime;
 use std::collections::BTreeMap;
 use texts::{Coded, Texts};
 use values::Numbers;
@@ -128,7 +127,7 @@ impl ArrowEvents {
     pub fn new(batch: &RecordBatch, mapping: &Mapping) -> Result<Self, MappingError> {
         let schema = batch.schema();
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let places = mapping.find(&names, &|text| EventTime::parse(text).is_ok())?;
+        let places = mapping.find(&names)?;
         Self::of(batch, mapping, &places, None)
     }
 
@@ -178,7 +177,12 @@ impl ArrowEvents {
                 Place::Column(number) => {
                     Some(column("timestamp", *number)?.times(mapping.time_unit)?)
                 }
-                Place::Constant(text) => Some(constant_time(text, rows)?),
+                Place::Constant(text) => {
+                    let refused =
+                        || MappingError::Constant { field: "timestamp", text: text.clone() };
+                    let time = mapping.time(text).ok_or_else(refused)?;
+                    Some(Held::Own(vec![time.nanos(); rows]))
+                }
                 Place::Absent | Place::Row => None,
             },
             values: match &places.value {
@@ -367,12 +371,6 @@ fn times<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: i64) -> Op
     let nanos = |own: i64| own.saturating_mul(unit).max(earliest);
     let times = array.iter().map(|own| own.map_or(EventColumns::RECEIPT_TIME, nanos));
     Some(Held::Own(times.collect()))
-}
-
-fn constant_time(text: &str, rows: usize) -> Result<Held<i64>, MappingError> {
-    let refused = |_| MappingError::Constant { field: "timestamp", text: text.to_owned() };
-    let time = EventTime::parse(text).map_err(refused)?;
-    Ok(Held::Own(vec![time.nanos(); rows]))
 }
 
 #[cfg(test)]

@@ -62,7 +62,9 @@
 //! # Where events come from
 //! Rows go in one by one or as an [`EventBatch`], columns as [`EventColumns`]. With the feature
 //! `arrow` there is `ArrowEvents`: the columns of an Arrow record batch, not copied where their types
-//! allow, found by a `Mapping`. Floats are refused: values are exact decimals.
+//! allow, found by a `Mapping`. Floats are refused: values are exact decimals. With the features
+//! `files`, `gzip` and `parquet` there is `files::UsageFile`: CSV, NDJSON, the same compressed, and
+//! Parquet, batch by batch, with a fault told by file, line and column.
 //!
 //! # Durable, and alone
 //! With the feature `store` there is `store::MeterStore`: the same meters on a log of their own, in
@@ -72,8 +74,7 @@
 //! out.
 //!
 //! # What it does not do
-//! It keeps every event in memory ([`Aggregator::memory`] says what that takes), and reads no
-//! files. Which customers exist is asked of the caller ([`Customers`]), what a quantity
+//! It keeps every event in memory ([`Aggregator::memory`] says what that takes). Which customers exist is asked of the caller ([`Customers`]), what a quantity
 //! costs is nobody's business here: a negative total is returned as it is.
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -97,10 +98,12 @@ mod block;
 mod columns;
 mod config;
 mod dimensions;
+#[cfg(feature = "files")]
+pub mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod kernel;
-#[cfg(feature = "arrow")]
+#[cfg(any(feature = "arrow", feature = "files"))]
 mod mapping;
 #[cfg(feature = "store")]
 pub mod store;
@@ -126,5 +129,5 @@ pub use columns::{
 };
 pub use config::{AlertError, DedupePolicy, EventTimeWindow, Formula, MeterConfig, MeterError};
 pub use dimensions::DimensionColumn;
-#[cfg(feature = "arrow")]
+#[cfg(any(feature = "arrow", feature = "files"))]
 pub use mapping::{EventView, Field, Mapping, MappingError, TimeUnit};

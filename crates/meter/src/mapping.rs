@@ -2,6 +2,7 @@
 
 use crate::{ColumnError, CustomerIds, EventColumns, EventNames, Identifiers, Values};
 use crate::{DimensionColumn, MeterConfig};
+use counterfoil_core::EventTime;
 
 /// Where one field of the events of a table comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -181,12 +182,22 @@ pub(crate) struct Places {
 }
 
 /// Whether a text can be the constant of a field.
-pub(crate) type Fits<'a> = &'a dyn Fn(&str) -> bool;
+type Fits<'a> = &'a dyn Fn(&str) -> bool;
 
 impl Mapping {
-    /// Finds the fields among the columns of a table. `is_time` says whether a text is a time.
-    pub(crate) fn find(&self, columns: &[&str], is_time: Fits<'_>) -> Result<Places, MappingError> {
+    /// The time that a text says; RFC 3339 alone without the feature `files`.
+    pub(crate) fn time(&self, text: &str) -> Option<EventTime> {
+        #[cfg(feature = "files")]
+        let time = crate::files::time_in(text, self.time_unit).ok();
+        #[cfg(not(feature = "files"))]
+        let time = EventTime::parse(text).ok();
+        time
+    }
+
+    /// Finds the fields among the columns of a table.
+    pub(crate) fn find(&self, columns: &[&str]) -> Result<Places, MappingError> {
         let finder = Finder { columns };
+        let is_time = |text: &str| self.time(text).is_some();
         let is_value = |text: &str| crate::value::parse_value(text).is_ok();
         let required = |field, place| match place {
             Place::Absent | Place::Row => Err(MappingError::Required { field }),
@@ -202,7 +213,7 @@ impl Mapping {
         Ok(Places {
             event_name: required("event_name", event_name)?,
             customer: required("customer", customer)?,
-            timestamp: finder.find("timestamp", &self.timestamp, &["timestamp"], is_time)?,
+            timestamp: finder.find("timestamp", &self.timestamp, &["timestamp"], &is_time)?,
             value: finder.find("value", &self.value, &["value"], &is_value)?,
             identifier: finder.find("identifier", &self.identifier, &["identifier"], &|_| false)?,
             dimensions,
@@ -298,8 +309,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_their_usual_names_or_as_they_are_told() {
-        let is_time = |text: &str| text == "1";
-        let find = |mapping: &Mapping, columns: &[&str]| mapping.find(columns, &is_time);
+        let find = |mapping: &Mapping, columns: &[&str]| mapping.find(columns);
         let usual = Mapping::default();
         let found = find(&usual, &["value", "stripe_customer_id", "event_name"]).unwrap();
         assert_eq!(found.customer, Place::Column(1));

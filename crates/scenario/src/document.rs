@@ -4,7 +4,8 @@ use crate::de::{DecodeError, decode};
 use crate::limits::SCENARIO_BYTES_MAX;
 use crate::node::{Format, Key, Node, SyntaxError, Value};
 use crate::reference::{ReferenceError, references};
-use crate::usage::{Columns, UsageError, UsageFormat};
+use crate::usage::Columns;
+use counterfoil::files::{FileError, FileFormat};
 use counterfoil_core::{Refusal, Timestamp};
 use std::fmt;
 use std::fs::File;
@@ -145,7 +146,7 @@ pub enum UnreadableProblem {
     },
     /// A usage file that is missing, or of a format that is not read.
     #[error(transparent)]
-    Usage(#[from] UsageError),
+    Usage(#[from] FileError),
 }
 
 impl fmt::Display for Unreadable {
@@ -258,11 +259,11 @@ fn read_text(path: &Path) -> Result<String, UnreadableProblem> {
     Ok(text)
 }
 
-fn check_file(path: &Path) -> Result<(), UsageError> {
-    UsageFormat::of_path(path)?;
+fn check_file(path: &Path) -> Result<(), FileError> {
+    FileFormat::of_path(path)?;
     match File::open(path) {
         Ok(_) => Ok(()),
-        Err(error) => Err(UsageError::Io { path: path.to_owned(), error }),
+        Err(error) => Err(FileError::Io { path: path.to_owned(), error }),
     }
 }
 

@@ -36,12 +36,11 @@
 //! - [`Report`] is what a book holds, in the words of the format, to be serialized.
 //! - [`SimulatedGateway`] answers attempts to collect by the name of the payment method.
 //! - The parts serve alone as well: [`decode`] and [`check_shape`] read a tree into the types of the
-//!   library's own commands, [`UsageReader`] a usage file into columns of meter events, and
-//!   [`match_subset`] compares a report with an expectation.
+//!   library's own commands, and [`match_subset`] compares a report with an expectation. Usage files
+//!   are read by [`counterfoil::files`]; those of Parquet with the feature `parquet`.
 //!
-//! Not read yet: Parquet usage files, and the operations of what the library does not have yet
-//! (see the page of the `counterfoil` crate); they make a scenario unreadable. The report has
-//! their lists already, empty.
+//! Not read yet: the operations of what the library does not have yet (see the page of the
+//! `counterfoil` crate); they make a scenario unreadable. The report has their lists already, empty.
 //!
 //! Numbers are text from the file to the type that reads them: nothing here goes through a float.
 //! Whatever a file holds, reading it never panics, and takes memory in proportion to the bounds in
@@ -83,7 +82,4 @@ pub use runner::{
     Failure, FailureProblem, Observer, Outcome, UsageSummary, check, run, settings_of,
 };
 pub use shape::{UnknownField, check_shape};
-pub use usage::{
-    Columns, RefusedRow, TextColumn, TimeError, UsageChunk, UsageError, UsageFormat, UsageReader,
-    parse_event_time,
-};
+pub use usage::Columns;

@@ -8,7 +8,3 @@ pub const SCENARIO_NODES_MAX: usize = 4_000_000;
 pub const DEPTH_MAX: usize = 64;
 /// Refused values around which the shape of one step is still searched for unknown fields.
 pub const SHAPE_PRUNINGS_MAX: usize = 1_000;
-/// Bytes of one row of a usage file.
-pub const USAGE_ROW_BYTES_MAX: usize = 64 * 1024;
-/// Rows of a usage file in one chunk.
-pub const USAGE_CHUNK_ROWS_MAX: usize = 8_192;

@@ -13,7 +13,6 @@ use crate::expect::{Mismatch, match_subset};
 use crate::node::Node;
 use crate::reference::{Reference, ReferenceError, resolve_references};
 use crate::report::{RejectedRow, Report};
-use crate::usage::UsageError;
 use counterfoil::{
     Attempt, Engine, Error, InvariantViolation, Outcome as PaymentOutcome, PaymentSource,
     SubscriptionId,
@@ -154,7 +153,7 @@ pub enum FailureProblem {
     Invariant(InvariantViolation),
     /// A usage file could not be read to its end.
     #[error(transparent)]
-    Usage(#[from] UsageError),
+    Usage(#[from] counterfoil::files::FileError),
     /// The book could not be read or written.
     #[error(transparent)]
     Book(#[from] Error),

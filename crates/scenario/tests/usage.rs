@@ -99,6 +99,27 @@ fn how_usage_is_cut_into_files_leaves_no_trace() {
     }
 }
 
+/// `tests/files/usage.parquet` has four rows: the same as the text here.
+#[test]
+#[cfg(feature = "parquet")]
+fn usage_of_parquet_is_that_of_the_same_rows_in_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "time,name,tokens\n\
+                2025-01-10 00:00:00,in,1.5\n2025-01-11 00:00:00.250,out,2\n\
+                2025-01-12 00:00:00,in,30\n2025-01-12 00:00:00,in,30\n";
+    fs::write(folder.path().join("a.csv"), text).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/usage.parquet");
+    fs::copy(file, folder.path().join("a.parquet")).unwrap();
+    let [text, parquet] = ["a.csv", "a.parquet"].map(|file| {
+        let outcome = run_files(folder.path(), &[file, file], COLUMNS);
+        let counts = outcome.usage.iter().map(|usage| (usage.taken, usage.duplicates));
+        assert_eq!(counts.collect::<Vec<_>>(), [(4, 0), (0, 4)], "{file}");
+        outcome.report.unwrap()
+    });
+    assert_eq!(text, parquet);
+    assert_eq!(parquet.invoices[0].lines[0].quantity.to_string(), "61.5");
+}
+
 #[test]
 fn refused_rows_are_listed_and_stop_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -134,8 +134,7 @@ fn files_are_read_with_what_they_name() {
     assert_eq!(Document::read(&path).unwrap().steps.len(), 2);
     for (usage, expected) in [
         ("gone.csv", "step 2, line 1: "),
-        ("here.parquet", "Parquet is not supported"),
-        ("here.txt", "a usage file ends in .csv, .ndjson or .jsonl"),
+        ("here.txt", "a usage file ends in .csv, .ndjson, .jsonl or .parquet"),
     ] {
         fs::write(&path, scenario(usage)).unwrap();
         let error = Document::read(&path).unwrap_err().to_string();

@@ -4,7 +4,7 @@ use super::operation;
 use crate::de::decode;
 use crate::document::{Body, Document, Operation, Step, Unreadable, UnreadableProblem};
 use crate::shape::check_shape;
-use crate::usage::UsageReader;
+use counterfoil::files::UsageFile;
 use counterfoil::{Currency, RetryPolicy, Settings};
 use counterfoil_core::{Refusal, Timestamp};
 use serde::Deserialize;
@@ -66,7 +66,7 @@ pub fn check(document: &Document) -> Result<(), Unreadable> {
 fn check_step(step: &Step) -> Result<(), Unreadable> {
     match &step.body {
         Body::Do(operation) => check_operation(step, operation),
-        Body::Usage(usage) => UsageReader::open(&usage.path, &usage.columns)
+        Body::Usage(usage) => UsageFile::open(&usage.path, &usage.columns.mapping())
             .map(drop)
             .map_err(|error| step.unreadable(step.line, error)),
         Body::Advance | Body::Expect(_) => Ok(()),

@@ -3,10 +3,9 @@
 use super::{Fault, Runner};
 use crate::document::{Step, UsageStep};
 use crate::report::RejectedRow;
-use crate::usage::{RefusedRow, UsageChunk, UsageReader};
-use counterfoil::{Engine, Error, EventBatch};
+use counterfoil::files::{FileBatch, RefusedRow, UsageFile};
+use counterfoil::{Engine, Error};
 use counterfoil_core::Refusal;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Refused rows of a file whose reasons a summary gives.
@@ -34,7 +33,7 @@ pub struct UsageSummary {
 impl Runner<'_> {
     /// Takes in a file, chunk by chunk. Every row is judged at the time of the book.
     pub(super) fn ingest(&mut self, step: &Step, usage: &UsageStep) -> Result<(), Fault> {
-        let reader = UsageReader::open(&usage.path, &usage.columns)?;
+        let reader = UsageFile::open(&usage.path, &usage.columns.mapping())?;
         let total_bytes = reader.total_bytes();
         let file: Arc<str> = usage.file.as_str().into();
         let mut summary = UsageSummary {
@@ -46,11 +45,11 @@ impl Runner<'_> {
             refused: 0,
             first_refused: Vec::new(),
         };
-        let result = reader.into_iter().try_for_each(|chunk| {
-            let chunk = chunk?;
-            let refused = ingest_chunk(self.engine, &chunk, &mut summary)?;
+        let result = reader.into_iter().try_for_each(|batch| {
+            let batch = batch?;
+            let refused = ingest(self.engine, &batch, &mut summary)?;
             for row in refused {
-                let (file, line, code) = (Arc::clone(&file), row.line, row.code);
+                let (file, line, code) = (Arc::clone(&file), row.place.number(), row.code);
                 // A file that is fed twice has the same bad rows, not more of them.
                 if self.seen.insert((Arc::clone(&file), line, code)) {
                     self.rejected.push(RejectedRow { file, line, code });
@@ -60,7 +59,7 @@ impl Runner<'_> {
                     summary.first_refused.push(row);
                 }
             }
-            self.observer.usage_read(usage, chunk.bytes_read, total_bytes);
+            self.observer.usage_read(usage, batch.bytes_read, total_bytes);
             Ok(())
         });
         self.observer.usage_taken(&summary);
@@ -69,54 +68,21 @@ impl Runner<'_> {
     }
 }
 
-/// The rows of one event name, and their lines.
-struct Group {
-    batch: EventBatch,
-    lines: Vec<u64>,
-}
-
-/// Takes in a chunk, a batch for each event name, and gives back all refused rows by line.
-///
-/// Rows of different names have nothing in common: identifiers and meters are of one name.
-fn ingest_chunk(
+/// Takes in a batch, and gives back all refused rows by line.
+fn ingest(
     engine: &Engine,
-    chunk: &UsageChunk,
+    batch: &FileBatch,
     summary: &mut UsageSummary,
 ) -> Result<Vec<RefusedRow>, Error> {
-    let mut refused = chunk.refused.clone();
-    for Group { batch, lines } in groups(chunk)?.into_values() {
-        let ingested = engine.meter_events().ingest(&batch)?;
-        summary.taken = summary.taken.saturating_add(ingested.taken);
-        summary.duplicates = summary.duplicates.saturating_add(ingested.duplicates);
-        summary.conflicts = summary.conflicts.saturating_add(ingested.conflicts);
-        refused.extend(ingested.refused.into_iter().filter_map(|row| {
-            let line = *lines.get(row.row)?;
-            Some(RefusedRow { line, code: row.code, reason: row.reason })
-        }));
-    }
-    refused.sort_by_key(|row| row.line);
+    let unfit = |error: counterfoil::ColumnError| Refusal::invalid("usage", error.to_string());
+    let mut refused = batch.refused.clone();
+    let view = batch.view().map_err(unfit)?;
+    let ingested = engine.meter_events().ingest_columns(view.columns().map_err(unfit)?)?;
+    summary.taken = summary.taken.saturating_add(ingested.taken);
+    summary.duplicates = summary.duplicates.saturating_add(ingested.duplicates);
+    summary.conflicts = summary.conflicts.saturating_add(ingested.conflicts);
+    let judged = ingested.refused.into_iter();
+    refused.extend(judged.filter_map(|row| batch.refuse(row.row, row.code, row.reason)));
+    refused.sort_by_key(|row| row.place);
     Ok(refused)
-}
-
-fn groups(chunk: &UsageChunk) -> Result<BTreeMap<&str, Group>, Refusal> {
-    let mut groups = BTreeMap::new();
-    let rows = chunk
-        .event_names
-        .iter()
-        .zip(chunk.identifiers.iter())
-        .zip(chunk.customers.iter())
-        .zip(&chunk.times)
-        .zip(chunk.values.iter())
-        .zip(&chunk.lines);
-    for (((((name, identifier), customer), time), value), line) in rows {
-        let group = groups
-            .entry(name)
-            .or_insert_with(|| Group { batch: EventBatch::new(name), lines: Vec::new() });
-        group
-            .batch
-            .push(Some(identifier), Some(customer), Some(*time), Some(value))
-            .map_err(|error| Refusal::invalid("usage", error.to_string()))?;
-        group.lines.push(*line);
-    }
-    Ok(groups)
 }

@@ -21,10 +21,21 @@ const PURE: &[Pure] = &[
     Pure { name: "counterfoil-billing", extra: &[], shares_clippy_toml: true },
     Pure { name: "counterfoil-journal", extra: &[], shares_clippy_toml: true },
     Pure { name: "counterfoil-model", extra: &["rmp-serde"], shares_clippy_toml: true },
-    // libc: to ask for large pages, which changes nothing but speed. Arrow is memory that lies still.
+    // libc: to ask for large pages, which changes nothing but speed. Arrow is memory that lies
+    // still; the others read what a file holds.
     Pure {
         name: "counterfoil-meter",
-        extra: &["arrow-array", "arrow-buffer", "arrow-schema", "libc", "siphasher"],
+        extra: &[
+            "arrow-array",
+            "arrow-buffer",
+            "arrow-schema",
+            "bytes",
+            "flate2",
+            "libc",
+            "parquet",
+            "serde_json",
+            "siphasher",
+        ],
         shares_clippy_toml: false,
     },
 ];

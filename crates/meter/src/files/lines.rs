@@ -1,6 +1,6 @@
 //! Lines of a file, none longer than a bound.
 
-use crate::limits::USAGE_ROW_BYTES_MAX;
+use counterfoil_core::limits::USAGE_ROW_BYTES_MAX;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -65,6 +65,12 @@ impl<R: Read> Lines<R> {
     /// Bytes taken from the file so far.
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read
+    }
+
+    /// How many lines are behind it.
+    pub(super) fn position(&self) -> u64 {
+        let next = self.returned.front().map(|line| line.number.saturating_sub(1));
+        next.unwrap_or(self.number)
     }
 
     /// The next line, or `None` at the end. The byte order mark is no part of the first.

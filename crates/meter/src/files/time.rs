@@ -1,5 +1,6 @@
 //! Times as usage files write them.
 
+use crate::TimeUnit;
 use chrono::NaiveDate;
 use counterfoil_core::EventTime;
 
@@ -37,11 +38,10 @@ pub enum TimeError {
 /// [`TimeError`] for any other form, for a time that the calendar does not have (leap seconds
 /// among them), and outside the years 1678 to 2261.
 pub fn parse_event_time(text: &str) -> Result<EventTime, TimeError> {
-    let shown = || crate::node::excerpt(text, 60);
+    let shown = || excerpt(text);
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let nanos = text.parse::<i64>().ok().and_then(|unix| unix.checked_mul(1_000_000_000));
-        return nanos.map(EventTime::from_nanos).ok_or_else(|| TimeError::Range { text: shown() });
+        return time_in(text, TimeUnit::Second);
     }
     let parts = Parts::read(text).ok_or_else(|| TimeError::Form { text: shown() })?;
     let at = parts.local().ok_or_else(|| TimeError::Calendar { text: shown() })?;
@@ -53,6 +53,24 @@ pub fn parse_event_time(text: &str) -> Result<EventTime, TimeError> {
         })
         .map(EventTime::from_nanos)
         .ok_or_else(|| TimeError::Range { text: shown() })
+}
+
+/// Reads a time: whole numbers in a unit, and all else as it says.
+pub(crate) fn time_in(text: &str, unit: TimeUnit) -> Result<EventTime, TimeError> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return parse_event_time(text);
+    }
+    let nanos = text.parse::<i64>().ok().and_then(|own| own.checked_mul(unit.nanos()));
+    nanos.map(EventTime::from_nanos).ok_or_else(|| TimeError::Range { text: excerpt(text) })
+}
+
+/// The beginning of a text, for a message.
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// The numbers in a written time.
