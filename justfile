@@ -27,10 +27,13 @@ clippy:
 test:
     cargo test --workspace
 
-# Models of group commit: every order in which threads may take turns, up to so many preemptions
+# Models of group commit and of the meter's store: every order in which threads may take turns, up to
+# so many preemptions (the store's three at most)
 loom PREEMPTIONS="4":
     LOOM_MAX_PREEMPTIONS={{ PREEMPTIONS }} RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
         cargo test -p counterfoil-log --test loom --release
+    LOOM_MAX_PREEMPTIONS={{ PREEMPTIONS }} RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
+        cargo test -p counterfoil-meter --features planted-bugs --test loom --release
 
 # The tests that hold the architecture (part of `test`)
 tidy:

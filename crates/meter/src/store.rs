@@ -55,6 +55,10 @@
 //! A client that sends again what was not acknowledged, under the same identifiers, has it counted
 //! once.
 
+#[cfg(feature = "planted-bugs")]
+pub mod bugs;
+#[cfg(not(feature = "planted-bugs"))]
+mod bugs;
 mod error;
 mod gate;
 mod gather;

@@ -229,6 +229,12 @@ impl Gathering {
         (Arc::clone(&self.results), row)
     }
 
+    /// Removes its events, as if they had been judged: a bug that can be planted.
+    pub(super) fn forget(&mut self) {
+        self.now = None;
+        self.rows.clear();
+    }
+
     /// Says what became of its events, which began at a row of what was judged, and removes them.
     pub(super) fn settle(&mut self, position: u64, first: usize, judged: &Admission) {
         self.results.set(position, first, self.rows.len(), judged);
@@ -272,7 +278,7 @@ impl Shards {
         self.shards.get(place).map(|shard| shard.0.lock())
     }
 
-    /// All shards, one after the other.
+    /// All shards, each locked when it is asked for.
     pub(super) fn lock_each(&self) -> impl Iterator<Item = LockResult<MutexGuard<'_, Gathering>>> {
         self.shards.iter().map(|shard| shard.0.lock())
     }

@@ -8,6 +8,7 @@
 //! Locks are taken in this order: `leading` alone or before the brief ones; `judging`, the gate,
 //! then the brief ones; `outlet`, then the brief ones. Brief are the shards and `outbox`.
 
+use super::bugs::{Bug, planted};
 use super::gate::{Entry, Gate, Panicked, Whole};
 use super::gather::{Gathering, Results, SHARDS, Shards, SingleEvent};
 use super::record::Fact;
@@ -119,10 +120,7 @@ impl Inner {
             options,
             gate: Gate::new(kernel),
             shards: Shards::new(),
-            judging: Mutex::new(Judging {
-                taken_out: (0..SHARDS).map(|_| Gathering::new()).collect(),
-                together: Rows::default(),
-            }),
+            judging: Mutex::new(Judging::new()),
             outbox: Mutex::new(VecDeque::new()),
             outlet: Mutex::new(Appended { position: last, events: 0 }),
             leading: Mutex::new(false),
@@ -148,10 +146,17 @@ impl Inner {
         self.fault.first().clone().map_or(Ok(()), Err)
     }
 
-    /// Ends all use of the store; the first error stays, and is returned.
+    /// Ends all use of the store; the first error stays, and is returned. Called without the lock
+    /// on `leading`.
     pub(super) fn fail(&self, error: StoreError) -> StoreError {
         let first = self.fault.first().get_or_insert(error).clone();
         self.fault.is_set.store(true, Ordering::Release);
+        // Who waits for the leader is woken by it; a lent thread that rests, by nobody else.
+        if !planted(Bug::RestNotEnded) {
+            let leading = self.leading();
+            self.work.notify_all();
+            drop(leading);
+        }
         first
     }
 
@@ -160,12 +165,18 @@ impl Inner {
         self.fail(self.log.poison(reason).into())
     }
 
-    fn panicked<T>(&self, _: T) -> StoreError {
+    fn panicked(&self) -> StoreError {
         self.give_up("a thread panicked in the middle of a change")
     }
 
     fn unlocked<T>(&self, locked: LockResult<T>) -> Result<T, StoreError> {
-        locked.map_err(|error| self.panicked(error))
+        // The error still has the lock.
+        locked.map_err(drop).map_err(|()| self.panicked())
+    }
+
+    /// Whether somebody leads. Only a flag is set under this lock, so it is whole whoever panics.
+    fn leading(&self) -> MutexGuard<'_, bool> {
+        self.leading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> Result<MutexGuard<'a, T>, StoreError> {
@@ -175,18 +186,18 @@ impl Inner {
     /// The meters for reading at a cut.
     pub(super) fn look(&self) -> Result<RwLockReadGuard<'_, Kernel>, StoreError> {
         self.check()?;
-        self.gate.look().map_err(|Panicked| self.panicked(()))
+        self.gate.look().map_err(|Panicked| self.panicked())
     }
 
     /// The meters as they are between two calls.
     pub(super) fn whole(&self) -> Result<Whole<'_>, StoreError> {
         self.check()?;
-        self.gate.whole().map_err(|Panicked| self.panicked(()))
+        self.gate.whole().map_err(|Panicked| self.panicked())
     }
 
     fn enter(&self) -> Result<Entry<'_>, StoreError> {
         self.check()?;
-        self.gate.enter().map_err(|Panicked| self.panicked(()))
+        self.gate.enter().map_err(|Panicked| self.panicked())
     }
 
     // Taking in
@@ -201,7 +212,7 @@ impl Inner {
     ) -> Result<(u64, Admission), StoreError> {
         self.make_room(columns.len(), wait)?;
         let judged = self.judge(columns, now, outcomes)?;
-        self.wake()?;
+        self.wake();
         self.help()?;
         Ok(judged)
     }
@@ -229,7 +240,8 @@ impl Inner {
             None => drop(self.queued.fetch_sub(events, Ordering::Relaxed)),
         }
         // A duplicate is acknowledged when the event is on disk that it repeats.
-        Ok((kernel.last, admission))
+        let nothing_new = planted(Bug::DuplicateNotAwaited) && admission.taken == 0;
+        Ok((if nothing_new { 0 } else { kernel.last }, admission))
     }
 
     /// Puts a record into the outbox, under the lock of the kernel.
@@ -262,7 +274,7 @@ impl Inner {
         kernel.note(&fact);
         self.post(kernel, now, 0, fact)?;
         drop(entry);
-        self.wake()?;
+        self.wake();
         Ok(position.0)
     }
 
@@ -279,29 +291,46 @@ impl Inner {
         }
         self.make_room(1, wait)?;
         let place = loop {
-            let Some(gathering) = self.shards.lock(shard) else {
-                return Err(self.give_up("there is no such shard"));
-            };
-            let mut gathering = self.unlocked(gathering)?;
+            let mut gathering = self.shard(shard)?;
             if gathering.takes(event, now) {
                 break gathering.push(event, now);
             }
             drop(gathering);
             self.flush()?;
         };
-        self.wake()?;
+        self.wake();
         Ok(place)
+    }
+
+    fn shard(&self, place: usize) -> Result<MutexGuard<'_, Gathering>, StoreError> {
+        match self.shards.lock(place) {
+            Some(gathering) => self.unlocked(gathering),
+            None => Err(self.give_up("there is no such shard")),
+        }
     }
 
     /// Judges the single events that have gathered, those of one second as one block.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.check()?;
         let mut judging = self.lock(&self.judging)?;
-        let Judging { taken_out, together } = &mut *judging;
-        for (gathering, own) in self.shards.lock_each().zip(&mut *taken_out) {
-            let mut gathering = self.unlocked(gathering)?;
+        if planted(Bug::FlushedOutOfOrder) {
+            drop(judging);
+            return self.judge_gathered(&mut Judging::new());
+        }
+        self.judge_gathered(&mut judging)
+    }
+
+    /// The same by whoever holds `judging`.
+    fn judge_gathered(&self, judging: &mut Judging) -> Result<(), StoreError> {
+        let Judging { taken_out, together } = judging;
+        for (place, own) in taken_out.iter_mut().enumerate() {
+            let mut gathering = self.shard(place)?;
             if gathering.now().is_some() {
                 std::mem::swap(&mut *gathering, own);
+            }
+            if planted(Bug::ClearedUnderASecondLock) && own.now().is_some() {
+                drop(gathering);
+                self.shard(place)?.forget();
             }
         }
         while let Some(first) = taken_out.iter().position(|own| own.now().is_some()) {
@@ -435,13 +464,13 @@ impl Inner {
         durability: Durability,
         enough: impl Fn() -> bool,
     ) -> Result<(), StoreError> {
-        let mut leading = self.lock(&self.leading)?;
+        let mut leading = self.leading();
         if enough() {
             return Ok(());
         }
         if *leading {
-            let woken = self.led.wait(leading);
-            return woken.map(drop).map_err(|error| self.panicked(error));
+            drop(self.led.wait(leading));
+            return Ok(());
         }
         *leading = true;
         drop(leading);
@@ -452,6 +481,9 @@ impl Inner {
     fn lead(&self, durability: Durability) -> Result<(), StoreError> {
         self.flush()?;
         let Appended { position, events } = self.drain()?;
+        if planted(Bug::AcknowledgedBeforeSync) {
+            self.synced.fetch_max(position, Ordering::AcqRel);
+        }
         if position > 0 {
             let lsn = Lsn(position);
             let waited = match durability {
@@ -472,19 +504,19 @@ impl Inner {
     // Lent threads
 
     /// Wakes a lent thread that rests.
-    fn wake(&self) -> Result<(), StoreError> {
+    fn wake(&self) {
         if self.resting.load(Ordering::SeqCst) > 0 {
-            let _leading = self.lock(&self.leading)?;
+            // Between its last look and its rest it has this lock.
+            let leading = (!planted(Bug::WokenWithoutLock)).then(|| self.leading());
             self.work.notify_one();
+            drop(leading);
         }
-        Ok(())
     }
 
     /// Leads whenever there is something to do, until the store ends.
     pub(super) fn lend(&self) -> Result<(), StoreError> {
         while !self.ended.load(Ordering::SeqCst) {
-            self.check()?;
-            let mut leading = self.lock(&self.leading)?;
+            let mut leading = self.leading();
             if *leading {
                 drop(self.led.wait(leading));
                 continue;
@@ -492,9 +524,7 @@ impl Inner {
             // Whoever adds something looks at the number of those that rest after that, and they
             // at what there is after they have counted themselves: one of the two is seen.
             self.resting.fetch_add(1, Ordering::SeqCst);
-            let rests = !self.ended.load(Ordering::SeqCst)
-                && self.nothing_gathers()?
-                && self.lock(&self.outbox)?.is_empty();
+            let rests = !self.ended.load(Ordering::SeqCst) && self.has_nothing_to_do();
             if rests {
                 drop(self.work.wait(leading));
                 self.resting.fetch_sub(1, Ordering::SeqCst);
@@ -506,25 +536,33 @@ impl Inner {
             let _led = Lead(self);
             self.lead(self.options.durability)?;
         }
-        Ok(())
+        self.check()
     }
 
-    fn nothing_gathers(&self) -> Result<bool, StoreError> {
-        for gathering in self.shards.lock_each() {
-            if self.unlocked(gathering)?.now().is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Whether nothing gathers or waits to be appended. What cannot be seen is something.
+    fn has_nothing_to_do(&self) -> bool {
+        let nothing_gathers = self
+            .shards
+            .lock_each()
+            .all(|gathering| gathering.is_ok_and(|gathering| gathering.now().is_none()));
+        let nothing_waits = self.outbox.lock().is_ok_and(|outbox| outbox.is_empty());
+        !self.fault.is_set.load(Ordering::Acquire) && nothing_gathers && nothing_waits
     }
 
     /// Sends lent threads home.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        let leading = self.leading.lock();
+        let leading = self.leading();
         self.work.notify_all();
         self.led.notify_all();
         drop(leading);
+    }
+}
+
+impl Judging {
+    fn new() -> Self {
+        let taken_out = (0..SHARDS).map(|_| Gathering::new()).collect();
+        Self { taken_out, together: Rows::default() }
     }
 }
 
@@ -540,9 +578,10 @@ struct Lead<'a>(&'a Inner);
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        // Only a flag is set under this lock.
-        *self.0.leading.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.0.led.notify_all();
+        *self.0.leading() = false;
+        if !planted(Bug::LeadNotAnnounced) {
+            self.0.led.notify_all();
+        }
     }
 }
 
