@@ -356,8 +356,8 @@ pub(crate) enum Subject {
 ///
 /// Customers are drawn by Zipf's law, times lie within a month and are mostly in order, eight meters
 /// each keep count, sum, maximum and last value by customer and hour, identifiers are remembered for
-/// 35 days. Nothing is written to disk, unless --durable names a directory: then a batch is done when
-/// it is synced. Making the events is not part of the figures.
+/// 35 days. Nothing is written to disk, unless --durable names a directory: then a batch, or a single
+/// event, is done when it is synced. Making the events is not part of the figures.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -365,6 +365,9 @@ Examples:
   counterfoil bench meter --events 50000000 --threads 2 --batch 1000000
   counterfoil bench meter --batch 10000 --no-reserve --json
   counterfoil bench meter --durable /tmp/meters
+  counterfoil bench meter --durable /tmp/meters --online
+  counterfoil bench meter --durable /tmp/meters --singles --events 1000000
+  counterfoil bench meter --durable /tmp/meters --singles --tickets 1 --events 100000
 
 Exit status: 0; 1 where what was counted is not what went in; 2 where the directory failed")]
 pub(crate) struct BenchMeter {
@@ -372,11 +375,12 @@ pub(crate) struct BenchMeter {
     #[arg(long, value_name = "N", default_value_t = 10_000_000,
         value_parser = clap::value_parser!(u64).range(31..=4_000_000_000))]
     pub(crate) events: u64,
-    /// Threads that take in a batch; those of the machine where it is not given.
+    /// Threads that take in a batch, or give single events; those of the machine where it is not
+    /// given, and 8 for single events.
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) threads: Option<u8>,
     /// Events of a batch, at most 1,048,576, which is what is taken where it is not given; with
-    /// --durable it is 10,000.
+    /// --durable or --online it is 10,000.
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub(crate) batch: Option<u32>,
     /// How many customers there are; at most 10 million.
@@ -390,6 +394,16 @@ pub(crate) struct BenchMeter {
     /// Write each batch to a log in this directory, which must be empty or not there, and sync it.
     #[arg(long, value_name = "DIR")]
     pub(crate) durable: Option<PathBuf>,
+    /// Ask for a customer's totals on all meters, for the month, after each batch.
+    #[arg(long, conflicts_with = "singles")]
+    pub(crate) online: bool,
+    /// Give events one by one, from several threads.
+    #[arg(long, requires = "durable", conflicts_with = "batch")]
+    pub(crate) singles: bool,
+    /// Single events of a thread that may be unanswered; 1: each is waited for.
+    #[arg(long, value_name = "N", default_value_t = 1_024, requires = "singles",
+        value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) tickets: u32,
     /// Make no room ahead: tables, and files, grow while events come in.
     #[arg(long)]
     pub(crate) no_reserve: bool,

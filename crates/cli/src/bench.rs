@@ -1,11 +1,13 @@
 //! The command that measures the meter alone.
 
+mod singles;
+
 use crate::Ending;
 use crate::arguments::BenchMeter;
 use crate::problem::Problem;
 use crate::progress::Bar;
 use crate::table::Columns;
-use counterfoil_core::{Id, Timestamp};
+use counterfoil_core::{Id, Period, Timestamp};
 use counterfoil_meter::store::{MeterStore, StoreOptions};
 use counterfoil_meter::workload::{EVENT_NAMES, Workload, WorkloadBatch};
 use counterfoil_meter::{
@@ -24,10 +26,17 @@ const EVENT_BYTES: u64 = 64;
 /// The most that is written ahead.
 const AHEAD_BYTES_MAX: u64 = 4 << 30;
 
+/// Days before the end of the workload that a query is of.
+const MONTH_DAYS: i64 = 35;
+
 /// What a run came to.
 #[derive(Default)]
 struct Run {
-    batches: Vec<Duration>,
+    /// Each batch, or each single event, from giving it to its acknowledgement.
+    latencies: Vec<Duration>,
+    queries: Vec<Duration>,
+    /// From the first event to the last acknowledgement, without queries and without making events.
+    busy: Duration,
     reserving: Duration,
     taken: u64,
     duplicates: u64,
@@ -37,7 +46,8 @@ struct Run {
 
 /// `counterfoil bench meter`.
 pub(crate) fn meter(arguments: &BenchMeter, out: &mut dyn Write) -> Result<Ending, Problem> {
-    let threads = arguments.threads.map_or_else(available, usize::from);
+    let usual = if arguments.singles { 8 } else { available() };
+    let threads = arguments.threads.map_or(usual, usize::from);
     let run = run(arguments, threads)?;
     let lost = arguments.events != run.taken.saturating_add(run.duplicates);
     if arguments.json {
@@ -67,7 +77,8 @@ enum Meters {
 
 impl BenchMeter {
     fn batch(&self) -> u32 {
-        self.batch.unwrap_or(if self.durable.is_some() { 10_000 } else { 1 << 20 })
+        let small = self.durable.is_some() || self.online;
+        self.batch.unwrap_or(if small { 10_000 } else { 1 << 20 })
     }
 }
 
@@ -123,6 +134,18 @@ impl Meters {
         Ok([taken, duplicates, u64::try_from(refused).unwrap_or(u64::MAX)])
     }
 
+    /// A customer's running totals on all meters: of how many events they are.
+    fn ask(&self, customer: &str, period: Period) -> Result<u64, Problem> {
+        let ask = |meters: &Aggregator| {
+            let totals = meters.running_totals(customer, period, Position::MAX);
+            totals.map(|(_, totals)| totals.events).sum()
+        };
+        match self {
+            Self::Memory(meters) => Ok(ask(meters)),
+            Self::Disk(store, path) => store.read(ask).map_err(failed(path)),
+        }
+    }
+
     /// Ends the work: the memory that it took.
     fn finish(self) -> Result<Memory, Problem> {
         match self {
@@ -147,7 +170,9 @@ fn run(arguments: &BenchMeter, threads: usize) -> Result<Run, Problem> {
     let BenchMeter { events, customers, repeats, seed, .. } = *arguments;
     let workload = Workload::new(seed, events, customers, repeats);
     let began = Instant::now();
-    let mut meters = Meters::new(arguments, threads, &workload)?;
+    // Threads that give single events do not take in a batch.
+    let own = if arguments.singles { 1 } else { threads };
+    let mut meters = Meters::new(arguments, own, &workload)?;
     let mut run = Run { reserving: began.elapsed(), ..Run::default() };
     let size = usize::try_from(arguments.batch()).unwrap_or(1).max(1);
     // Whole batches.
@@ -156,40 +181,84 @@ fn run(arguments: &BenchMeter, threads: usize) -> Result<Run, Problem> {
     let (mut position, mut made) = (0_u64, 0_u64);
     while made < workload.len() {
         workload.fill(&mut batch, made, chunk);
-        for from in (0..batch.len()).step_by(size) {
-            let rows = from..batch.len().min(from.saturating_add(size));
-            let Ok(columns) = batch.columns(rows) else { continue };
-            position = position.saturating_add(1);
-            let began = Instant::now();
-            let [taken, duplicates, refused] = meters.take(position, columns, workload.end())?;
-            run.batches.push(began.elapsed());
-            run.taken = run.taken.saturating_add(taken);
-            run.duplicates = run.duplicates.saturating_add(duplicates);
-            run.refused = run.refused.saturating_add(refused);
+        match &meters {
+            Meters::Disk(store, path) if arguments.singles => {
+                let (held, now) = (arguments.tickets, workload.end());
+                let given = singles::give(store, &batch, (threads, held), now);
+                run.add(given.map_err(failed(path))?);
+            }
+            _ => run.take(arguments, &mut meters, &batch, &mut position, workload.end())?,
         }
         made = made.saturating_add(u64::try_from(batch.len()).unwrap_or(u64::MAX));
         bar.at(made, workload.len());
     }
     run.memory = meters.finish()?;
-    run.batches.sort_unstable();
+    run.latencies.sort_unstable();
+    run.queries.sort_unstable();
     Ok(run)
 }
 
 impl Run {
+    /// Takes a piece of the workload in, batch by batch.
+    fn take(
+        &mut self,
+        arguments: &BenchMeter,
+        meters: &mut Meters,
+        events: &WorkloadBatch,
+        position: &mut u64,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let start = now.checked_add_seconds(-MONTH_DAYS * 86_400).unwrap_or(Timestamp::MIN);
+        let month = Period::new(start, now);
+        let size = usize::try_from(arguments.batch()).unwrap_or(1).max(1);
+        for from in (0..events.len()).step_by(size) {
+            let rows = from..events.len().min(from.saturating_add(size));
+            let asked = rows.start.midpoint(rows.end);
+            let Ok(columns) = events.columns(rows) else { continue };
+            *position = position.saturating_add(1);
+            let began = Instant::now();
+            let [taken, duplicates, refused] = meters.take(*position, columns, now)?;
+            let elapsed = began.elapsed();
+            self.latencies.push(elapsed);
+            self.busy = self.busy.saturating_add(elapsed);
+            self.taken = self.taken.saturating_add(taken);
+            self.duplicates = self.duplicates.saturating_add(duplicates);
+            self.refused = self.refused.saturating_add(refused);
+            if arguments.online {
+                let customer = events.customers.get(asked).copied().unwrap_or_default();
+                let customer = format!("{customer:016x}");
+                let began = Instant::now();
+                meters.ask(&customer, month)?;
+                self.queries.push(began.elapsed());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a piece of the workload came to.
+    fn add(&mut self, given: singles::Given) {
+        self.latencies.extend(given.acks);
+        self.busy = self.busy.saturating_add(given.busy);
+        self.taken = self.taken.saturating_add(given.taken);
+        self.duplicates = self.duplicates.saturating_add(given.duplicates);
+        self.refused = self.refused.saturating_add(given.refused);
+    }
+
+    /// Queries are part of the time that an online run takes.
     fn elapsed(&self) -> Duration {
-        self.batches.iter().sum()
+        self.busy.saturating_add(self.queries.iter().sum())
     }
 
     fn rate(&self, events: u64) -> f64 {
         events as f64 / self.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     }
+}
 
-    /// The time that so many thousandths of the batches took at most.
-    fn latency(&self, thousandths: usize) -> Duration {
-        let last = self.batches.len().saturating_sub(1);
-        let at = last.saturating_mul(thousandths).div_ceil(1000);
-        self.batches.get(at).copied().unwrap_or_default()
-    }
+/// The time that so many thousandths took at most, of times in ascending order.
+fn latency(times: &[Duration], thousandths: usize) -> Duration {
+    let last = times.len().saturating_sub(1);
+    let at = last.saturating_mul(thousandths).div_ceil(1000);
+    times.get(at).copied().unwrap_or_default()
 }
 
 fn per(bytes: usize, things: usize) -> f64 {
@@ -201,13 +270,19 @@ const LATENCIES: [(&str, usize); 4] = [("p50", 500), ("p99", 990), ("p99.9", 999
 
 fn as_json(arguments: &BenchMeter, threads: usize, run: &Run) -> Value {
     let memory = &run.memory;
-    let latencies = LATENCIES.map(|(name, thousandths)| {
-        (name.to_owned(), Value::from(run.latency(thousandths).as_secs_f64()))
-    });
+    let seconds = |times: &[Duration]| -> Value {
+        let of = |(name, at): (&str, usize)| {
+            (name.to_owned(), Value::from(latency(times, at).as_secs_f64()))
+        };
+        LATENCIES.map(of).into_iter().collect::<serde_json::Map<_, _>>().into()
+    };
+    let singles = arguments.singles;
     json!({
         "events": arguments.events,
         "threads": threads,
-        "batch": arguments.batch(),
+        "batch": (!singles).then(|| arguments.batch()),
+        "tickets": singles.then_some(arguments.tickets),
+        "online": arguments.online,
         "customers": arguments.customers,
         "repeats_per_thousand": arguments.repeats,
         "seed": arguments.seed,
@@ -220,7 +295,9 @@ fn as_json(arguments: &BenchMeter, threads: usize, run: &Run) -> Value {
         "reserve_seconds": run.reserving.as_secs_f64(),
         "seconds": run.elapsed().as_secs_f64(),
         "events_per_second": run.rate(arguments.events),
-        "batch_seconds": latencies.into_iter().collect::<serde_json::Map<_, _>>(),
+        "batch_seconds": (!singles).then(|| seconds(&run.latencies)),
+        "ack_seconds": singles.then(|| seconds(&run.latencies)),
+        "query_seconds": arguments.online.then(|| seconds(&run.queries)),
         "memory": {
             "bytes": memory.bytes(),
             "per_event": per(memory.bytes(), memory.events),
@@ -251,17 +328,29 @@ fn print(
     writeln!(out, "rate        {rate:.2} million events/s")?;
     writeln!(out, "events      {events}: {} taken, {} duplicates", run.taken, run.duplicates)?;
     writeln!(out, "customers   {customers}")?;
-    writeln!(out, "batches     of {batch}, {threads} threads")?;
-    let durability = match durable {
-        Some(_) => "each batch is on disk, synced, before it is done",
-        None => "none: in memory",
+    match (arguments.singles, arguments.tickets) {
+        (false, _) => writeln!(out, "batches     of {batch}, {threads} threads")?,
+        (true, 1) => writeln!(out, "events      one by one, from {threads} threads")?,
+        (true, held) => writeln!(out, "tickets     {held} unanswered of {threads} threads each")?,
+    }
+    let durability = match (durable, arguments.singles) {
+        (Some(_), false) => "each batch is on disk, synced, before it is done",
+        (Some(_), true) => "each event is on disk, synced, before it is done",
+        (None, _) => "none: in memory",
     };
     writeln!(out, "durability  {durability}")?;
     writeln!(out, "dedupe      35 days, exact")?;
     writeln!(out, "room        {room}")?;
-    let micros = |thousandths| run.latency(thousandths).as_secs_f64() * 1e6;
-    let latencies = LATENCIES.map(|(name, at)| format!("{name} {:.0} µs", micros(at)));
-    writeln!(out, "a batch     {}\n", latencies.join(", "))?;
+    let said = |times: &[Duration], places: usize| {
+        let micros = |at| latency(times, at).as_secs_f64() * 1e6;
+        LATENCIES.map(|(name, at)| format!("{name} {:.places$} µs", micros(at))).join(", ")
+    };
+    let one = if arguments.singles { "an event" } else { "a batch" };
+    writeln!(out, "{one:<11} {}", said(&run.latencies, 0))?;
+    if arguments.online {
+        writeln!(out, "a query     {}, of one customer on all meters", said(&run.queries, 2))?;
+    }
+    writeln!(out)?;
     let mut columns = Columns::new(&["Memory", ">Number", ">Bytes each", ">MiB"]);
     for (name, number, bytes) in [
         ("identifiers", memory.identifiers, memory.identifier_bytes),
@@ -283,11 +372,17 @@ mod tests {
 
     #[test]
     fn a_share_of_the_batches_is_counted_from_the_fastest() {
-        let batches: Vec<_> = (1..=101).map(Duration::from_millis).collect();
-        let run = Run { batches, ..Run::default() };
+        let times: Vec<_> = (1..=101).map(Duration::from_millis).collect();
         for (thousandths, millis) in [(500, 51), (990, 100), (999, 101), (1000, 101)] {
-            assert_eq!(run.latency(thousandths), Duration::from_millis(millis), "{thousandths}");
+            assert_eq!(
+                latency(&times, thousandths),
+                Duration::from_millis(millis),
+                "{thousandths}"
+            );
         }
+        assert_eq!(latency(&[], 500), Duration::ZERO);
+        let (busy, queries) = (Duration::from_millis(5_050), vec![Duration::from_millis(101)]);
+        let run = Run { busy, queries, ..Run::default() };
         assert!((run.rate(5_151) - 1000.0).abs() < 1e-6);
     }
 }

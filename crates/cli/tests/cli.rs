@@ -566,3 +566,39 @@ fn the_meter_is_measured_and_loses_no_event() {
     counterfoil(&durable).ends(2, &[&meters, "already"]);
     counterfoil(&["bench", "meter", "--events", "3"]).ends(2, &["31..=4000000000"]);
 }
+
+#[test]
+fn the_meter_is_measured_online_and_by_single_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let (online, tickets, blocking) =
+        (beside(&dir, "online"), beside(&dir, "tickets"), beside(&dir, "blocking"));
+    let bench = ["bench", "meter", "--events", "5000", "--repeats", "100"];
+    // More arguments, what says how long something took, and what the text says.
+    let cases: [(&[&str], &str, &str); 4] = [
+        (&["--online", "--batch", "500"], "query_seconds", "a query     p50"),
+        (&["--online", "--durable", &online], "query_seconds", "batches     of 10000"),
+        (&["--singles", "--durable", &tickets], "ack_seconds", "tickets     1024 unanswered of 8"),
+        (
+            &["--singles", "--tickets", "1", "--threads", "3", "--durable", &blocking],
+            "ack_seconds",
+            "one by one, from 3 threads",
+        ),
+    ];
+    for (more, latencies, said) in cases {
+        let words = [&bench[..], more].concat();
+        let json = counterfoil(&[&words[..], &["--json"]].concat()).succeeds();
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let of = |key: &str| json[key].as_u64().unwrap();
+        assert_eq!((of("taken") + of("duplicates"), of("refused")), (5_000, 0), "{json}");
+        assert!(json[latencies]["p99"].as_f64().unwrap() > 0.0, "{json}");
+        for store in [&online, &tickets, &blocking] {
+            let _ = fs::remove_dir_all(store);
+        }
+        let text = counterfoil(&words).succeeds();
+        assert!(text.contains(said), "no {said:?} in {text}");
+    }
+    let alone = [&bench[..], &["--singles"]].concat();
+    counterfoil(&alone).ends(2, &["--durable"]);
+    let both = [&bench[..], &["--singles", "--online", "--durable", &tickets]].concat();
+    counterfoil(&both).ends(2, &["cannot be used with"]);
+}
