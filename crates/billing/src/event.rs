@@ -1,6 +1,7 @@
 //! Everything that can happen in the billing domain.
 
 use crate::PersonalData;
+use crate::alert::AlertEvent;
 use crate::catalog::{PriceEvent, ProductEvent};
 use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId};
 use crate::invoice::InvoiceEvent;
@@ -18,6 +19,8 @@ pub enum Event {
     Price(PriceEvent),
     /// To a meter.
     Meter(MeterEvent),
+    /// To an alert.
+    Alert(AlertEvent),
     /// To a customer.
     Customer(CustomerEvent),
     /// To a subscription.
@@ -27,11 +30,12 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whose; none for the catalog.
+    /// Whose; none for the catalog, alerts on a customer included.
     #[must_use]
     pub fn customer(&self) -> Option<&CustomerId> {
         match self {
             Self::Product(_) | Self::Price(_) | Self::Meter(_) => None,
+            Self::Alert(event) => event.customer(),
             Self::Customer(event) => Some(event.customer()),
             Self::Subscription(event) => Some(event.customer()),
             Self::Invoice(event) => Some(event.customer()),
@@ -45,7 +49,9 @@ impl Event {
             Self::Customer(event) => event.personal(),
             Self::Subscription(event) => event.personal(),
             Self::Invoice(event) => event.personal(),
-            Self::Product(_) | Self::Price(_) | Self::Meter(_) => PersonalData::default(),
+            Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {
+                PersonalData::default()
+            }
         }
     }
 
@@ -55,7 +61,7 @@ impl Event {
             Self::Customer(event) => event.set_personal(data),
             Self::Subscription(event) => event.set_personal(data),
             Self::Invoice(event) => event.set_personal(data),
-            Self::Product(_) | Self::Price(_) | Self::Meter(_) => {}
+            Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {}
         }
     }
 

@@ -20,6 +20,7 @@
     )
 )]
 
+pub mod alert;
 pub mod catalog;
 pub mod customer;
 mod event;

@@ -36,6 +36,7 @@ pub(crate) enum Command {
     Events(Events),
     Explain(Explain),
     Balance(Balance),
+    Alerts(Alerts),
     Verify(Verify),
     Receipt(Receipt),
     Prove(Prove),
@@ -169,6 +170,29 @@ pub(crate) struct Balance {
     /// As the book was after this record, or at this time, whose day is enough.
     #[arg(long, value_name = "LSN|TIME", value_parser = as_of)]
     pub(crate) as_of: Option<AsOf>,
+}
+
+/// List the alerts on usage, and whom each went off for.
+///
+/// An alert goes off once for a customer, until it is activated again; what is listed is since then.
+/// All that ever went off are events: `counterfoil events BOOK`, of type alert.triggered.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil alerts /tmp/api
+  counterfoil alerts /tmp/api --as-of 2028-12-31
+  counterfoil alerts /tmp/api --json | jq '.[] | select(.status == \"active\").triggered[].customer'
+
+Exit status: 0, or 2 where the book could not be read")]
+pub(crate) struct Alerts {
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
+    /// As the book was after this record, or at this time, whose day is enough.
+    #[arg(long, value_name = "LSN|TIME", value_parser = as_of)]
+    pub(crate) as_of: Option<AsOf>,
+    /// Print one JSON array, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Check a book: its bytes, its history and its numbers.

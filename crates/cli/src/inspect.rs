@@ -37,7 +37,7 @@ fn opened(path: &Path, archive: Option<&Path>) -> Result<BookReader, Problem> {
 }
 
 /// Opens a book as it was.
-fn view(read: &ReadBook, as_of: Option<AsOf>) -> Result<View, Problem> {
+pub(crate) fn view(read: &ReadBook, as_of: Option<AsOf>) -> Result<View, Problem> {
     let (path, book) = (&read.book, open_with(read)?);
     waiting("reading the book", || book.as_of(as_of.unwrap_or_default()))
         .map_err(|reason| Problem::Book { path: path.to_owned(), reason })
@@ -182,17 +182,7 @@ impl Entry {
 
 fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
     let mut entries = Vec::with_capacity(record.events.len());
-    for event in &record.events {
-        let value = serde_json::to_value(event).map_err(io::Error::from)?;
-        let (stream, kind) = (event.stream(), event.event_type().name);
-        let data = event.personal();
-        let personal = match data.is_empty() {
-            true => Value::Null,
-            false => serde_json::to_value(&data).map_err(io::Error::from)?,
-        };
-        let erased = event.customer().is_some_and(|customer| record.erased.contains(customer));
-        entries.push(Entry { stream, kind, body: body(value), personal, erased });
-    }
+    // Usage comes before the alerts that it sets off.
     if let Some(block) = &record.usage {
         let cancelled: Vec<&str> = block.cancelled().collect();
         let kind = if cancelled.is_empty() { "meter_event.taken" } else { "meter_event.cancelled" };
@@ -206,6 +196,17 @@ fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
         }
         let stream = "meters".to_owned();
         entries.push(Entry { stream, kind, body, personal: Value::Null, erased: false });
+    }
+    for event in &record.events {
+        let value = serde_json::to_value(event).map_err(io::Error::from)?;
+        let (stream, kind) = (event.stream(), event.event_type().name);
+        let data = event.personal();
+        let personal = match data.is_empty() {
+            true => Value::Null,
+            false => serde_json::to_value(&data).map_err(io::Error::from)?,
+        };
+        let erased = event.customer().is_some_and(|customer| record.erased.contains(customer));
+        entries.push(Entry { stream, kind, body: body(value), personal, erased });
     }
     Ok(entries)
 }
@@ -234,6 +235,9 @@ const TELLING: &[&str] = &[
     "subscription",
     "invoice",
     "meter",
+    "alert",
+    "gte",
+    "value",
     "kind",
     "status",
     "billing_reason",

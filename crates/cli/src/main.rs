@@ -5,6 +5,7 @@
 //! where a file or a book could not be read.
 #![forbid(unsafe_code)]
 
+mod alerts;
 mod arguments;
 mod bench;
 mod inspect;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Events(arguments) => inspect::events(arguments, &mut out),
         Command::Explain(arguments) => inspect::explain(arguments, &mut out),
         Command::Balance(arguments) => inspect::balance(arguments, &mut out),
+        Command::Alerts(arguments) => alerts::alerts(arguments, &mut out),
         Command::Verify(arguments) => keep::verify(arguments, &mut out),
         Command::Receipt(arguments) => proof::receipt(arguments, &mut out),
         Command::Prove(arguments) => proof::prove(arguments, &mut out),

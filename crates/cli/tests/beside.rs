@@ -27,6 +27,7 @@ fn looks(book: &str, dir: &TempDir, round: usize) -> Vec<Vec<String>> {
         vec!["events", book, "--reverse", "--limit", "3"],
         vec!["events", book, "--stream", "customer:cus_ada"],
         vec!["balance", book],
+        vec!["alerts", book],
         vec!["explain", book, "in_manuals"],
         vec!["receipt", book],
         vec!["prove", book, "in_manuals", "--out", &proof],

@@ -171,6 +171,45 @@ fn a_book_can_be_looked_into() {
     assert_eq!(counterfoil(&["verify", book]).succeeds(), verified);
 }
 
+#[test]
+fn alerts_are_listed_with_whom_they_went_off_for() {
+    let usage = |time: &str, identifier: &str, value: u32| {
+        let payload = format!("{{ stripe_customer_id: cus_1, value: \"{value}\" }}");
+        format!(
+            "  - at: {time}\n    do: meter_event.create\n    with: {{ event_name: calls, \
+             identifier: {identifier}, payload: {payload} }}\n"
+        )
+    };
+    let steps = format!(
+        "  - at: 2025-01-01T00:00:00Z\n    do: customer.create\n    with: {{ id: cus_1 }}\n  \
+         - do: meter.create\n    with: {{ id: mtr_1, display_name: Calls, event_name: calls, \
+         default_aggregation: {{ formula: sum }} }}\n  \
+         - do: alert.create\n    with: {{ id: alrt_1, title: Many calls, usage_threshold: \
+         {{ meter: mtr_1, gte: \"10\" }} }}\n{}{}",
+        usage("2025-01-02T00:00:00Z", "a", 4),
+        usage("2025-01-03T00:00:00Z", "b", 7),
+    );
+    let (dir, path) = scenario(&steps);
+    let book = beside(&dir, "book");
+    counterfoil(&["run", &path, "--book", &book]).succeeds();
+    let listed = counterfoil(&["alerts", &book]).succeeds();
+    for fragment in ["alrt_1", "Many calls", "active", "each customer", "cus_1", "11"] {
+        assert!(listed.contains(fragment), "no {fragment:?} in {listed}");
+    }
+    let before = counterfoil(&["alerts", &book, "--as-of", "2025-01-02"]).succeeds();
+    assert!(before.contains("alrt_1") && !before.contains("cus_1"), "{before}");
+    let listed = counterfoil(&["alerts", &book, "--json"]).succeeds();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["triggered"][0]["value"], "11");
+    // The usage, and what it set off, are one record.
+    let events = counterfoil(&["events", &book, "--reverse", "--limit", "2"]).succeeds();
+    let lines: Vec<&str> = events.lines().collect();
+    assert!(lines[0].contains("alert.triggered") && lines[0].contains("value=11"), "{events}");
+    assert!(lines[1].contains("meter_event.taken"), "{events}");
+    assert_eq!(positions(lines[0]), positions(lines[1]), "{events}");
+    assert!(counterfoil(&["verify", &book]).succeeds().contains("the book is sound"));
+}
+
 /// The first column of a listing.
 fn positions(listing: &str) -> Vec<u64> {
     let first = |line: &str| line.split_whitespace().next().unwrap().parse().unwrap();

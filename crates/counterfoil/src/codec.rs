@@ -68,6 +68,16 @@ pub(crate) fn encode_events(
     meta: &RecordMeta,
     keys: &Keys,
 ) -> Result<NewRecord, CodecError> {
+    let entries = encode_each((before, after), events, keys)?;
+    let meta = encode_meta(after, meta, keys)?;
+    Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events: entries })
+}
+
+fn encode_each(
+    (before, after): (&State, &State),
+    events: &[Event],
+    keys: &Keys,
+) -> Result<Vec<NewEvent>, CodecError> {
     let mut versions: BTreeMap<String, u64> = BTreeMap::new();
     let mut entries = Vec::with_capacity(events.len());
     for event in events {
@@ -101,8 +111,7 @@ pub(crate) fn encode_events(
         }
         entries.push(entry);
     }
-    let meta = encode_meta(after, meta, keys)?;
-    Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events: entries })
+    Ok(entries)
 }
 
 /// The key slot of a customer that was not erased.
@@ -139,6 +148,17 @@ pub(crate) fn encode_block(at: Timestamp, block: &Block) -> Result<NewRecord, Co
         personal: Vec::new(),
     };
     Ok(NewRecord { at: at.unix(), kind: RecordKind::Block, meta: Vec::new(), events: vec![entry] })
+}
+
+/// Adds what a block set off to its record: both happen, or neither does.
+pub(crate) fn add_events(
+    record: &mut NewRecord,
+    states: (&State, &State),
+    events: &[Event],
+    keys: &Keys,
+) -> Result<(), CodecError> {
+    record.events.extend(encode_each(states, events, keys)?);
+    Ok(())
 }
 
 /// Reads a record back. What was sealed with a key that is destroyed is empty.

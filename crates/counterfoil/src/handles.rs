@@ -3,8 +3,13 @@
 use crate::engine::{Engine, outcome_command};
 use crate::error::Error;
 use crate::explain::Explanation;
-use crate::metering::{CreateMeterEvent, CreateMeterEventAdjustment, Ingested, Readings, read_at};
+use crate::metering::{
+    Adjusted, CreateMeterEvent, CreateMeterEventAdjustment, Ingested, Readings, read_at, triggered,
+};
 use crate::query;
+use counterfoil_billing::alert::{
+    ActivateAlert, Alert, AlertId, AlertTriggered, ArchiveAlert, CreateAlert, DeactivateAlert,
+};
 use counterfoil_billing::catalog::{
     CreatePrice, CreateProduct, MeterId, Price, PriceId, Product, ProductId, UpdatePrice,
     UpdateProduct,
@@ -43,6 +48,8 @@ handles! {
     Prices;
     /// Meters.
     Meters;
+    /// Alerts on usage.
+    Alerts;
     /// Meter events: usage.
     MeterEvents;
     /// Customers.
@@ -76,6 +83,12 @@ impl Engine {
     #[must_use]
     pub fn meters(&self) -> Meters<'_> {
         Meters(self)
+    }
+
+    /// Alerts on usage.
+    #[must_use]
+    pub fn alerts(&self) -> Alerts<'_> {
+        Alerts(self)
     }
 
     /// Meter events: usage.
@@ -170,6 +183,16 @@ commands! {
         /// Takes a meter's events again.
         reactivate(ReactivateMeter) -> Meter: Meter;
     }
+    Alerts {
+        /// Creates an alert, active.
+        create(CreateAlert) -> Alert: Alert;
+        /// Lets an alert watch, and go off again for every customer.
+        activate(ActivateAlert) -> Alert: Alert;
+        /// Silences an alert. It goes on counting.
+        deactivate(DeactivateAlert) -> Alert: Alert;
+        /// Silences an alert for ever.
+        archive(ArchiveAlert) -> Alert: Alert;
+    }
     Customers {
         /// Creates a customer.
         create(CreateCustomer) -> Customer: Customer;
@@ -235,9 +258,32 @@ retrieve! {
     Products product(ProductId) -> Product;
     Prices price(PriceId) -> Price;
     Meters meter(MeterId) -> Meter;
+    Alerts alert(AlertId) -> Alert;
     Customers customer(CustomerId) -> Customer;
     Subscriptions subscription(SubscriptionId) -> Subscription;
     InvoiceItems invoice_item(InvoiceItemId) -> InvoiceItem;
+}
+
+impl Alerts<'_> {
+    /// All alerts, oldest first; archived ones too.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the disk failed.
+    pub fn list(&self) -> Result<Vec<Alert>, Error> {
+        self.0.read(|book| Ok(book.state.alerts().into_iter().cloned().collect()))
+    }
+
+    /// Whom an alert went off for since it was created or last activated, by customer. All that
+    /// ever went off are events of the book: `alert.triggered`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn triggered(&self, id: &AlertId) -> Result<Vec<AlertTriggered>, Error> {
+        self.0.read(|book| {
+            book.state.alert(id)?;
+            Ok(triggered(&book.meters.triggered(id))?)
+        })
+    }
 }
 
 impl Customers<'_> {
@@ -399,11 +445,12 @@ impl MeterEvents<'_> {
     ///
     /// # Errors
     /// [`Error::Refused`] for one that is unknown, cancelled or too old.
-    pub fn adjust(&self, adjustment: &CreateMeterEventAdjustment) -> Result<(), Error> {
+    pub fn adjust(&self, adjustment: &CreateMeterEventAdjustment) -> Result<Adjusted, Error> {
         self.0.change(|book, log| {
             let identifier = &adjustment.cancel.identifier;
-            let lsn = book.cancel_usage(log, &adjustment.event_name, identifier)?;
-            Ok(((), Some(lsn)))
+            let adjusted = book.cancel_usage(log, &adjustment.event_name, identifier)?;
+            let position = adjusted.position;
+            Ok((adjusted, Some(position)))
         })
     }
 

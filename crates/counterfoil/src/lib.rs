@@ -102,6 +102,11 @@ pub mod stored;
 mod verify;
 mod view;
 
+pub use counterfoil_billing::alert::{
+    ActivateAlert, Alert, AlertEvent, AlertFilter, AlertFilterKind, AlertId, AlertStatus,
+    AlertTriggered, AlertType, ArchiveAlert, CreateAlert, DeactivateAlert, Recurrence,
+    UsageThreshold,
+};
 pub use counterfoil_billing::catalog::{
     Basis, BillingScheme, CreatePrice, CreateProduct, CurrencyOption, MeterId, Price, PriceId,
     Product, ProductId, Recurring, RecurringInput, Round, Scheme, Tier, TierInput, TiersMode,
@@ -159,14 +164,14 @@ pub use error::{BookError, Error};
 pub use events::{BookRecord, Events};
 pub use explain::Explanation;
 pub use handles::{
-    BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters, PaymentAttempts,
-    Prices, Products, Subscriptions,
+    Alerts, BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters,
+    PaymentAttempts, Prices, Products, Subscriptions,
 };
 pub use keep::{orphans, salvage};
 pub use keys::KeyError;
 pub use metering::{
-    AdjustmentKind, CancelMeterEvent, CreateMeterEvent, CreateMeterEventAdjustment, EventInstant,
-    Ingested, RefusedUsage,
+    Adjusted, AdjustmentKind, CancelMeterEvent, CreateMeterEvent, CreateMeterEventAdjustment,
+    EventInstant, Ingested, RefusedUsage,
 };
 pub use payment::{NoPayments, PaymentSource, Progress};
 pub use proof::check_proof;

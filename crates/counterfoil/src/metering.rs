@@ -1,14 +1,17 @@
 //! Usage: between the meters of the book and the aggregator.
 
 use crate::error::Error;
+use counterfoil_billing::alert::{AlertEvent, AlertTriggered};
 use counterfoil_billing::catalog::MeterId;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::UsageReading;
 use counterfoil_billing::meter as resource;
 use counterfoil_core::{Code, EventTime, Period, Refusal};
 use counterfoil_log::Lsn;
-use counterfoil_meter::{Aggregator, MeterConfig, MeterError, Position};
-use counterfoil_model::UsageSource;
+use counterfoil_meter::{
+    Aggregator, AlertError, MeterConfig, MeterError, Position, UsageThreshold,
+};
+use counterfoil_model::{Event, UsageSource};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -44,11 +47,48 @@ pub(crate) fn read_at(
     })
 }
 
-/// Tells the aggregator what happened to a meter.
-pub(crate) fn follow(
-    meters: &mut Aggregator,
-    event: &resource::MeterEvent,
-) -> Result<(), MeterError> {
+/// Tells the aggregator what happened, where it was to a meter or an alert.
+pub(crate) fn follow(meters: &mut Aggregator, event: &Event) -> Result<(), Refusal> {
+    match event {
+        Event::Billing(counterfoil_billing::Event::Meter(event)) => follow_meter(meters, event)?,
+        Event::Billing(counterfoil_billing::Event::Alert(event)) => follow_alert(meters, event)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn follow_alert(meters: &mut Aggregator, event: &AlertEvent) -> Result<(), AlertError> {
+    match event {
+        AlertEvent::Created(alert) => {
+            let customer = alert.customer.as_ref().map(ToString::to_string);
+            let threshold = UsageThreshold { meter: alert.meter.clone(), gte: alert.gte, customer };
+            meters.define_alert(alert.id.clone(), &threshold)
+        }
+        AlertEvent::Activated(alert) => meters.activate_alert(&alert.id),
+        AlertEvent::Deactivated(alert) => meters.deactivate_alert(&alert.id),
+        AlertEvent::Archived(alert) => meters.archive_alert(&alert.id),
+        // The block in the same record says so itself.
+        AlertEvent::Triggered(_) => Ok(()),
+    }
+}
+
+/// Alerts that the aggregator says went off, as the book says it.
+pub(crate) fn triggered(
+    alerts: &[counterfoil_meter::AlertTriggered],
+) -> Result<Vec<AlertTriggered>, Refusal> {
+    let of = |own: &counterfoil_meter::AlertTriggered| {
+        Ok(AlertTriggered {
+            alert: own.alert.clone(),
+            customer: CustomerId::new(own.customer.as_str())?,
+            meter: own.meter.clone(),
+            value: own.value,
+            position: own.position.0,
+        })
+    };
+    alerts.iter().map(of).collect()
+}
+
+fn follow_meter(meters: &mut Aggregator, event: &resource::MeterEvent) -> Result<(), MeterError> {
     match event {
         resource::MeterEvent::Created(meter) => meters.define(meter.id.clone(), config(meter)),
         resource::MeterEvent::Updated(_) => Ok(()),
@@ -229,6 +269,18 @@ pub struct Ingested {
     pub conflicts: u64,
     /// Events that were refused, in order.
     pub refused: Vec<RefusedUsage>,
+    /// The alerts that the events set off, by alert and customer. They are events of the book too,
+    /// in the same record.
+    pub alerts: Vec<AlertTriggered>,
+}
+
+/// What became of the adjustment of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjusted {
+    /// The position from which it counts so.
+    pub position: Lsn,
+    /// The alerts that it set off, by alert and customer.
+    pub alerts: Vec<AlertTriggered>,
 }
 
 /// A refused event.
@@ -243,14 +295,19 @@ pub struct RefusedUsage {
 }
 
 impl Ingested {
-    pub(crate) fn of(admission: &counterfoil_meter::Admission, position: Option<Lsn>) -> Self {
+    pub(crate) fn of(admission: &counterfoil_meter::Admission, held: Option<Adjusted>) -> Self {
         let refused = admission.refused.iter().map(|refused| RefusedUsage {
             row: refused.index,
             code: refused.code(),
             reason: refused.cause.to_string(),
         });
+        let (position, alerts) = match held {
+            Some(Adjusted { position, alerts }) => (Some(position), alerts),
+            None => (None, Vec::new()),
+        };
         Self {
             position,
+            alerts,
             taken: admission.taken,
             duplicates: admission.duplicates,
             conflicts: admission.conflicts,

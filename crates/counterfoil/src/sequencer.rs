@@ -3,17 +3,22 @@
 use crate::codec::{self, Decoded};
 use crate::error::{BookError, Error};
 use crate::keys::Keys;
-use crate::metering::{self, Ingested, Readings};
+use crate::metering::{self, Adjusted, Ingested, Readings};
 use crate::snapshot::Kept;
-use counterfoil_billing::meter::MeterEvent;
-use counterfoil_core::{Refusal, Timestamp};
-use counterfoil_log::{Log, Lsn};
-use counterfoil_meter::{AdmitContext, Aggregator, Block, EventColumns, Position};
+use counterfoil_billing::alert::{AlertEvent, AlertTriggered};
+use counterfoil_core::{Refusal, Timestamp, limits};
+use counterfoil_log::limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX};
+use counterfoil_log::{Log, LogError, Lsn, NewRecord};
+use counterfoil_meter::{AdmitContext, Aggregator, AlertsAtMost, Block, EventColumns, Position};
 use counterfoil_model::{
     Command, Context, Decision, DueKey, Event, KeyUse, Output, RecordMeta, Settings, State,
     create_book, execute, work,
 };
 use std::sync::Arc;
+
+/// Bytes of an alert in a record beside the ids of the alert and its meter: a customer, named
+/// twice, and little else.
+const ALERT_BYTES_MAX: usize = 256 + 2 * limits::ID_BYTES_MAX;
 
 /// The state of a book and where it stands.
 #[derive(Debug)]
@@ -79,22 +84,30 @@ impl Sequencer {
 
     /// Applies a record that is in the log already.
     pub(crate) fn replay(&mut self, lsn: Lsn, record: &Decoded) -> Result<(), BookError> {
+        self.replay_noticing(lsn, record).map(drop)
+    }
+
+    /// The same; the alerts that the usage in the record sets off.
+    pub(crate) fn replay_noticing(
+        &mut self,
+        lsn: Lsn,
+        record: &Decoded,
+    ) -> Result<Vec<counterfoil_meter::AlertTriggered>, BookError> {
+        let mut noticed = Vec::new();
         for event in &record.events {
             self.state.apply(record.at, event);
-            if let Some(meter) = meter_event(event) {
-                metering::follow(&mut self.meters, meter)
-                    .map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
-            }
+            metering::follow(&mut self.meters, event)
+                .map_err(|error| BookError::Record { lsn, reason: error.to_string() })?;
         }
         if let Some(block) = &record.block {
             self.usage_events = self.usage_events.saturating_add(count(block));
-            self.meters.apply(Position(lsn.0), block);
+            noticed = self.meters.apply(Position(lsn.0), block);
         }
         self.state.apply_meta(record.at, &record.meta);
         self.clock = self.clock.max(Some(record.at));
         self.written = self.clock;
         self.last = lsn;
-        Ok(())
+        Ok(noticed)
     }
 
     /// The hash of state and usage.
@@ -288,7 +301,7 @@ impl Sequencer {
         log: &Log,
         event_name: &str,
         identifier: &str,
-    ) -> Result<Lsn, Error> {
+    ) -> Result<Adjusted, Error> {
         let admitted = self.meters.admit_cancel(event_name, identifier, self.received_at()?);
         let block = admitted.map_err(Refusal::from)?;
         self.append_block(log, &block)
@@ -299,22 +312,81 @@ impl Sequencer {
         log: &Log,
         admission: &counterfoil_meter::Admission,
     ) -> Result<Ingested, Error> {
-        let position = match &admission.block {
+        let held = match &admission.block {
             Some(block) => Some(self.append_block(log, block)?),
             None => None,
         };
-        Ok(Ingested::of(admission, position))
+        Ok(Ingested::of(admission, held))
     }
 
-    fn append_block(&mut self, log: &Log, block: &Block) -> Result<Lsn, Error> {
+    fn append_block(&mut self, log: &Log, block: &Block) -> Result<Adjusted, Error> {
         let at = self.now()?;
         let record = codec::encode_block(at, block)?;
-        let lsn = log.append(record)?;
+        let alerts = match self.meters.alerts_at_most(block) {
+            AlertsAtMost { alerts: 0, .. } => {
+                let lsn = log.append(record)?;
+                self.meters.apply(Position(lsn.0), block);
+                self.last = lsn;
+                Vec::new()
+            }
+            most => self.append_watched(log, at, block, record, most)?,
+        };
         self.usage_events = self.usage_events.saturating_add(count(block));
-        self.meters.apply(Position(lsn.0), block);
         self.written = Some(at);
+        Ok(Adjusted { position: self.last, alerts })
+    }
+
+    /// Appends a block that may set alerts off, together with those that it does: they have to be
+    /// known before it is written, so it is counted first.
+    fn append_watched(
+        &mut self,
+        log: &Log,
+        at: Timestamp,
+        block: &Block,
+        mut record: NewRecord,
+        most: AlertsAtMost,
+    ) -> Result<Vec<AlertTriggered>, Error> {
+        let lsn = self.last.next();
+        let bytes: usize = record.events.iter().map(|event| event.body.len()).sum();
+        let fits = |alerts: usize| {
+            let each = ALERT_BYTES_MAX.saturating_add(most.id_bytes);
+            let more = alerts.saturating_mul(each);
+            alerts < RECORD_EVENTS_MAX && bytes.saturating_add(more) < RECORD_BYTES_MAX
+        };
+        let mut tried = None;
+        let set_off = if fits(most.alerts) {
+            self.meters.apply(Position(lsn.0), block)
+        } else {
+            // So many customers that they might not fit, which only counting tells.
+            tried.insert(self.meters.clone()).apply(Position(lsn.0), block)
+        };
+        if !fits(set_off.len()) {
+            let reason = format!("it sets off {} alerts: send fewer events", set_off.len());
+            return Err(Refusal::invalid("events", reason).into());
+        }
+        if let Some(meters) = tried {
+            self.meters = meters;
+        }
+        // Whatever fails from here on is the end of the handle: the block is counted.
+        let alerts = metering::triggered(&set_off).map_err(|error| gone(log, &error))?;
+        let event = |own: &AlertTriggered| AlertEvent::Triggered(Arc::new(own.clone())).into();
+        let events: Vec<Event> = alerts.iter().map(event).collect();
+        let mut after = self.state.clone();
+        events.iter().for_each(|event| after.apply(at, event));
+        codec::add_events(&mut record, (&self.state, &after), &events, &self.keys)
+            .map_err(|error| gone(log, &format!("{error:?}")))?;
+        let appended = log.append(record).map_err(|error| match error {
+            LogError::Poisoned { .. } | LogError::Closed => error,
+            refused => gone(log, &refused),
+        })?;
+        if appended != lsn {
+            return Err(gone(log, &format!("record {appended} was to be {lsn}")).into());
+        }
+        if !events.is_empty() {
+            self.state = after;
+        }
         self.last = lsn;
-        Ok(lsn)
+        Ok(alerts)
     }
 
     fn note(&mut self, log: &Log, at: Timestamp, meta: RecordMeta) -> Result<(), Error> {
@@ -346,8 +418,8 @@ impl Sequencer {
         let states = (&self.state, &decision.state);
         let record = codec::encode_events(states, at, events, &meta, &self.keys)?;
         // What the aggregator refuses must not be written: nothing after the append can fail.
-        for meter in events.iter().filter_map(meter_event) {
-            metering::follow(&mut self.meters, meter)?;
+        for event in events {
+            metering::follow(&mut self.meters, event)?;
         }
         let lsn = log.append(record)?;
         self.state = decision.state;
@@ -364,19 +436,17 @@ fn is_malformed(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::ParameterMissing { .. } | Refusal::ParameterInvalid { .. })
 }
 
+/// The end of the handle, where what was done cannot be written.
+fn gone(log: &Log, reason: &dyn std::fmt::Display) -> LogError {
+    log.poison(&reason.to_string())
+}
+
 fn check_stream(stream: &str) -> Result<(), Refusal> {
     if matches!(stream, "book" | "catalog") || stream.starts_with("customer:") {
         return Ok(());
     }
     let reason = format!("{stream:?} is not book, catalog or customer:ID");
     Err(Refusal::invalid("expected_version", reason))
-}
-
-fn meter_event(event: &Event) -> Option<&MeterEvent> {
-    match event {
-        Event::Billing(counterfoil_billing::Event::Meter(event)) => Some(event),
-        _ => None,
-    }
 }
 
 fn count(block: &Block) -> u64 {

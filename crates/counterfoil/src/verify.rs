@@ -7,12 +7,14 @@ use crate::keys::Keys;
 use crate::metering::read_at;
 use crate::reader::attach_archive;
 use crate::sequencer::Sequencer;
+use counterfoil_billing::alert::AlertEvent;
 use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
 use counterfoil_log::{
     FileStorage, History, Lsn, OpenError, Reader, Receipt, RecordRef, VerifyReport, verify_against,
 };
 use counterfoil_meter::{Aggregator, Position};
 use counterfoil_model::{Event, invariants};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,7 +52,8 @@ const FINDINGS_MAX: usize = 100;
 
 /// Reads a whole book: every checksum, every record; replays it from the start, checks every
 /// invariant of each customer a record touches, and of the book at the end, and reads the usage
-/// behind every metered line again at the position that its event names. The book may be open in
+/// behind every metered line again at the position that its event names; what alerts went off is
+/// found again from the usage. The book may be open in
 /// another process, or lie where nothing can be written; what was archived is read from where
 /// [`Options::archive`] says.
 ///
@@ -134,7 +137,8 @@ fn replay(
         let decoded = codec::decode_ref(record, keys)?;
         check_versions(&book, record, verified);
         check_usage(&book, lsn, &decoded.events, verified);
-        book.replay(lsn, &decoded)?;
+        let noticed = book.replay_noticing(lsn, &decoded)?;
+        check_alerts(lsn, &noticed, &decoded.events, verified);
         verified.records = verified.records.saturating_add(1);
         check_touched(&book, lsn, &decoded.events, verified);
         progress(lsn.0, last.0);
@@ -224,6 +228,27 @@ fn check_usage(book: &Sequencer, lsn: Lsn, events: &[Event], verified: &mut Veri
                 Err(error) => verified.note(lsn, format!("line {}: {error}", line.id)),
             }
         }
+    }
+}
+
+/// The alerts that the usage in a record sets off are those that the record says went off.
+fn check_alerts(
+    lsn: Lsn,
+    noticed: &[counterfoil_meter::AlertTriggered],
+    events: &[Event],
+    verified: &mut Verified,
+) {
+    let said = events.iter().filter_map(|event| match event {
+        Event::Billing(counterfoil_billing::Event::Alert(AlertEvent::Triggered(own))) => Some(own),
+        _ => None,
+    });
+    let said = said.map(|own| (own.alert.clone(), own.customer.to_string(), own.value));
+    let noticed = noticed.iter().map(|own| (own.alert.clone(), own.customer.clone(), own.value));
+    let (said, noticed): (BTreeSet<_>, BTreeSet<_>) = (said.collect(), noticed.collect());
+    for (alert, customer, value) in said.symmetric_difference(&noticed) {
+        let missed = noticed.contains(&(alert.clone(), customer.clone(), *value));
+        let what = if missed { "is not said to have gone off" } else { "did not go off" };
+        verified.note(lsn, format!("alert {alert} {what} for {customer} at {value}"));
     }
 }
 

@@ -4,10 +4,11 @@ use crate::codec;
 use crate::engine::Engine;
 use crate::error::{BookError, Error};
 use crate::explain::Explanation;
-use crate::metering::Readings;
+use crate::metering::{self, Readings};
 use crate::query::{self, UnbilledUsage};
 use crate::sequencer::Sequencer;
 use crate::snapshot::{self, Kept};
+use counterfoil_billing::alert::{AlertId, AlertTriggered};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::InvoiceId;
 use counterfoil_core::{Refusal, Timestamp};
@@ -195,6 +196,15 @@ impl View {
     /// [`Error::Refused`] where a quantity is out of range.
     pub fn unbilled_usage(&self) -> Result<Vec<UnbilledUsage>, Error> {
         self.readable(query::unbilled(&self.book))
+    }
+
+    /// Whom an alert had gone off for since it was created or last activated, by customer.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn triggered(&self, alert: &AlertId) -> Result<Vec<AlertTriggered>, Error> {
+        self.book.state.alert(alert)?;
+        Ok(metering::triggered(&self.book.meters.triggered(alert))?)
     }
 
     /// Checks every invariant of the book at that moment. A violation is the inner `Err`.

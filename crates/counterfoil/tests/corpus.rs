@@ -9,8 +9,9 @@ mod support;
 
 use counterfoil::stored::{StoredEvent, fuzz_decode};
 use counterfoil::{
-    CancelSubscription, CollectionMethod, CreateBalanceTransaction, CreateCustomer, CreateInvoice,
-    CreateInvoiceItem, CreateMeter, CreatePrice, CreateProduct, Currency, DeactivateMeter,
+    ActivateAlert, AlertId, ArchiveAlert, CancelSubscription, CollectionMethod, CreateAlert,
+    CreateBalanceTransaction, CreateCustomer, CreateInvoice, CreateInvoiceItem, CreateMeter,
+    CreateMeterEvent, CreatePrice, CreateProduct, Currency, DeactivateAlert, DeactivateMeter,
     DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, EraseCustomer, Event,
     FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible, Outcome, Patch, PayInvoice,
     PendingItems, ReactivateMeter, SendInvoice, UpdateCustomer, UpdateInvoiceItem, UpdateMeter,
@@ -39,6 +40,7 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     catalog(&book);
     changes_of_the_catalog(&book);
     a_customer_and_its_items(&book);
+    alerts(&book);
     invoices_by_hand(&book);
     subscriptions_over_time(&book);
     let mut found = BTreeMap::new();
@@ -86,6 +88,20 @@ fn changes_of_the_catalog(book: &Engine) {
     book.meters().update(update).unwrap();
     book.meters().deactivate(DeactivateMeter { id: id.clone() }).unwrap();
     book.meters().reactivate(ReactivateMeter { id }).unwrap();
+}
+
+fn alerts(book: &Engine) {
+    let id: AlertId = "alrt_1".parse().unwrap();
+    let meter = "mtr_calls".parse().unwrap();
+    let alert = CreateAlert::new("Many calls", meter, "10.5".parse().unwrap());
+    let alert = CreateAlert { id: Some(id.clone()), ..alert.of_customer(customer_id("cus_1")) };
+    book.alerts().create(alert).unwrap();
+    let event = CreateMeterEvent::new(support::CALLS, &customer_id("cus_1"), 11);
+    let off = book.meter_events().create(&event.identifier("loud")).unwrap();
+    assert_eq!(off.alerts.len(), 1);
+    book.alerts().deactivate(DeactivateAlert { id: id.clone() }).unwrap();
+    book.alerts().activate(ActivateAlert { id: id.clone() }).unwrap();
+    book.alerts().archive(ArchiveAlert { id }).unwrap();
 }
 
 fn a_customer_and_its_items(book: &Engine) {

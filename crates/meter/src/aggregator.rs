@@ -14,7 +14,7 @@ mod size;
 mod take;
 mod windows;
 
-pub use alerts::{AlertStatus, AlertTriggered, UsageThreshold};
+pub use alerts::{AlertStatus, AlertTriggered, AlertsAtMost, UsageThreshold};
 pub use breakdown::Breakdown;
 pub use checkpoint::{CHECKPOINT_LAYOUT, Capture, CheckpointError};
 pub use read::{Grouping, Summary, UsageEvent, UsageReading, UsageTotals};

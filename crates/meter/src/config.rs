@@ -369,6 +369,22 @@ impl From<MeterError> for Refusal {
     }
 }
 
+impl From<AlertError> for Refusal {
+    fn from(error: AlertError) -> Self {
+        let reason = error.to_string();
+        match error {
+            AlertError::Unknown { alert } => Self::unknown("alert", alert),
+            AlertError::AlreadyDefined { alert } => Self::taken("alert", alert),
+            AlertError::Archived { alert } => Self::state("alert", alert, "archived", reason),
+            AlertError::UnknownMeter { meter } => Self::unknown("meter", meter),
+            AlertError::NotPositive { .. } => Self::invalid("usage_threshold.gte", reason),
+            AlertError::Formula | AlertError::TooMany { .. } => {
+                Self::invalid("usage_threshold", reason)
+            }
+        }
+    }
+}
+
 /// Why an alert could not be defined or changed (rule 12.7).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

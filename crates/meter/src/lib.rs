@@ -116,9 +116,9 @@ pub use admission::{
     EventRefusal, Outcome, RefusedEvent,
 };
 pub use aggregator::{
-    Aggregator, AlertStatus, AlertTriggered, Breakdown, CHECKPOINT_LAYOUT, Capacity, Capture,
-    CheckpointError, Grouping, LateUsage, Memory, Position, Summary, UsageEvent, UsageReading,
-    UsageThreshold, UsageTotals,
+    Aggregator, AlertStatus, AlertTriggered, AlertsAtMost, Breakdown, CHECKPOINT_LAYOUT, Capacity,
+    Capture, CheckpointError, Grouping, LateUsage, Memory, Position, Summary, UsageEvent,
+    UsageReading, UsageThreshold, UsageTotals,
 };
 #[cfg(feature = "arrow")]
 pub use arrow::ArrowEvents;

@@ -1,6 +1,7 @@
 //! What a command gave back, and what is remembered of it under an idempotency key.
 
 use counterfoil_billing::PersonalData;
+use counterfoil_billing::alert::{Alert, AlertId};
 use counterfoil_billing::catalog::{MeterId, Price, PriceId, Product, ProductId};
 use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerId};
 use counterfoil_billing::invoice::{Invoice, InvoiceId, InvoiceItem, InvoiceItemId};
@@ -20,6 +21,8 @@ pub enum Target {
     Price(PriceId),
     /// A meter.
     Meter(MeterId),
+    /// An alert.
+    Alert(AlertId),
     /// A customer.
     Customer(CustomerId),
     /// The latest transaction on a customer's balance.
@@ -46,6 +49,8 @@ pub enum Output {
     Price(Price),
     /// A meter.
     Meter(Meter),
+    /// An alert.
+    Alert(Alert),
     /// A customer.
     Customer(Customer),
     /// A transaction on a customer's balance.
@@ -75,7 +80,7 @@ impl Output {
             Self::Subscription(subscription) => subscription.personal(),
             Self::Invoice(invoice) => invoice.personal(),
             Self::InvoiceItem(item) => item.personal(),
-            Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) => {
+            Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {
                 PersonalData::default()
             }
             Self::Deleted { .. } => PersonalData::default(),
@@ -90,7 +95,7 @@ impl Output {
             Self::Subscription(subscription) => subscription.set_personal(data),
             Self::Invoice(invoice) => invoice.set_personal(data),
             Self::InvoiceItem(item) => item.set_personal(data),
-            Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) => {}
+            Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {}
             Self::Deleted { .. } => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Every command as one value, by the name it has in files.
 
 use crate::State;
+use counterfoil_billing::alert::{ActivateAlert, ArchiveAlert, CreateAlert, DeactivateAlert};
 use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
 use counterfoil_billing::customer::{
     CreateBalanceTransaction, CreateCustomer, CustomerId, DeleteCustomer, EraseCustomer,
@@ -108,6 +109,10 @@ commands! {
     "meter.update" UpdateMeter: UpdateMeter;
     "meter.deactivate" DeactivateMeter: DeactivateMeter;
     "meter.reactivate" ReactivateMeter: ReactivateMeter;
+    "alert.create" CreateAlert: CreateAlert;
+    "alert.activate" ActivateAlert: ActivateAlert;
+    "alert.deactivate" DeactivateAlert: DeactivateAlert;
+    "alert.archive" ArchiveAlert: ArchiveAlert;
     "customer.create" CreateCustomer: CreateCustomer;
     "customer.update" UpdateCustomer: UpdateCustomer;
     "customer.delete" DeleteCustomer: DeleteCustomer;
@@ -149,6 +154,10 @@ impl Command {
             | Self::UpdateMeter(_)
             | Self::DeactivateMeter(_)
             | Self::ReactivateMeter(_)
+            | Self::CreateAlert(_)
+            | Self::ActivateAlert(_)
+            | Self::DeactivateAlert(_)
+            | Self::ArchiveAlert(_)
             | Self::CreateCustomer(_)
             | Self::SucceedPaymentAttempt(_)
             | Self::FailPaymentAttempt(_) => None,

@@ -2,6 +2,7 @@
 
 use crate::Settings;
 use counterfoil_billing::PersonalData;
+use counterfoil_billing::alert::AlertEvent;
 use counterfoil_billing::catalog::{PriceEvent, ProductEvent};
 use counterfoil_billing::customer::{CustomerEvent, CustomerId};
 use counterfoil_billing::invoice::InvoiceEvent;
@@ -118,6 +119,11 @@ event_types! {
     121 1 "meter.updated" Meter MeterEvent Updated;
     122 1 "meter.deactivated" Meter MeterEvent Deactivated;
     123 1 "meter.reactivated" Meter MeterEvent Reactivated;
+    130 1 "alert.created" Alert AlertEvent Created;
+    131 1 "alert.activated" Alert AlertEvent Activated;
+    132 1 "alert.deactivated" Alert AlertEvent Deactivated;
+    133 1 "alert.archived" Alert AlertEvent Archived;
+    134 1 "alert.triggered" Alert AlertEvent Triggered;
     200 1 "customer.created" Customer CustomerEvent Created;
     201 1 "customer.updated" Customer CustomerEvent Updated;
     202 1 "customer.deleted" Customer CustomerEvent Deleted;
@@ -194,6 +200,7 @@ billing_events! {
     Product(ProductEvent),
     Price(PriceEvent),
     Meter(MeterEvent),
+    Alert(AlertEvent),
     Customer(CustomerEvent),
     Subscription(SubscriptionEvent),
     Invoice(InvoiceEvent)

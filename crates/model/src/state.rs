@@ -5,6 +5,7 @@ use crate::base::{DueQueue, Layered, Shards, Text, Tree as Map, Unreadable};
 use crate::due::{self, DueKey};
 use crate::evolve::Evolution;
 use crate::{BookEvent, Event, Settings};
+use counterfoil_billing::alert::{Alert, AlertEvent, AlertId};
 use counterfoil_billing::catalog::{
     MeterId, Price, PriceEvent, PriceId, Product, ProductEvent, ProductId,
 };
@@ -32,6 +33,7 @@ pub struct State {
     pub(crate) products: Map<ProductId, Arc<Product>>,
     pub(crate) prices: Map<PriceId, Arc<Price>>,
     pub(crate) meters: Map<MeterId, Arc<Meter>>,
+    pub(crate) alerts: Map<AlertId, Arc<Alert>>,
     #[serde(skip)]
     pub(crate) shards: Shards,
     #[serde(skip)]
@@ -360,6 +362,20 @@ impl State {
         by_creation(self.meters.values().map(AsRef::as_ref), |meter| meter.seq)
     }
 
+    /// An alert.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn alert(&self, id: &AlertId) -> Result<&Alert, Refusal> {
+        self.alerts.get(id).map(AsRef::as_ref).ok_or_else(|| Refusal::unknown("alert", id))
+    }
+
+    /// All alerts, oldest first.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<&Alert> {
+        by_creation(self.alerts.values().map(AsRef::as_ref), |alert| alert.seq)
+    }
+
     /// The attempts whose outcome is awaited, oldest first.
     #[must_use]
     pub fn open_attempts(&self) -> Vec<&Attempt> {
@@ -387,6 +403,7 @@ impl State {
             Target::Product(id) => Output::Product(self.product(id)?.clone()),
             Target::Price(id) => Output::Price(self.price(id)?.clone()),
             Target::Meter(id) => Output::Meter(self.meter(id)?.clone()),
+            Target::Alert(id) => Output::Alert(self.alert(id)?.clone()),
             Target::Customer(id) => Output::Customer(self.customer(id)?.clone()),
             Target::BalanceTransaction(id) => {
                 let latest = self.shard(id)?.transactions.last();
@@ -410,8 +427,8 @@ impl State {
             Target::InvoiceItem(id) => {
                 self.owners.invoice_items.get(id).map(|home| home.customer.clone())
             }
-            Target::Book | Target::Product(_) | Target::Price(_) | Target::Meter(_) => None,
-            Target::Deleted(..) => None,
+            Target::Book | Target::Product(_) | Target::Price(_) => None,
+            Target::Meter(_) | Target::Alert(_) | Target::Deleted(..) => None,
         }
     }
 
@@ -528,6 +545,7 @@ impl State {
             Billing::Product(event) => self.apply_product(event),
             Billing::Price(event) => self.apply_price(event),
             Billing::Meter(event) => self.apply_meter(event),
+            Billing::Alert(event) => self.apply_alert(event),
             Billing::Customer(event) => self.apply_customer(event),
             Billing::Invoice(event) => self.apply_to_item(event),
             Billing::Subscription(_) => {}
@@ -592,6 +610,15 @@ impl State {
         }
         let meter = event.meter();
         self.meters.insert_mut(meter.id.clone(), Arc::clone(meter));
+    }
+
+    fn apply_alert(&mut self, event: &AlertEvent) {
+        if let AlertEvent::Created(_) = event {
+            self.count_created();
+        }
+        if let Some(alert) = event.alert() {
+            self.alerts.insert_mut(alert.id.clone(), Arc::clone(alert));
+        }
     }
 
     fn apply_customer(&mut self, event: &CustomerEvent) {

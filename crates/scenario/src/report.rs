@@ -2,14 +2,19 @@
 
 mod billing;
 mod customer;
+mod meter;
 
 pub use billing::{
     InvoiceItemReport, InvoiceReport, LineReport, SubscriptionItemReport, SubscriptionReport,
 };
 pub use customer::{BalanceTransactionReport, CustomerReport};
+pub use meter::{
+    AggregationReport, AlertFilterReport, AlertReport, AlertTriggeredReport, CustomerMappingReport,
+    MeterReport, MeterTransitionsReport, UsageThresholdReport, ValueSettingsReport,
+};
 
-use counterfoil::{Account, Currency, Decimal12, Engine, Error, Metadata, Period, Refusal};
-use counterfoil::{CustomerId, Formula, Meter, MeterId, Timestamp, TrialBalance, UnbilledUsage};
+use counterfoil::{Account, Currency, Decimal12, Engine, Error, Period, Refusal};
+use counterfoil::{CustomerId, MeterId, TrialBalance, UnbilledUsage};
 use counterfoil_core::Code;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -41,6 +46,8 @@ pub struct Report {
     pub customer_balance_transactions: Vec<BalanceTransactionReport>,
     /// Meters.
     pub meters: Vec<MeterReport>,
+    /// Alerts.
+    pub alerts: Vec<AlertReport>,
     /// Usage that no invoice will take.
     pub unbilled_usage: Vec<UnbilledUsageReport>,
     /// Always empty.
@@ -55,66 +62,6 @@ pub struct Report {
     pub events: u64,
     /// Rows of usage files that were refused.
     pub rejected: Vec<RejectedRow>,
-}
-
-/// A meter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MeterReport {
-    /// Its id.
-    pub id: MeterId,
-    /// What a person reads.
-    pub display_name: String,
-    /// The name of the events it takes.
-    pub event_name: String,
-    /// `active` or `inactive`.
-    pub status: &'static str,
-    /// How events become a quantity.
-    pub default_aggregation: AggregationReport,
-    /// `hour` or `day`, where input is aggregated before it comes in.
-    pub event_time_window: Option<counterfoil::EventTimeWindow>,
-    /// Where the customer stands in an event.
-    pub customer_mapping: CustomerMappingReport,
-    /// Where the value stands in an event.
-    pub value_settings: ValueSettingsReport,
-    /// When it changed status.
-    pub status_transitions: MeterTransitionsReport,
-    /// When it was created.
-    pub created: Timestamp,
-    /// When it was last changed.
-    pub updated: Timestamp,
-    /// Metadata.
-    pub metadata: Metadata,
-}
-
-/// The aggregation of a meter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct AggregationReport {
-    /// `sum`, `count` or `last`.
-    pub formula: Formula,
-}
-
-/// Where the customer stands in an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CustomerMappingReport {
-    /// The payload key.
-    pub event_payload_key: String,
-    /// `by_id`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-}
-
-/// Where the value stands in an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ValueSettingsReport {
-    /// The payload key.
-    pub event_payload_key: String,
-}
-
-/// When a meter changed status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct MeterTransitionsReport {
-    /// When it stopped taking events.
-    pub deactivated_at: Option<Timestamp>,
 }
 
 /// Usage that no invoice will take.
@@ -194,6 +141,10 @@ impl Report {
             shards.iter().flat_map(|shard| shard.placed_balance_transactions()).collect();
         transactions.sort_by_key(|(place, _)| *place);
         let unbilled = engine.unbilled_usage()?;
+        let alerts = state
+            .alerts()
+            .into_iter()
+            .map(|alert| Ok(AlertReport::of(alert, &engine.alerts().triggered(&alert.id)?)));
         Ok(Self {
             customers: shards
                 .iter()
@@ -210,6 +161,7 @@ impl Report {
                 .map(|(_, transaction)| BalanceTransactionReport::of(transaction))
                 .collect(),
             meters: state.meters().into_iter().map(MeterReport::of).collect(),
+            alerts: alerts.collect::<Result<_, Error>>()?,
             unbilled_usage: unbilled.iter().map(UnbilledUsageReport::of).collect(),
             financial_accounts: [],
             treasury_transactions: [],
@@ -218,30 +170,6 @@ impl Report {
             events: engine.event_count()?,
             rejected: rejected.to_vec(),
         })
-    }
-}
-
-impl MeterReport {
-    fn of(meter: &Meter) -> Self {
-        Self {
-            id: meter.id.clone(),
-            display_name: meter.display_name.clone(),
-            event_name: meter.event_name.clone(),
-            status: if meter.active { "active" } else { "inactive" },
-            default_aggregation: AggregationReport { formula: meter.formula },
-            event_time_window: meter.event_time_window,
-            customer_mapping: CustomerMappingReport {
-                event_payload_key: meter.customer_payload_key.clone(),
-                kind: "by_id",
-            },
-            value_settings: ValueSettingsReport {
-                event_payload_key: meter.value_payload_key.clone(),
-            },
-            status_transitions: MeterTransitionsReport { deactivated_at: meter.deactivated_at },
-            created: meter.created,
-            updated: meter.updated,
-            metadata: meter.metadata.clone(),
-        }
     }
 }
 

@@ -4,13 +4,14 @@ use super::{
     CALLS, begin, customer, customer_id, invoice_id, mark, price_id, subscription, subscription_id,
 };
 use counterfoil::{
-    Attempt, CancelSubscription, CollectionMethod, Command, CreateBalanceTransaction,
-    CreateInvoice, CreateInvoiceItem, CreateMeterEvent, CreateMeterEventAdjustment, Currency,
-    DeactivateMeter, DeclineCode, DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, Error,
-    EventTime, FailPaymentAttempt, FinalizeInvoice, InvoiceId, ItemChange,
-    MarkInvoiceUncollectible, MemStorage, Options, Outcome, Patch, PayInvoice, PaymentAttemptId,
-    PendingItems, ProrationBehavior, ReactivateMeter, Request, SendInvoice, SucceedPaymentAttempt,
-    Timestamp, UpdateCustomer, UpdateInvoiceItem, UpdateSubscription, VoidInvoice,
+    ActivateAlert, AlertId, ArchiveAlert, Attempt, CancelSubscription, CollectionMethod, Command,
+    CreateAlert, CreateBalanceTransaction, CreateInvoice, CreateInvoiceItem, CreateMeterEvent,
+    CreateMeterEventAdjustment, Currency, DeactivateAlert, DeactivateMeter, Decimal12, DeclineCode,
+    DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, Error, EventTime, FailPaymentAttempt,
+    FinalizeInvoice, InvoiceId, ItemChange, MarkInvoiceUncollectible, MemStorage, Options, Outcome,
+    Patch, PayInvoice, PaymentAttemptId, PendingItems, ProrationBehavior, ReactivateMeter, Request,
+    SendInvoice, SucceedPaymentAttempt, Timestamp, UpdateCustomer, UpdateInvoiceItem,
+    UpdateSubscription, VoidInvoice,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,6 +54,8 @@ pub enum Act {
     Usage { event: u8, cus: u8, value: i64, age_hours: i64 },
     CancelUsage { event: u8 },
     Meter { active: bool },
+    Alert { alert: u8, cus: Option<u8>, gte: i64 },
+    OnAlert { alert: u8, verb: AlertVerb },
     Advance { hours: i64, gateway: Gateway },
     Tick { hours: i64, budget: usize },
 }
@@ -73,6 +76,13 @@ pub enum Verb {
     Void,
     Uncollectible,
     Delete,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum AlertVerb {
+    Activate,
+    Deactivate,
+    Archive,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +135,11 @@ pub fn acts() -> impl Strategy<Value = Acts> {
         1 => Just(Gateway::Declines),
         1 => Just(Gateway::Silent),
     ];
+    let alert_verb = prop_oneof![
+        2 => Just(AlertVerb::Activate),
+        1 => Just(AlertVerb::Deactivate),
+        1 => Just(AlertVerb::Archive),
+    ];
     let trial_days = prop_oneof![3 => Just(0u32), 1 => 1u32..40, 1 => Just(731)];
     let anchor_days = prop_oneof![4 => Just(0i64), 1 => -1i64..35];
     let act = prop_oneof![
@@ -157,6 +172,9 @@ pub fn acts() -> impl Strategy<Value = Acts> {
             .prop_map(|(event, cus, value, age_hours)| Act::Usage { event, cus, value, age_hours }),
         1 => (0u8..6).prop_map(|event| Act::CancelUsage { event }),
         1 => any::<bool>().prop_map(|active| Act::Meter { active }),
+        2 => (0u8..3, option(cus()), -1i64..900)
+            .prop_map(|(alert, cus, gte)| Act::Alert { alert, cus, gte }),
+        1 => (0u8..3, alert_verb).prop_map(|(alert, verb)| Act::OnAlert { alert, verb }),
         9 => (hours(), gateway).prop_map(|(hours, gateway)| Act::Advance { hours, gateway }),
         3 => (hours(), 0usize..4).prop_map(|(hours, budget)| Act::Tick { hours, budget }),
     ];
@@ -186,6 +204,10 @@ fn cus(n: u8) -> String {
 
 fn sub(n: u8) -> String {
     format!("sub_{n}")
+}
+
+fn alert_id(n: u8) -> AlertId {
+    format!("alrt_{n}").parse().unwrap()
 }
 
 /// How a command is sent.
@@ -239,7 +261,7 @@ impl World {
             }
             Act::CancelUsage { event } => {
                 let cancel = CreateMeterEventAdjustment::cancel(CALLS, format!("e{event}"));
-                self.book.meter_events().adjust(&cancel)
+                self.book.meter_events().adjust(&cancel).map(drop)
             }
             other => match self.command(other) {
                 Some(command) => self.send(command),
@@ -299,6 +321,23 @@ impl World {
             }
             Act::Meter { active: false } => {
                 DeactivateMeter { id: "mtr_calls".parse().unwrap() }.into()
+            }
+            Act::Alert { alert, cus: customer, gte } => {
+                let mut create =
+                    CreateAlert::new("much", "mtr_calls".parse().unwrap(), Decimal12::from(*gte));
+                create.id = Some(alert_id(*alert));
+                match customer {
+                    Some(customer) => create.of_customer(customer_id(&cus(*customer))).into(),
+                    None => create.into(),
+                }
+            }
+            Act::OnAlert { alert, verb } => {
+                let id = alert_id(*alert);
+                match verb {
+                    AlertVerb::Activate => ActivateAlert { id }.into(),
+                    AlertVerb::Deactivate => DeactivateAlert { id }.into(),
+                    AlertVerb::Archive => ArchiveAlert { id }.into(),
+                }
             }
             Act::Resolve { nth, paid } => self.outcome(*nth, *paid)?,
             Act::OnInvoice { which, verb } => on_invoice(self.invoice(*which)?, *verb),

@@ -10,7 +10,7 @@ use super::{Aggregator, Position};
 use crate::kernel::events::EventNo;
 use crate::kernel::identity::Customer;
 use crate::kernel::index::Index;
-use crate::{AlertError, Formula, MeterConfig};
+use crate::{AlertError, Block, Formula, MeterConfig};
 use counterfoil_core::{Decimal12, Id, kind, limits};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
@@ -66,6 +66,16 @@ pub struct AlertTriggered {
     pub value: Decimal12,
     /// The position of that block.
     pub position: Position,
+}
+
+/// What a block may set off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct AlertsAtMost {
+    /// How many alerts.
+    pub alerts: usize,
+    /// Bytes that the ids of an alert and its meter have together, at most.
+    pub id_bytes: usize,
 }
 
 /// An alert as it is kept. Customers are numbers.
@@ -405,6 +415,34 @@ impl Aggregator {
     #[must_use]
     pub fn alert_status(&self, id: &Id<kind::Alert>) -> Option<AlertStatus> {
         self.alerts.get(id).map(|alert| alert.status)
+    }
+
+    /// How many alerts a block can set off at most: those that are active, once for each customer
+    /// that the block may be about. What logs alerts beside the block makes sure that so many fit.
+    #[must_use]
+    pub fn alerts_at_most(&self, block: &Block) -> AlertsAtMost {
+        let mut most = AlertsAtMost::default();
+        if self.alerts.on.is_empty() {
+            return most;
+        }
+        let adjusted = block.corrected().count().saturating_add(block.cancelled().count());
+        let customers = block.columns.customers().saturating_add(adjusted);
+        for meter in block.meters() {
+            let Some(on) = self.by_id.get(meter).and_then(|own| self.alerts.on.get(own)) else {
+                continue;
+            };
+            let each = on.each.iter().map(|own| (own, customers));
+            let one = on.one.values().flatten().map(|own| (own, 1));
+            for (&own, times) in each.chain(one) {
+                let alert = self.alerts.list.get(own);
+                if let Some(alert) = alert.filter(|alert| alert.status == AlertStatus::Active) {
+                    let ids = alert.id.as_str().len().saturating_add(meter.as_str().len());
+                    most.alerts = most.alerts.saturating_add(times);
+                    most.id_bytes = most.id_bytes.max(ids);
+                }
+            }
+        }
+        most
     }
 
     /// Whom an alert went off for since it was defined or last activated, by customer; none for an

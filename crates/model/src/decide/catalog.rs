@@ -1,7 +1,10 @@
-//! Products, prices and meters.
+//! Products, prices, meters and alerts.
 
 use super::tx::Tx;
 use crate::answer::Target;
+use counterfoil_billing::alert::{
+    self, ActivateAlert, AlertEvent, AlertStatus, ArchiveAlert, CreateAlert, DeactivateAlert,
+};
 use counterfoil_billing::catalog::{
     CreatePrice, CreateProduct, UpdatePrice, UpdateProduct, decide_create_price,
     decide_create_product, decide_update_price, decide_update_product,
@@ -9,7 +12,7 @@ use counterfoil_billing::catalog::{
 use counterfoil_billing::meter::{
     self, CreateMeter, DeactivateMeter, MeterEvent, ReactivateMeter, UpdateMeter,
 };
-use counterfoil_core::Refusal;
+use counterfoil_core::{Refusal, limits};
 
 impl Tx<'_> {
     pub(super) fn create_product(&mut self, command: &CreateProduct) -> Result<Target, Refusal> {
@@ -91,6 +94,54 @@ impl Tx<'_> {
     ) -> Result<Target, Refusal> {
         let event = meter::decide_reactivate(self.state.meter(&command.id)?, self.at())?;
         self.meter_changed(event)
+    }
+
+    pub(super) fn create_alert(&mut self, command: &CreateAlert) -> Result<Target, Refusal> {
+        let id = self.new_id(command.id.as_ref(), |state, id| state.alerts.contains_key(id))?;
+        let meter = &self.state.meter(&command.usage_threshold.meter)?.id;
+        let customer = alert::watched(command)?;
+        if let Some(customer) = customer {
+            self.state.customer(customer)?;
+        }
+        let beside = self.state.alerts.values().filter(|other| {
+            let same = other.meter == *meter && other.customer.as_ref() == customer;
+            same && other.status != AlertStatus::Archived
+        });
+        let limit = limits::METER_ALERTS_MAX;
+        if beside.count() >= limit {
+            let whom = if customer.is_some() { "this customer" } else { "all customers" };
+            let reason = format!("{meter} has {limit} alerts on {whom}, which is the limit");
+            return Err(Refusal::invalid("usage_threshold", reason));
+        }
+        let event = alert::decide_create(command, id, self.next_seq(), self.at())?;
+        self.alert_changed(event)
+    }
+
+    pub(super) fn activate_alert(&mut self, command: &ActivateAlert) -> Result<Target, Refusal> {
+        let event = alert::decide_activate(self.state.alert(&command.id)?, self.at())?;
+        self.alert_changed(event)
+    }
+
+    pub(super) fn deactivate_alert(
+        &mut self,
+        command: &DeactivateAlert,
+    ) -> Result<Target, Refusal> {
+        let event = alert::decide_deactivate(self.state.alert(&command.id)?, self.at())?;
+        self.alert_changed(event)
+    }
+
+    pub(super) fn archive_alert(&mut self, command: &ArchiveAlert) -> Result<Target, Refusal> {
+        let event = alert::decide_archive(self.state.alert(&command.id)?, self.at())?;
+        self.alert_changed(event)
+    }
+
+    fn alert_changed(&mut self, event: AlertEvent) -> Result<Target, Refusal> {
+        let target = match event.alert() {
+            Some(alert) => Target::Alert(alert.id.clone()),
+            None => Target::Book,
+        };
+        self.emit(event);
+        Ok(target)
     }
 
     fn meter_changed(&mut self, event: MeterEvent) -> Result<Target, Refusal> {

@@ -45,7 +45,7 @@ impl Parsed {
                 engine.execute(request).map(drop)
             }
             Self::MeterEvent(event) => engine.meter_events().create(&event).map(drop),
-            Self::Adjustment(adjustment) => engine.meter_events().adjust(&adjustment),
+            Self::Adjustment(adjustment) => engine.meter_events().adjust(&adjustment).map(drop),
         }
     }
 }
