@@ -25,7 +25,7 @@ use crate::kernel::events::Events;
 use crate::kernel::identity::Key;
 use crate::kernel::names::Names;
 use crate::kernel::usage::{self, Lanes};
-use crate::{DedupePolicy, MeterConfig, MeterError};
+use crate::{Block, DedupePolicy, MeterConfig, MeterError};
 use counterfoil_core::{Id, Timestamp, kind, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,6 +77,8 @@ pub struct Aggregator {
     codes: Vec<(u32, u32)>,
     events: Events,
     usage: Vec<usage::Part>,
+    /// The memory of a block that is of no more use, for the next one.
+    spare: Option<Block>,
     alerts: alerts::Alerts,
 }
 
@@ -135,6 +137,7 @@ impl Aggregator {
             events: Events::new(key),
             alerts: alerts::Alerts::default(),
             usage: (0..crate::kernel::events::PARTS).map(|_| usage::Part::new(key)).collect(),
+            spare: None,
         }
     }
 
@@ -209,6 +212,12 @@ impl Aggregator {
             meter.active = active;
         }
         Ok(())
+    }
+
+    /// Lets the next block be made in the memory of one that is of no more use.
+    #[cfg(feature = "store")]
+    pub(crate) fn lend(&mut self, block: Option<Block>) {
+        self.spare = block;
     }
 
     /// How long identifiers are remembered.
@@ -295,7 +304,7 @@ mod tests {
     fn it_can_be_shared_between_threads() {
         fn check<T: Send + Sync>() {}
         check::<Aggregator>();
-        check::<crate::Block>();
+        check::<Block>();
     }
 
     #[test]

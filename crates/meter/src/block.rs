@@ -8,15 +8,19 @@
 //! | 8..16 | fingerprint of the layout, little-endian |
 //! | 16.. | the columns as one rkyv archive: little-endian, 32-bit pointers, aligned to 16 |
 
+mod builder;
+
+pub(crate) use builder::BlockBuilder;
+
 use crate::columns::{ColumnError, StringColumn, Strings};
 use crate::kernel::events::WIDE;
 use crate::kernel::identity::{Customer, Identifier, number};
 use crate::value::{Amount, MAGNITUDE_END};
 use counterfoil_core::{Decimal12, EventTime, Id, Refusal, Timestamp, kind};
+use rkyv::api::high::to_bytes_in;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 const MAGIC: [u8; 4] = *b"CFMB";
 const VERSION: u16 = 3;
@@ -306,15 +310,25 @@ impl Block {
     /// # Errors
     /// [`BlockError::Encode`] beyond what 32-bit offsets reach, which no admitted block does.
     pub fn encode(&self) -> Result<Vec<u8>, BlockError> {
-        let archive = rkyv::to_bytes::<rancor::Error>(&self.columns)
-            .map_err(|error| BlockError::Encode { reason: error.to_string() })?;
-        let mut bytes = Vec::with_capacity(archive.len().saturating_add(HEADER_BYTES));
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The block as bytes, in memory that is used again; what was in it is lost.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), BlockError> {
+        bytes.clear();
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&[0; 2]);
         bytes.extend_from_slice(&FINGERPRINT.to_le_bytes());
-        bytes.extend_from_slice(&archive);
-        Ok(bytes)
+        // The header is as long as the archive is aligned, and pointers in it are relative.
+        *bytes = to_bytes_in::<_, rancor::Error>(&self.columns, std::mem::take(bytes))
+            .map_err(|error| BlockError::Encode { reason: error.to_string() })?;
+        Ok(())
     }
 
     /// Reads a block from bytes that may be anything, at any alignment. What is allocated is
@@ -539,125 +553,6 @@ fn check_codes(
     match codes.enumerate().find(|&(_, code)| code >= known) {
         Some((row, code)) => Err(BlockError::Code { column, row, code, names }),
         None => Ok(()),
-    }
-}
-
-/// A block that is being filled.
-#[derive(Debug)]
-pub(crate) struct BlockBuilder {
-    block: Block,
-    /// Whether identifiers, and customers, are numbers.
-    numbers: (bool, bool),
-    /// The values of buckets, with their places.
-    values: BTreeMap<String, u32>,
-}
-
-impl BlockBuilder {
-    pub(crate) fn new(received_at: Timestamp, numbers: (bool, bool)) -> Self {
-        let columns = Columns { received_at: received_at.unix(), ..Columns::default() };
-        let block = Block { meters: Vec::new(), received_at, columns };
-        Self { block, numbers, values: BTreeMap::new() }
-    }
-
-    pub(crate) fn reserve(&mut self, rows: usize) {
-        let columns = &mut self.block.columns;
-        if self.numbers.0 {
-            columns.identifiers.reserve(rows);
-        } else {
-            columns.identifier_texts.ends.reserve(rows);
-        }
-        columns.customer_of.reserve(rows);
-        columns.times.reserve(rows);
-        columns.units.reserve(rows);
-    }
-
-    /// Adds a meter to the list; its code.
-    pub(crate) fn meter(&mut self, meter: &Id<kind::Meter>) -> u16 {
-        let code = self.block.meters.len();
-        if code == 1 {
-            // So far there was one.
-            self.block.columns.meter_of.resize(self.block.columns.times.len(), 0);
-        }
-        self.block.meters.push(meter.clone());
-        self.block.columns.meters.push(meter.as_str());
-        u16::try_from(code).unwrap_or(u16::MAX)
-    }
-
-    /// Adds a customer to the list; its code.
-    pub(crate) fn customer(&mut self, customer: Customer<'_>) -> u32 {
-        let columns = &mut self.block.columns;
-        let code = columns.customers();
-        match customer {
-            Customer::Number(number) if self.numbers.1 => columns.customers.push(number),
-            Customer::Text(text) => columns.customer_texts.push(text),
-            Customer::Number(number) => {
-                columns.customer_texts.push_written(format_args!("{number:016x}"));
-            }
-        }
-        u32::try_from(code).unwrap_or(u32::MAX)
-    }
-
-    /// Adds a bucket of a listed customer to the list; its code.
-    pub(crate) fn bucket<'v>(
-        &mut self,
-        customer: u32,
-        values: impl Iterator<Item = &'v str>,
-    ) -> u32 {
-        let columns = &mut self.block.columns;
-        let place = u32::try_from(columns.buckets()).unwrap_or(u32::MAX);
-        for value in values {
-            let code = match self.values.get(value) {
-                Some(&code) => code,
-                None => {
-                    let code = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-                    columns.values.push(value);
-                    self.values.insert(value.to_owned(), code);
-                    code
-                }
-            };
-            columns.bucket_values.push(code);
-        }
-        columns.bucket_customers.push(customer);
-        columns.bucket_ends.push(u32::try_from(columns.bucket_values.len()).unwrap_or(u32::MAX));
-        place | BUCKET
-    }
-
-    #[inline(always)]
-    pub(crate) fn push(
-        &mut self,
-        meter: u16,
-        identifier: Identifier<'_>,
-        customer: u32,
-        time: i64,
-        amount: Amount,
-    ) {
-        let several = self.block.meters.len() > 1;
-        let columns = &mut self.block.columns;
-        if several {
-            columns.meter_of.push(meter);
-        }
-        match identifier {
-            Identifier::Number(number) if self.numbers.0 => columns.identifiers.push(number),
-            Identifier::Text(text) => columns.identifier_texts.push(text),
-            Identifier::Number(number) => {
-                columns.identifier_texts.push_written(format_args!("{number:032x}"));
-            }
-        }
-        columns.customer_of.push(customer);
-        if amount.units == WIDE {
-            columns.wide_rows.push(u32::try_from(columns.times.len()).unwrap_or(u32::MAX));
-            columns.wide.push(amount.wide);
-        }
-        columns.times.push(time);
-        columns.units.push(amount.units);
-    }
-
-    pub(crate) const fn block(&self) -> &Block {
-        &self.block
-    }
-
-    pub(crate) fn finish(self) -> Option<Block> {
-        Some(self.block).filter(|block| !block.is_empty())
     }
 }
 

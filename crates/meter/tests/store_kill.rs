@@ -21,7 +21,6 @@ use std::{env, thread};
 /// Threads that give events: the first ones in batches, the others one by one.
 const THREADS: usize = 6;
 const IN_BATCHES: usize = 3;
-const BATCH: u64 = 200;
 /// Batches, and single events, that wait for their acknowledgement at once.
 const TICKETS: usize = 4;
 const SINGLE_TICKETS: usize = 64;
@@ -32,13 +31,23 @@ const CUSTOMERS: u64 = 50;
 const BOOK: &str = "COUNTERFOIL_CHILD_STORE";
 const FROM: &str = "COUNTERFOIL_CHILD_FROM";
 
-/// Events that are acknowledged in all and kills, at least, and how long a child may live once it
-/// was heard, in milliseconds; by `COUNTERFOIL_RELIABILITY`.
-fn size() -> (u64, u64, u64) {
+struct Size {
+    /// Events that are acknowledged in all, at least.
+    events: u64,
+    /// Kills, at least.
+    kills: u64,
+    /// How long a child may live once it was heard, in milliseconds.
+    millis: u64,
+    /// Events of a batch.
+    batch: u64,
+}
+
+/// By `COUNTERFOIL_RELIABILITY`.
+fn size() -> Size {
     match env::var("COUNTERFOIL_RELIABILITY").as_deref() {
-        Err(_) | Ok("ci") => (20_000, 10, 300),
-        Ok("full") => (1_000_000, 50, 1_000),
-        Ok("long") => (1_000_000_000, 10_000, 5_000),
+        Err(_) | Ok("ci") => Size { events: 20_000, kills: 10, millis: 300, batch: 200 },
+        Ok("full") => Size { events: 1_000_000, kills: 50, millis: 300, batch: 500 },
+        Ok("long") => Size { events: 100_000_000, kills: 5_000, millis: 2_000, batch: 2_000 },
         Ok(other) => panic!("COUNTERFOIL_RELIABILITY is {other}: it may be ci, full or long"),
     }
 }
@@ -82,8 +91,9 @@ fn acknowledge(thread: usize, below: u64) {
 fn give_batches(store: &MeterStore, thread: usize, from: u64) {
     let mut tickets = VecDeque::new();
     let name = name(thread);
-    for first in (from..).step_by(BATCH as usize) {
-        let events = first..first + BATCH;
+    let batch = size().batch;
+    for first in (from..).step_by(batch as usize) {
+        let events = first..first + batch;
         let identifiers: Vec<u128> = events.clone().map(u128::from).collect();
         let customers: Vec<u64> = events.clone().map(|event| event % CUSTOMERS).collect();
         let units: Vec<i64> = events.map(|event| value(event) as i64).collect();
@@ -94,11 +104,11 @@ fn give_batches(store: &MeterStore, thread: usize, from: u64) {
             None,
             Values::Units { units: &units, digits: 0 },
         );
-        tickets.push_back((first + BATCH, store.ingest(columns.unwrap(), now()).unwrap()));
+        tickets.push_back((first + batch, store.ingest(columns.unwrap(), now()).unwrap()));
         if tickets.len() == TICKETS {
             let (below, ticket) = tickets.pop_front().unwrap();
             let ack = ticket.wait().unwrap();
-            assert_eq!((ack.taken + ack.duplicates, ack.conflicts), (BATCH, 0));
+            assert_eq!((ack.taken + ack.duplicates, ack.conflicts), (batch, 0));
             acknowledge(thread, below);
         }
     }
@@ -149,8 +159,10 @@ fn child() {
         }
         scope.spawn(|| {
             loop {
-                thread::sleep(Duration::from_millis(20));
+                let began = Instant::now();
                 store.checkpoint().unwrap();
+                // The more there is, the longer it takes, and events are to come in as well.
+                thread::sleep(Duration::from_millis(20) + 4 * began.elapsed());
             }
         });
     });
@@ -231,7 +243,8 @@ fn take(acknowledged: &mut [u64; THREADS], line: &str) -> bool {
 #[test]
 fn r16_kills_and_retries_count_nothing_twice_and_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (events, kills, millis) = size();
+    let Size { events, kills, millis, .. } = size();
+    let began = Instant::now();
     let mut acknowledged = [0; THREADS];
     let (mut killed, mut unheard) = (0, 0);
     let mut random = 16_u64;
@@ -246,7 +259,8 @@ fn r16_kills_and_retries_count_nothing_twice_and_lose_nothing() {
     }
     println!(
         "R16: {} events acknowledged over {killed} kills, {unheard} more were on disk and unheard, \
-         all sent again: counted twice 0, lost 0",
+         all sent again: counted twice 0, lost 0, in {} s",
         acknowledged.iter().sum::<u64>(),
+        began.elapsed().as_secs(),
     );
 }

@@ -622,7 +622,11 @@ impl Logging {
         ctx: &AdmitContext<'_>,
         rows: usize,
     ) -> Self {
-        let mut block = BlockBuilder::new(ctx.now, columns.numbers());
+        let numbers = columns.numbers();
+        let mut block = match of.spare.take() {
+            Some(spare) => BlockBuilder::again(spare, ctx.now, numbers),
+            None => BlockBuilder::new(ctx.now, numbers),
+        };
         block.reserve(rows);
         Self {
             block,

@@ -18,14 +18,16 @@ use super::sync::{
     RwLockReadGuard,
 };
 use super::{StoreError, StoreOptions};
-use crate::{Admission, AdmitContext, Aggregator, Customers, EventColumns, Position};
+use crate::{Admission, AdmitContext, Aggregator, Block, Customers, EventColumns, Position};
 use counterfoil_core::Timestamp;
-use counterfoil_log::{Durability, Log, LogError, Lsn, limits::RECORD_BYTES_MAX};
+use counterfoil_log::{Durability, Log, LogError, Lsn, NewRecord, limits::RECORD_BYTES_MAX};
 use std::collections::VecDeque;
 use std::sync::{Arc, LockResult, PoisonError};
 
 /// Bytes of text that a single event may have.
 const EVENT_BYTES_MAX: usize = 64 << 10;
+/// Blocks whose memory is kept.
+const SPARES_MAX: usize = 4;
 /// Records in the outbox from which on a call that adds one helps to append them.
 const OUTBOX_HELP: usize = 2;
 
@@ -38,7 +40,9 @@ pub(super) struct Inner {
     /// Held while gathered events are judged, so that this happens in their order.
     judging: Mutex<Judging>,
     outbox: Mutex<VecDeque<Outgoing>>,
-    outlet: Mutex<Appended>,
+    outlet: Mutex<Outlet>,
+    /// The memory of blocks that were appended, for blocks to come.
+    spares: PlainMutex<Vec<Block>>,
     /// Whether somebody leads.
     leading: Mutex<bool>,
     /// Signalled when somebody has led.
@@ -104,6 +108,13 @@ struct Outgoing {
     fact: Fact,
 }
 
+/// What appends.
+struct Outlet {
+    appended: Appended,
+    /// The last record, whose memory is used again.
+    record: NewRecord,
+}
+
 /// How far the log was appended to: the last record, and all events up to it.
 #[derive(Clone, Copy, Default)]
 struct Appended {
@@ -122,7 +133,11 @@ impl Inner {
             shards: Shards::new(),
             judging: Mutex::new(Judging::new()),
             outbox: Mutex::new(VecDeque::new()),
-            outlet: Mutex::new(Appended { position: last, events: 0 }),
+            outlet: Mutex::new(Outlet {
+                appended: Appended { position: last, events: 0 },
+                record: Fact::new_record(),
+            }),
+            spares: PlainMutex::default(),
             leading: Mutex::new(false),
             led: Condvar::new(),
             work: Condvar::new(),
@@ -234,6 +249,7 @@ impl Inner {
             return Err(too_large(bytes, RECORD_BYTES_MAX));
         }
         let position = Position(kernel.last.saturating_add(1));
+        kernel.meters.lend(self.spare());
         let mut admission = kernel.meters.take(position, columns, &ctx);
         match admission.block.take() {
             Some(block) => self.post(kernel, now, events, Fact::Block(block))?,
@@ -412,7 +428,7 @@ impl Inner {
     fn drain(&self) -> Result<Appended, StoreError> {
         let mut outlet = self.lock(&self.outlet)?;
         while self.append_next(&mut outlet)? {}
-        Ok(*outlet)
+        Ok(outlet.appended)
     }
 
     /// Appends one record where several wait and nobody else appends.
@@ -424,21 +440,38 @@ impl Inner {
         self.append_next(&mut outlet).map(drop)
     }
 
-    fn append_next(&self, outlet: &mut Appended) -> Result<bool, StoreError> {
+    fn append_next(&self, outlet: &mut Outlet) -> Result<bool, StoreError> {
         self.check()?;
         let next = self.lock(&self.outbox)?.pop_front();
         let Some(Outgoing { position, at, events, fact }) = next else { return Ok(false) };
-        let record = fact.encode(at).map_err(|error| self.give_up(&error.to_string()))?;
-        drop(fact);
-        let lsn = self.log.append(&record).map_err(|error| match error {
+        let Outlet { appended, record } = outlet;
+        let encoded = fact.encode_into(at, record);
+        encoded.map_err(|error| self.give_up(&error.to_string()))?;
+        if let Fact::Block(block) = fact {
+            self.keep(block);
+        }
+        let lsn = self.log.append(&*record).map_err(|error| match error {
             LogError::Poisoned { .. } | LogError::Closed => self.fail(error.into()),
             refused => self.give_up(&refused.to_string()),
         })?;
         if lsn != Lsn(position) {
             return Err(self.give_up(&format!("record {lsn} was to be {position}")));
         }
-        *outlet = Appended { position, events: outlet.events.saturating_add(events) };
+        *appended = Appended { position, events: appended.events.saturating_add(events) };
         Ok(true)
+    }
+
+    /// Keeps the memory of a block that is of no more use.
+    fn keep(&self, block: Block) {
+        // Only memory is under this lock.
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARES_MAX {
+            spares.push(block);
+        }
+    }
+
+    fn spare(&self) -> Option<Block> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// How far the records are on disk, or with the system.

@@ -47,27 +47,40 @@ pub(super) enum Fact {
 }
 
 impl Fact {
-    /// The record of it.
-    pub(super) fn encode(&self, at: i64) -> Result<NewRecord, BlockError> {
-        let (kind, type_id, body) = match self {
-            Self::Block(block) => (RecordKind::Block, BLOCK, block.encode()?),
-            Self::Defined(meter, config) => (RecordKind::Note, DEFINED, definition(meter, config)),
-            Self::Deactivated(meter) => {
-                (RecordKind::Note, DEACTIVATED, meter.as_str().as_bytes().to_vec())
-            }
-            Self::Reactivated(meter) => {
-                (RecordKind::Note, REACTIVATED, meter.as_str().as_bytes().to_vec())
-            }
+    /// The record of it, in the memory of one before.
+    pub(super) fn encode_into(&self, at: i64, record: &mut NewRecord) -> Result<(), BlockError> {
+        record.at = at;
+        if record.events.is_empty() {
+            record.events.push(NewEvent {
+                stream: "".into(),
+                stream_version: 0,
+                type_id: 0,
+                schema: SCHEMA,
+                body: Vec::new(),
+                personal: Vec::new(),
+            });
+        }
+        let Some(event) = record.events.first_mut() else { return Ok(()) };
+        let own = |text: &str| text.as_bytes().to_vec();
+        (record.kind, event.type_id) = match self {
+            Self::Block(_) => (RecordKind::Block, BLOCK),
+            Self::Defined(..) => (RecordKind::Note, DEFINED),
+            Self::Deactivated(_) => (RecordKind::Note, DEACTIVATED),
+            Self::Reactivated(_) => (RecordKind::Note, REACTIVATED),
         };
-        let event = NewEvent {
-            stream: "".into(),
-            stream_version: 0,
-            type_id,
-            schema: SCHEMA,
-            body,
-            personal: Vec::new(),
-        };
-        Ok(NewRecord { at, kind, meta: Vec::new(), events: vec![event] })
+        match self {
+            Self::Block(block) => return block.encode_into(&mut event.body),
+            Self::Defined(meter, config) => event.body = definition(meter, config),
+            Self::Deactivated(meter) | Self::Reactivated(meter) => {
+                event.body = own(meter.as_str());
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty record, to be filled.
+    pub(super) const fn new_record() -> NewRecord {
+        NewRecord { at: 0, kind: RecordKind::Note, meta: Vec::new(), events: Vec::new() }
     }
 
     /// What a record says, or what is wrong with it.
@@ -163,6 +176,12 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
 mod tests {
     use super::*;
 
+    fn encode(fact: &Fact) -> NewRecord {
+        let mut record = Fact::new_record();
+        fact.encode_into(7, &mut record).unwrap();
+        record
+    }
+
     fn read(record: &NewRecord) -> Result<Fact, String> {
         let NewEvent { type_id, schema, body, .. } = &record.events[0];
         let entry = EventRef {
@@ -195,8 +214,11 @@ mod tests {
 
     #[test]
     fn a_fact_survives_its_bytes() {
+        // One record after the other in the same memory.
+        let mut record = Fact::new_record();
         for fact in facts() {
-            assert_eq!(read(&fact.encode(7).unwrap()), Ok(fact));
+            fact.encode_into(7, &mut record).unwrap();
+            assert_eq!(read(&record), Ok(fact));
         }
     }
 
@@ -215,12 +237,12 @@ mod tests {
         ];
         for fact in [deactivated, defined] {
             for (case, damage) in cases.iter().enumerate() {
-                let mut record = fact.encode(7).unwrap();
+                let mut record = encode(fact);
                 damage(&mut record);
                 assert!(read(&record).is_err(), "{case} of {fact:?}");
             }
         }
-        let whole = defined.encode(7).unwrap();
+        let whole = encode(defined);
         for len in 0..whole.events[0].body.len() {
             let mut record = whole.clone();
             record.events[0].body.truncate(len);
