@@ -467,6 +467,26 @@ impl MeterEvents<'_> {
         self.0.read(|book| Ok(read_at(&book.meters, meter, customer, period, Position::MAX)?))
     }
 
+    /// The usage of a customer on a meter by minute, hour, day or month of the clock in a time zone;
+    /// see [`Aggregator::summaries_in`](counterfoil_meter::Aggregator::summaries_in).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a period that does not begin and end where a window there does.
+    #[cfg(feature = "zones")]
+    pub fn summaries_in(
+        &self,
+        meter: &MeterId,
+        customer: &CustomerId,
+        period: Period,
+        grouping: Grouping,
+        zone: crate::Zone,
+    ) -> Result<Vec<Summary>, Error> {
+        self.0.read(|book| {
+            let (customer, cut) = (customer.as_str(), Position::MAX);
+            Ok(book.meters.summaries_in(meter, customer, period, grouping, zone, cut)?)
+        })
+    }
+
     /// The usage of a customer on a meter by hour, by day, or as one (rule 12.5).
     ///
     /// # Errors

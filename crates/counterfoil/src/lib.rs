@@ -153,6 +153,8 @@ pub use counterfoil_meter::{
 };
 #[cfg(any(feature = "arrow", feature = "files"))]
 pub use counterfoil_meter::{EventView, Field, Mapping, MappingError, TimeUnit};
+#[cfg(feature = "zones")]
+pub use counterfoil_meter::{UnknownZone, Zone};
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
     Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Settings,

@@ -52,6 +52,8 @@
 //!   ([`Aggregator::usage_by`]).
 //! - An alert goes off when a block brings a customer's usage to its threshold, once until it is
 //!   armed again ([`Aggregator::define_alert`]); the same blocks set the same alerts off.
+//! - Windows are those of UTC, of the caller's own instants ([`Aggregator::usage_in`]) or, with the
+//!   feature `zones`, of the clock in a named time zone (`Zone`, `Aggregator::summaries_in`).
 //! - A read at a cut sees the past as it was: later events are not there, later cancellations and
 //!   corrections have not happened.
 //! - Bytes that are no block are refused with what is wrong with them, and never cost more memory
@@ -110,6 +112,8 @@ pub mod store;
 mod value;
 #[cfg(any(test, feature = "workload"))]
 pub mod workload;
+#[cfg(feature = "zones")]
+mod zone;
 
 pub use admission::{
     AdjustError, AdjustPolicy, Adjustment, Admission, AdmitContext, Anyone, Customers,
@@ -131,3 +135,5 @@ pub use config::{AlertError, DedupePolicy, EventTimeWindow, Formula, MeterConfig
 pub use dimensions::DimensionColumn;
 #[cfg(any(feature = "arrow", feature = "files"))]
 pub use mapping::{EventView, Field, Mapping, MappingError, TimeUnit};
+#[cfg(feature = "zones")]
+pub use zone::{UnknownZone, Zone};

@@ -4,7 +4,7 @@ use super::{Aggregator, Meter, Position};
 use crate::kernel::events::{Event, EventNo};
 use crate::kernel::identity::{Customer, identifier_text};
 use crate::kernel::sums::{Scope, of_one};
-use crate::kernel::usage::{HOUR_NANOS, Part, Totals, hour_start, part_of};
+use crate::kernel::usage::{HOUR_NANOS, Part, Totals, part_of};
 use crate::{EventTimeWindow, Formula, MeterError};
 use counterfoil_core::{
     Anchor, Decimal12, EventTime, Id, Interval, IntervalUnit, Period, Refusal, Timestamp, kind,
@@ -219,7 +219,7 @@ impl Aggregator {
 
     /// Usage by minute, hour, day or month, ascending, or of the whole range in one row (rule
     /// 12.5). Groups in which nothing counts have no row; a month at an edge has the days of it
-    /// that the range has. For days and months of a time zone see [`Self::usage_in`].
+    /// that the range has. Windows of a time zone are those of `summaries_in` (feature `zones`).
     ///
     /// # Errors
     /// [`Refusal::ResourceMissing`] for an unknown meter, and [`Refusal::ParameterInvalid`] where
@@ -248,7 +248,8 @@ impl Aggregator {
             let value = self.usage(meter, customer, period, cut)?.quantity;
             return Ok(vec![Summary { period, value }]);
         };
-        Ok(reading.map_or_else(Vec::new, |reading| reading.grouped(&range_of(period), grouping)))
+        let around = |time| grouping.around(time);
+        Ok(reading.map_or_else(Vec::new, |own| own.grouped(&range_of(period), &around)))
     }
 
     /// The events behind the quantity of a period at a cut, in order of time, then of receipt.
@@ -569,40 +570,6 @@ impl<'a> Reading<'a> {
             area += I256::from(events.value_at(number, event, self.epoch)) * lasts;
         }
         Decimal12::from_trillionths(rounded(area, length))
-    }
-
-    /// The groups of an aligned range in which something counts. Only hours that have events are
-    /// looked at, however long the range is.
-    fn grouped(&self, range: &Range<i64>, grouping: Grouping) -> Vec<Summary> {
-        let merges = self.merges();
-        let (scope, events) = (self.scope(range), &self.of.events);
-        let mut groups = BTreeMap::<i64, Totals>::new();
-        let minutes = grouping == Grouping::Minute;
-        for (number, event) in if minutes { self.counting(range) } else { Vec::new() } {
-            let totals = groups.entry(grouping.around(event.time).start).or_default();
-            totals.merge(of_one(events, number, event, self.epoch), scope.lanes.min);
-        }
-        for Series { part, number } in self.series().filter(|_| !minutes) {
-            for hour in part.hours_of(number, range) {
-                let start = grouping.around(hour_start(part.hour(hour))).start;
-                let totals = groups.entry(start).or_default();
-                if merges {
-                    totals.merge(part.hour_totals(events, hour, &scope), scope.lanes.min);
-                }
-            }
-        }
-        let row = |(start, totals): (i64, Totals)| {
-            let group = grouping.around(start);
-            let group = group.start.max(range.start)..group.end.min(range.end);
-            let (value, events) = match merges {
-                true => (self.quantity_of(&totals, &group), totals.count),
-                false => self.quantity(&group),
-            };
-            let second = |nanos| EventTime::from_nanos(nanos).second();
-            let period = Period::new(second(group.start), second(group.end));
-            (events > 0).then_some(Summary { period, value })
-        };
-        groups.into_iter().filter_map(row).collect()
     }
 
     pub(super) fn usage_events(&self, range: &Range<i64>) -> Vec<UsageEvent<'a>> {

@@ -1,11 +1,14 @@
 //! Usage in windows that the caller cuts, and what came after a cut.
 
 use super::read::{Reading, Series, range_of};
-use super::{Aggregator, Position, UsageEvent, UsageReading};
+use super::{Aggregator, Position, Summary, UsageEvent, UsageReading};
 use crate::MeterError;
 use crate::kernel::sums::of_one;
 use crate::kernel::usage::{HOUR_NANOS, Totals, hour_start};
+#[cfg(feature = "zones")]
+use counterfoil_core::Refusal;
 use counterfoil_core::{Decimal12, EventTime, Id, Period, Timestamp, kind};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// What became of a period after it was billed.
@@ -50,6 +53,50 @@ impl Aggregator {
         let rows = reading.map_or(none, |reading| reading.windows(&bounds));
         let row = |(quantity, events)| UsageReading { quantity, events, position };
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Usage by minute, hour, day or month of the clock in a time zone, ascending; what those are is
+    /// said at [`Zone`](crate::Zone). Windows in which nothing counts have no row; a month at an edge
+    /// has the days of it that the period has. Whole hours are read from their sums, and the events
+    /// of an hour only where a window ends inside of it.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`] for an unknown meter, and [`Refusal::ParameterInvalid`] where
+    /// the period is empty or its bounds are not where a window begins: a day, where it is
+    /// grouped by months.
+    #[cfg(feature = "zones")]
+    pub fn summaries_in(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: &str,
+        period: Period,
+        grouping: crate::Grouping,
+        zone: crate::Zone,
+        cut: Position,
+    ) -> Result<Vec<Summary>, Refusal> {
+        use crate::Grouping::{Day, Hour, Minute, Month};
+        let reading = self.reading(meter, Some(customer), cut)?;
+        let (unit, what) = match grouping {
+            Minute => (Minute, "a whole minute"),
+            Hour => (Hour, "a whole hour"),
+            Day | Month => (Day, "the beginning of a day"),
+        };
+        for (param, at) in [("start_time", period.start), ("end_time", period.end)] {
+            if zone.window(unit, at).start != at {
+                return Err(Refusal::invalid(param, format!("{at} is not {what} in {zone}")));
+            }
+        }
+        if period.is_empty() {
+            let reason = format!("{} is not after start_time {}", period.end, period.start);
+            return Err(Refusal::invalid("end_time", reason));
+        }
+        let around = |time: i64| {
+            let second = EventTime::from_nanos(time).second().unix();
+            let (start, end) = zone.around(grouping, second);
+            let nanos = |second: i64| second.saturating_mul(1_000_000_000);
+            nanos(start)..nanos(end)
+        };
+        Ok(reading.map_or_else(Vec::new, |own| own.grouped(&range_of(period), &around)))
     }
 
     /// What came of a period after it was billed: events are never lost for being late, and by
@@ -122,6 +169,60 @@ impl<'a> Reading<'a> {
             }
         }
         windows
+    }
+
+    /// The windows of a range in which something counts, cut by the range; `around` is the window
+    /// that a time lies in. Only hours that have events are looked at, however long the range is, and
+    /// the events of an hour only where a window ends inside of it.
+    pub(super) fn grouped(
+        &self,
+        range: &Range<i64>,
+        around: &dyn Fn(i64) -> Range<i64>,
+    ) -> Vec<Summary> {
+        let merges = self.merges();
+        let (scope, events, min) = (self.scope(range), &self.of.events, self.meter.lanes.min);
+        let mut groups = BTreeMap::<i64, (i64, Totals)>::new();
+        let mut add = |window: &Range<i64>, totals: &dyn Fn() -> Totals| {
+            let (_, own) = groups.entry(window.start).or_insert((window.end, Totals::default()));
+            if merges {
+                own.merge(totals(), min);
+            }
+        };
+        // Times that follow each other mostly lie in one window.
+        let mut window = 0..0;
+        for Series { part, number } in self.series() {
+            for hour in part.hours_of(number, range) {
+                let start = hour_start(part.hour(hour));
+                let end = start.saturating_add(HOUR_NANOS).min(range.end);
+                let start = start.max(range.start);
+                if !window.contains(&start) {
+                    window = around(start);
+                }
+                if end <= window.end {
+                    add(&window, &|| part.hour_totals(events, hour, &scope));
+                    continue;
+                }
+                for (number, event) in part.hour_events(events, hour) {
+                    if range.contains(&event.time) && events.is_live(number, event, self.epoch) {
+                        if !window.contains(&event.time) {
+                            window = around(event.time);
+                        }
+                        add(&window, &|| of_one(events, number, event, self.epoch));
+                    }
+                }
+            }
+        }
+        let row = |(start, (end, totals)): (i64, (i64, Totals))| {
+            let group = start.max(range.start)..end.min(range.end);
+            let (value, events) = match merges {
+                true => (self.quantity_of(&totals, &group), totals.count),
+                false => self.quantity(&group),
+            };
+            let second = |nanos| EventTime::from_nanos(nanos).second();
+            let period = Period::new(second(group.start), second(group.end));
+            (events > 0).then_some(Summary { period, value })
+        };
+        groups.into_iter().filter_map(row).collect()
     }
 
     /// The events of a range that have been cancelled or corrected after the cut.

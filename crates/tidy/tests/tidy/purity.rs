@@ -22,7 +22,8 @@ const PURE: &[Pure] = &[
     Pure { name: "counterfoil-journal", extra: &[], shares_clippy_toml: true },
     Pure { name: "counterfoil-model", extra: &["rmp-serde"], shares_clippy_toml: true },
     // libc: to ask for large pages, which changes nothing but speed. Arrow is memory that lies
-    // still; the others read what a file holds. loom: only for models, with `--cfg loom`.
+    // still; chrono-tz is a table; the others read what a file holds. loom: only for models, with
+    // `--cfg loom`.
     Pure {
         name: "counterfoil-meter",
         extra: &[
@@ -30,6 +31,7 @@ const PURE: &[Pure] = &[
             "arrow-buffer",
             "arrow-schema",
             "bytes",
+            "chrono-tz",
             "flate2",
             "libc",
             "loom",
