@@ -69,13 +69,13 @@ bench-meter *ARGS:
         --bin counterfoil-compare-meter -- {{ ARGS }}
 
 # All sections of docs/METER-SPEED.md anew, about 25 minutes: just bench-meter-report 5000000 200000 20000000 1
-bench-meter-report EVENTS="50000000" SMALL="500000" GROWTH="200000000" ROUNDS="3":
-    just bench-meter batch --events {{ EVENTS }} --small {{ SMALL }} --rounds {{ ROUNDS }}
-    just bench-meter online --events {{ EVENTS }} --small {{ SMALL }} --rounds {{ ROUNDS }}
-    just bench-meter singles --small {{ SMALL }} --rounds {{ ROUNDS }}
-    just bench-meter recovery --events {{ EVENTS }} --rounds {{ ROUNDS }}
-    just bench-meter growth --events {{ GROWTH }} --rounds 1
-    just bench-meter batch --trace ../../examples/llm/trace-2026-01.csv --rounds 1
+bench-meter-report EVENTS="50000000" SMALL="500000" GROWTH="200000000" ROUNDS="3" REMARK="":
+    just bench-meter batch --events {{ EVENTS }} --small {{ SMALL }} --rounds {{ ROUNDS }} --remark '"{{ REMARK }}"'
+    just bench-meter online --events {{ EVENTS }} --small {{ SMALL }} --rounds {{ ROUNDS }} --remark '"{{ REMARK }}"'
+    just bench-meter singles --small {{ SMALL }} --rounds {{ ROUNDS }} --remark '"{{ REMARK }}"'
+    just bench-meter growth --events {{ GROWTH }} --rounds 1 --remark '"{{ REMARK }}"'
+    just bench-meter recovery --events {{ EVENTS }} --rounds {{ ROUNDS }} --remark '"{{ REMARK }}"'
+    just bench-meter batch --trace ../../examples/llm/trace-2026-01.csv --rounds 1 --remark '"{{ REMARK }}"'
 
 # Every mode of bench-meter at a size that says nothing of speed
 bench-meter-test:

@@ -19,6 +19,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -86,7 +87,7 @@ struct Arguments {
     /// The page; plots go beside it.
     #[arg(long, default_value = "../../docs/METER-SPEED.md")]
     out: PathBuf,
-    /// A line that goes above the section, for instance that the machine was busy.
+    /// A line that goes above the section, for instance that the machine was busy; empty: none.
     #[arg(long)]
     remark: Option<String>,
 }
@@ -226,7 +227,7 @@ fn measure(arguments: &Arguments, dir: &Path) -> Result<()> {
         rounds,
         expected: expected.get(&plan.events).map(|expected| &expected.rows),
         skipped: &skipped,
-        remark: arguments.remark.as_deref(),
+        remark: arguments.remark.as_deref().filter(|remark| !remark.is_empty()),
         built: built.as_ref(),
     };
     report::write(&arguments.out, &run, &measured)
@@ -245,14 +246,17 @@ fn rounds_of(
     for round in 1..=rounds {
         for one in &mut measured {
             let name = &one.side.name;
-            let before = machine::Usage::now();
+            let (before, began) = (machine::Usage::now(), Instant::now());
             let answer = child::ask(&mut one.side.command(dir, plan, round)?)?;
             let busy = before.others_since();
             if let Some(expected) = expected.get(&one.side.events) {
                 check(name, &answer, expected)?;
             }
             let rate = one.side.events as f64 / answer.seconds / 1e6;
-            eprintln!("round {round}: {name}: {rate:.2} million events/s, equal");
+            let took = began.elapsed().as_secs_f64();
+            eprintln!(
+                "round {round}: {name}: {rate:.2} million events/s, equal; {took:.0} s in all"
+            );
             // The side itself is another process; with more than its threads, others were there.
             let own = one.side.threads as f64 / cores as f64;
             one.others = one.others.max(busy - own);

@@ -7,7 +7,8 @@ use std::{
 };
 
 use counterfoil_compare::Result;
-use counterfoil_meter::{Aggregator, Position, store::MeterStore, workload::WorkloadBatch};
+use counterfoil_core::Timestamp;
+use counterfoil_meter::{Aggregator, Position, store::MeterStore};
 use rustix::fs::{Advice, fadvise};
 
 use super::{Arguments, Disk, all_hours, check_rows, disk_mib, end_of, meters, month};
@@ -78,12 +79,9 @@ fn open(arguments: &Arguments, with: bool) -> Result<Answer> {
     let ids = meters();
     let ties = rows::read_ties(&arguments.dir, arguments.events)?;
     let mut keys = rows::read_keys(&arguments.dir, arguments.events)?;
-    let now = {
-        // Only to know the period; dropped before the clock starts.
-        let last: WorkloadBatch = events::read(&arguments.dir, usize::try_from(arguments.events)?)?;
-        end_of(&last)?
-    };
     let customer = keys.get(keys.len() / 2).ok_or("there are no rows")?.0;
+    let last = keys.iter().map(|key| i64::from(key.2)).max().unwrap_or_default();
+    let now = Timestamp::from_unix((last + 1) * 3_600)?;
     let (customer, month) = (format!("{customer:016x}"), month(now)?);
     if arguments.cold {
         drop_from_cache(&dir)?;
