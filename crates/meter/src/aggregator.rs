@@ -8,7 +8,9 @@ mod breakdown;
 mod canonical;
 mod checkpoint;
 mod judge;
+mod place;
 mod read;
+mod rows;
 mod running;
 mod size;
 mod take;
@@ -64,6 +66,8 @@ pub struct Aggregator {
     threads: usize,
     /// By the numbers that events carry.
     meters: Vec<Meter>,
+    /// What is kept for each of them.
+    lanes: Vec<Lanes>,
     by_id: BTreeMap<Id<kind::Meter>, u16>,
     by_name: BTreeMap<String, u16>,
     /// One for each block applied.
@@ -80,6 +84,7 @@ pub struct Aggregator {
     /// The memory of a block that is of no more use, for the next one.
     spare: Option<Block>,
     alerts: alerts::Alerts,
+    scratch: take::Scratch,
 }
 
 /// A meter.
@@ -127,6 +132,7 @@ impl Aggregator {
             key,
             threads: 1,
             meters: Vec::new(),
+            lanes: Vec::new(),
             by_id: BTreeMap::new(),
             by_name: BTreeMap::new(),
             epochs: Vec::new(),
@@ -138,6 +144,7 @@ impl Aggregator {
             alerts: alerts::Alerts::default(),
             usage: (0..crate::kernel::events::PARTS).map(|_| usage::Part::new(key)).collect(),
             spare: None,
+            scratch: take::Scratch::default(),
         }
     }
 
@@ -185,6 +192,7 @@ impl Aggregator {
         self.by_name.insert(event_name.clone(), number);
         self.by_id.insert(meter.clone(), number);
         let lanes = config.lanes();
+        self.lanes.push(lanes);
         self.meters.push(Meter { id: meter, config, active: true, lanes, taken: 0 });
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::MeterConfig;
 use crate::dimensions::{DimensionColumn, Dimensions, RowDimensions};
-use crate::kernel::events::{UNIT, WIDE};
+use crate::kernel::events::UNIT;
 use crate::kernel::identity::{Customer, Identifier, number};
 use counterfoil_core::{Decimal12, EventTime};
 use serde::{Deserialize, Serialize};
@@ -542,16 +542,18 @@ impl<'a> EventColumns<'a> {
         }
     }
 
-    /// Time and millionths of a row that has both as they are kept.
-    #[inline(always)]
-    pub(crate) fn plain(&self, row: usize) -> Option<(i64, i64)> {
-        match (self.values, self.times) {
-            (Values::Units { units, .. }, Some(times)) if self.unit == UNIT => {
-                let (time, units) = (*times.get(row)?, *units.get(row)?);
-                (time != Self::RECEIPT_TIME && units != WIDE).then_some((time, units))
+    /// Identifiers, times and millionths, where all rows have them as they are kept.
+    pub(crate) fn plain(&self) -> Option<(&'a [u128], &'a [i64], &'a [i64])> {
+        match (self.identifiers, self.times, self.values) {
+            (Identifiers::Numbers(numbers), Some(times), Values::Units { units, .. }) => {
+                (self.unit == UNIT).then_some((numbers, times, units))
             }
             _ => None,
         }
+    }
+
+    pub(crate) const fn customers(&self) -> CustomerIds<'a> {
+        self.customers
     }
 
     #[inline(always)]

@@ -190,11 +190,8 @@ impl MeterConfig {
         // Where both are asked for, the formula itself is the one that is kept.
         let min = self.formula == Formula::Min
             || (keeps(Formula::Min) && self.formula != Formula::Max && !keeps(Formula::Max));
-        Lanes {
-            extreme: keeps(Formula::Max) || keeps(Formula::Min),
-            min,
-            last: keeps(Formula::Last),
-        }
+        let extreme = keeps(Formula::Max) || keeps(Formula::Min);
+        Lanes::new(extreme, min, keeps(Formula::Last))
     }
 
     /// The same meter for pre-aggregated input.

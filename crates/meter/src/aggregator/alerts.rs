@@ -5,7 +5,8 @@
 //! block is through. A meter without alerts is passed over.
 
 use super::read::{Reading, mean};
-use super::take::{CUSTOMERS_MAX, Rows, number_of};
+use super::rows::Rows;
+use super::take::{CUSTOMERS_MAX, number_of};
 use super::{Aggregator, Position};
 use crate::kernel::events::EventNo;
 use crate::kernel::identity::Customer;

@@ -1,6 +1,7 @@
 //! The second phase of ingest: taking in a block that is logged. Cannot fail.
 
-use super::take::{CUSTOMERS_MAX, Logged};
+use super::rows::Logged;
+use super::take::CUSTOMERS_MAX;
 use super::{Aggregator, Position};
 use crate::block::Whose;
 use crate::kernel::events::{EventNo, Events};
@@ -9,7 +10,6 @@ use crate::kernel::usage::part_of;
 use crate::value::Amount;
 use crate::{AlertTriggered, Block};
 use counterfoil_core::Decimal12;
-use std::sync::atomic::Ordering::Relaxed;
 
 impl Aggregator {
     /// Takes in a block that was logged at a position. Positions ascend from 1, as 0 stands for
@@ -25,16 +25,11 @@ impl Aggregator {
         let Some(epoch) = self.begin(position, block.received_at()) else { return Vec::new() };
         let meters = block.meters().iter().map(|id| self.by_id.get(id).copied()).collect();
         let logged = Logged { columns: &block.columns, meters };
-        let customers = self.customers_of(block);
-        let placed = self.take_rows(&logged, &customers, epoch);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.subjects.clear();
+        self.customers_of(block, &mut scratch.subjects);
+        self.take_rows(&logged, &mut scratch, epoch);
         let mut adjusted = Vec::new();
-        for number in &placed {
-            let event = self.events.get(EventNo(number.load(Relaxed)));
-            let meter = event.and_then(|event| self.meters.get_mut(usize::from(event.meter)));
-            if let Some(meter) = meter {
-                meter.taken = meter.taken.saturating_add(1);
-            }
-        }
         if let Some(Some(meter)) = logged.meters.first() {
             block.corrected().for_each(|(identifier, value)| {
                 if let Some(number) = self.find(*meter, identifier) {
@@ -51,12 +46,14 @@ impl Aggregator {
             });
         }
         self.forget(block.received_at());
-        self.notice(&logged, &placed, &adjusted)
+        let alerts = self.notice(&logged, &scratch.placed, &adjusted);
+        self.scratch = scratch;
+        alerts
     }
 
     /// The number of the customer or bucket of each row of a block. Where no number is left the row stays
     /// out, which admission has made sure does not happen.
-    fn customers_of(&mut self, block: &Block) -> Vec<u32> {
+    fn customers_of(&mut self, block: &Block, subjects: &mut Vec<u32>) {
         let columns = &block.columns;
         let listed = 0..columns.customers();
         let places: Vec<u64> = listed
@@ -87,7 +84,7 @@ impl Aggregator {
             Whose::Customer(place) => numbers.get(place).copied(),
             Whose::Bucket(place) => buckets.get(place).copied(),
         };
-        (0..block.len()).map(|row| of(row).unwrap_or(u32::MAX)).collect()
+        subjects.extend((0..block.len()).map(|row| of(row).unwrap_or(u32::MAX)));
     }
 
     /// The last event with an identifier.

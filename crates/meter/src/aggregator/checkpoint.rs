@@ -12,7 +12,7 @@ use crate::columns::{ColumnError, StringColumn};
 use crate::kernel::events::{Event, EventNo, Events, WIDE};
 use crate::kernel::identity::{Customer, Identifier, Key};
 use crate::kernel::names::Names;
-use crate::kernel::usage::{self, Arrival};
+use crate::kernel::usage::{self, Arrival, Arriving};
 use crate::value::{Amount, MAGNITUDE_END};
 use crate::{DedupePolicy, EventTimeWindow, Formula, MeterConfig};
 use counterfoil_core::{Decimal12, Id, Timestamp};
@@ -466,8 +466,9 @@ impl Aggregator {
         let place = self.key.place(event.identifier);
         let none = || CheckpointError::because("an event belongs nowhere");
         let part = self.events.parts.get_mut(Events::part_of(place)).ok_or_else(none)?;
-        let before = part.find(place, event.identifier);
-        let number = part.push(place, before, |own| *own = event);
+        let spot = part.spot(place);
+        let before = part.find_at(spot, place, event.identifier);
+        let number = part.push(spot, place, before, |own| *own = event);
         if let Some(text) = text {
             part.note_text(text);
         }
@@ -480,8 +481,10 @@ impl Aggregator {
         }
         let meter = self.meters.get_mut(usize::from(event.meter)).ok_or_else(none)?;
         meter.taken = meter.taken.saturating_add(1);
-        let arrival = Arrival { number, event: &event, lanes: meter.lanes };
-        usage::take(&mut self.usage, 0, &self.events, &[arrival]);
+        let arriving = Arriving { epoch: event.epoch, lanes: &self.lanes, events: &self.events };
+        if let Some(part) = self.usage.get_mut(usage::part_of(event.subject)) {
+            part.take(arriving, &[Arrival::of(number, &event)]);
+        }
         Ok(number)
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Bench {
     receipt: Result<i64, EventRefusal>,
     /// The meter of each event name of the batch.
     meters: Vec<Result<Seat, EventRefusal>>,
+    /// The number of each, and whether it looks at values.
+    numbers: Vec<(u16, bool)>,
     /// Where the batch has the dimensions of each meter; empty where no meter keeps any.
     finders: Vec<Finder>,
 }
@@ -75,27 +77,24 @@ impl Bench {
         let receipt = EventTime::from_timestamp(now)
             .map(EventTime::nanos)
             .map_err(|_| EventRefusal::TimestampNotRepresentable { now });
-        Self { oldest, newest, nanos, receipt, meters, finders: Vec::new() }
+        let number = |seat: &Result<Seat, EventRefusal>| {
+            seat.map_or((u16::MAX, false), |seat| (seat.meter, seat.valued))
+        };
+        let numbers = meters.iter().map(number).collect();
+        Self { oldest, newest, nanos, receipt, meters, numbers, finders: Vec::new() }
     }
 
-    /// Whether a meter takes values, and a time is within bounds.
+    /// Whether a time is within bounds.
     #[inline(always)]
-    pub(super) fn takes_plain(&self, name: usize, time: i64) -> bool {
-        self.nanos.contains(&time) && matches!(self.meters.get(name), Some(Ok(seat)) if seat.valued)
+    pub(super) fn takes_time(&self, time: i64) -> bool {
+        self.nanos.contains(&time)
     }
 
-    /// How many event names the batch has.
-    pub(super) fn names(&self) -> usize {
-        self.meters.len()
-    }
-
-    /// The number of the meter of an event name, if it takes events.
+    /// The number of the meter of an event name if it takes events, else the largest number; and
+    /// whether it looks at values.
     #[inline(always)]
-    pub(super) fn meter(&self, name: usize) -> Option<u16> {
-        match self.meters.get(name) {
-            Some(Ok(seat)) => Some(seat.meter),
-            _ => None,
-        }
+    pub(super) fn meter(&self, name: usize) -> (u16, bool) {
+        self.numbers.get(name).copied().unwrap_or((u16::MAX, false))
     }
 
     /// The meter of an event name of the batch, by its place.

@@ -470,12 +470,13 @@ impl<'a> Reading<'a> {
         let (scope, mut totals) = (self.scope(range), Totals::default());
         if self.meter.config.event_time_window.is_none() && self.since == 0 {
             for Series { part, number } in self.series() {
-                totals.merge(part.totals(&self.of.events, number, &scope), scope.lanes.min);
+                totals.merge(part.totals(&self.of.events, number, &scope), scope.lanes.min());
             }
             return totals;
         }
         for (number, event) in self.counting(range) {
-            totals.merge(of_one(&self.of.events, number, event, self.epoch), self.meter.lanes.min);
+            totals
+                .merge(of_one(&self.of.events, number, event, self.epoch), self.meter.lanes.min());
         }
         totals
     }
@@ -489,7 +490,7 @@ impl<'a> Reading<'a> {
 
     fn extreme(&self, sums: &Totals, range: &Range<i64>, min: bool) -> Option<Decimal12> {
         let lanes = self.meter.lanes;
-        let extreme = match (lanes.extreme && lanes.min == min, min) {
+        let extreme = match (lanes.extreme() && lanes.min() == min, min) {
             (true, _) => sums.extreme,
             (false, true) => self.values(range).min(),
             (false, false) => self.values(range).max(),
@@ -499,7 +500,7 @@ impl<'a> Reading<'a> {
 
     fn last(&self, sums: &Totals, range: &Range<i64>) -> Option<Decimal12> {
         let events = &self.of.events;
-        let (number, event) = if self.meter.lanes.last {
+        let (number, event) = if self.meter.lanes.last() {
             let number = EventNo(sums.last?.2);
             (number, events.get(number)?)
         } else {
@@ -531,7 +532,8 @@ impl<'a> Reading<'a> {
         let config = &self.meter.config;
         config.event_time_window.is_none()
             && !matches!(config.formula, Formula::UniqueCount | Formula::WeightedSum)
-            && (self.meter.lanes.extreme || !matches!(config.formula, Formula::Max | Formula::Min))
+            && (self.meter.lanes.extreme()
+                || !matches!(config.formula, Formula::Max | Formula::Min))
     }
 
     pub(super) fn quantity_of(&self, sums: &Totals, range: &Range<i64>) -> Decimal12 {

@@ -53,8 +53,8 @@ impl Reading<'_> {
     /// Totals without what is not kept.
     fn kept(&self, range: &Range<i64>) -> UsageTotals {
         let (sums, lanes) = (self.sums(range), self.meter.lanes);
-        let extreme = sums.extreme.filter(|_| lanes.extreme).map(Decimal12::from_trillionths);
-        let last = sums.last.filter(|_| lanes.last).and_then(|(_, _, number)| {
+        let extreme = sums.extreme.filter(|_| lanes.extreme()).map(Decimal12::from_trillionths);
+        let last = sums.last.filter(|_| lanes.last()).and_then(|(_, _, number)| {
             let event = self.of.events.get(EventNo(number))?;
             let value = self.of.events.value_at(EventNo(number), event, self.epoch);
             Some(Decimal12::from_trillionths(value))
@@ -62,8 +62,8 @@ impl Reading<'_> {
         UsageTotals {
             events: sums.count,
             sum: Decimal12::from_trillionths(sums.sum),
-            max: extreme.filter(|_| !lanes.min),
-            min: extreme.filter(|_| lanes.min),
+            max: extreme.filter(|_| !lanes.min()),
+            min: extreme.filter(|_| lanes.min()),
             last,
         }
     }

@@ -64,7 +64,8 @@ impl Aggregator {
         // Parts differ by the customers that they have, the heaviest of them more than by chance.
         let share = |all: usize| all.div_ceil(PARTS).saturating_add(all / 300).saturating_add(64);
         for part in &mut self.usage {
-            part.reserve(share(series), share(hours), share(events));
+            let subjects = customers.div_ceil(PARTS);
+            part.reserve(subjects, share(series), share(hours), share(events));
         }
     }
 
@@ -76,6 +77,7 @@ impl Aggregator {
         let links: usize = self.usage.iter().map(Part::link_bytes).sum();
         let series: usize = self.usage.iter().map(Part::series_bytes).sum();
         let known = self.known_in.capacity().saturating_mul(4);
+        let known = known.saturating_add(self.scratch.bytes());
         Memory {
             identifiers,
             identifier_bytes: self.events.index_bytes().saturating_add(own),

@@ -5,43 +5,73 @@
 //! a part things happen in the order of the rows, so several threads, each with some of the parts,
 //! leave the same as one.
 
-use super::judge::{Bench, Seat, exists};
-use super::{Aggregator, Epoch, Meter, Position, admit::check_length, remembers};
-use crate::block::{BlockBuilder, Columns};
-use crate::columns::Row;
-use crate::kernel::events::{self, Event, EventNo, Events, PARTS};
-use crate::kernel::identity::{Customer, Identifier, Key};
-use crate::kernel::index::Spot;
-use crate::kernel::usage::{self, Arrival};
+use super::judge::{Bench, exists};
+use super::place::{AHEAD, Placing, Worker};
+use super::rows::{Judged, Rows};
+use super::{Aggregator, Position};
+use crate::block::BlockBuilder;
+use crate::kernel::events::{self, EventNo, PARTS};
+use crate::kernel::identity::Customer;
+use crate::kernel::names::Names;
+use crate::kernel::usage::Arriving;
 use crate::value::Amount;
-use crate::{Admission, AdmitContext, DedupePolicy, EventColumns, EventRefusal, Outcome};
-use std::ops::Range;
+use crate::{Admission, AdmitContext, CustomerIds, EventColumns, EventRefusal, Outcome};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 
-/// Rows whose memory is asked for at once.
-const STAGE: usize = 64;
 /// Rows of a window: their events stay in the cache between the two halves.
-const WINDOW: usize = 1 << 11;
+const WINDOW: usize = 1 << 12;
 /// With several threads, which have to be started for each half.
-const WINDOW_SHARED: usize = 1 << 17;
+const WINDOW_SHARED: usize = 1 << 15;
 
 /// The numbers of customers end here; what is above says why a row has none.
 pub(super) const CUSTOMERS_MAX: u32 = (1 << 31) - 3;
 /// Set beside the number of a customer that has one and does not exist.
-const GONE: u32 = 1 << 31;
+pub(super) const GONE: u32 = 1 << 31;
 /// A customer that has no number and does not exist.
 const UNKNOWN: u32 = u32::MAX - 1;
 /// A dimension is missing or cannot be kept.
-const UNBUCKETED: u32 = u32::MAX - 2;
+pub(super) const UNBUCKETED: u32 = u32::MAX - 2;
 /// No customer was named.
-const UNNAMED: u32 = u32::MAX;
+pub(super) const UNNAMED: u32 = u32::MAX;
 
 /// In place of the number of an event: what became of the row instead.
 const REFUSED: u32 = EventNo::NONE.0;
-const DUPLICATE: u32 = REFUSED - 1;
-const CONFLICT: u32 = REFUSED - 2;
+pub(super) const DUPLICATE: u32 = REFUSED - 1;
+pub(super) const CONFLICT: u32 = REFUSED - 2;
 
+/// In place of a meter, where a row names none that takes events or has no identifier that may be.
+pub(super) const NO_METER: u16 = u16::MAX;
+/// In place of the number of a customer that was not looked up yet.
+const UNSOUGHT: u32 = u32::MAX - 3;
+
+/// Memory that is kept from call to call.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// The customer or bucket of each row.
+    pub(super) subjects: Vec<u32>,
+    /// What became of each row.
+    pub(super) placed: Vec<AtomicU32>,
+    /// One for each thread.
+    workers: Vec<Worker>,
+    /// The customer of each code.
+    coded: Vec<u32>,
+}
+
+impl Clone for Scratch {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Scratch {
+    pub(super) fn bytes(&self) -> usize {
+        let rows = [self.subjects.capacity(), self.placed.capacity(), self.coded.capacity()];
+        let rows = rows.iter().sum::<usize>();
+        let workers = self.workers.iter().map(Worker::bytes).sum::<usize>();
+        rows.saturating_mul(4).saturating_add(workers)
+    }
+}
 /// The event that a row became.
 pub(super) fn number_of(placed: &AtomicU32) -> Option<EventNo> {
     Some(EventNo(placed.load(Relaxed))).filter(|number| number.0 < CONFLICT)
@@ -68,25 +98,29 @@ impl Aggregator {
         }
         let rows = columns.len();
         let bench = Bench::new(self, &columns, ctx);
-        let mut numbered = self.number_customers(&columns, ctx);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut numbered = self.number_customers(&columns, ctx, &mut scratch);
         if bench.is_dimensioned() {
-            numbered = numbered.and_then(|own| self.number_buckets(&columns, &bench, own));
+            numbered = numbered
+                .and_then(|()| self.number_buckets(&columns, &bench, &mut scratch.subjects));
         }
         let mut admission = Admission::new(ctx, rows);
         let room = numbered.is_some() && self.has_room_for(rows);
         let epoch = room.then(|| self.begin(position, ctx.now)).flatten();
-        let (Some(customers), Some(epoch)) = (numbered, epoch) else {
-            (0..rows).for_each(|row| admission.refuse(row, EventRefusal::Full));
-            return admission;
-        };
-        let judged = Judged { columns, bench };
-        let placed = self.take_rows(&judged, &customers, epoch);
-        self.report(&judged, &customers, &placed, ctx, &mut admission);
-        if admission.taken == 0 {
-            self.epochs.pop();
+        match epoch {
+            None => (0..rows).for_each(|row| admission.refuse(row, EventRefusal::Full)),
+            Some(epoch) => {
+                let judged = Judged::new(columns, bench);
+                self.take_rows(&judged, &mut scratch, epoch);
+                self.report(&judged, &mut scratch, ctx, &mut admission);
+                if admission.taken == 0 {
+                    self.epochs.pop();
+                }
+                self.forget(ctx.now);
+                admission.alerts = self.notice(&judged, &scratch.placed, &[]);
+            }
         }
-        self.forget(ctx.now);
-        admission.alerts = self.notice(&judged, &placed, &[]);
+        self.scratch = scratch;
         admission
     }
 
@@ -100,42 +134,83 @@ impl Aggregator {
         &mut self,
         columns: &EventColumns<'_>,
         ctx: &AdmitContext<'_>,
-    ) -> Option<Vec<u32>> {
-        self.calls = self.calls.wrapping_add(1);
-        let rows = columns.len();
-        let mut numbers = Vec::with_capacity(rows);
-        let mut places = [0; STAGE];
-        for start in (0..rows).step_by(STAGE) {
-            let stage = start..rows.min(start.saturating_add(STAGE));
-            for (place, row) in places.iter_mut().zip(stage.clone()) {
-                if let Some(customer) = columns.customer_of(row) {
-                    *place = self.customers.place(customer);
-                    self.customers.prefetch(*place);
+        scratch: &mut Scratch,
+    ) -> Option<()> {
+        // The largest stands for a call that never was.
+        self.calls = self.calls.wrapping_add(1) % u32::MAX;
+        let Scratch { subjects, coded, .. } = scratch;
+        subjects.clear();
+        subjects.reserve(columns.len());
+        match columns.customers() {
+            CustomerIds::Numbers(numbers) => {
+                self.number_numbers(numbers, ctx, subjects)?;
+            }
+            CustomerIds::Coded { ids, codes } => {
+                coded.clear();
+                coded.resize(ids.len(), UNSOUGHT);
+                for &code in codes {
+                    let code = usize::try_from(code).ok()?;
+                    let known = coded.get_mut(code)?;
+                    if *known == UNSOUGHT {
+                        *known = self.number_text(ids.get(code)?, ctx)?;
+                    }
+                    subjects.push(*known);
                 }
             }
-            for (&place, row) in places.iter().zip(stage) {
-                let customer = columns.customer_of(row);
-                if let Some(Customer::Number(number)) = customer
-                    && let Some(number) = self.customers.find_number(place, number)
-                    && self.is_known(number)
-                {
-                    numbers.push(number);
-                    continue;
+            CustomerIds::Texts(texts) => {
+                for text in texts.iter() {
+                    subjects.push(self.number_text(text, ctx)?);
                 }
-                numbers.push(match customer {
-                    None => UNNAMED,
-                    Some(customer) => self.number_customer(place, customer, ctx)?,
-                });
             }
         }
-        Some(numbers)
+        Some(())
     }
 
-    /// Whether the caller has said in this call that a customer exists.
+    /// The numbers of some customers that are numbers themselves.
     #[inline(always)]
-    fn is_known(&self, number: u32) -> bool {
-        let at = usize::try_from(number).unwrap_or(usize::MAX);
-        self.known_in.get(at) == Some(&self.calls)
+    fn number_numbers(
+        &mut self,
+        customers: &[u64],
+        ctx: &AdmitContext<'_>,
+        subjects: &mut Vec<u32>,
+    ) -> Option<()> {
+        let place = |names: &Names, next: usize| {
+            let customer = customers.get(next).copied().unwrap_or_default();
+            names.place(Customer::Number(customer))
+        };
+        for (nth, &customer) in customers.iter().enumerate() {
+            self.customers.prefetch_recent(place(&self.customers, nth.wrapping_add(AHEAD)));
+            let place = place(&self.customers, nth);
+            let recent = self.customers.recent(place, customer);
+            subjects.push(match recent.customer == customer && recent.call == self.calls {
+                true => recent.number,
+                false => self.number_number(place, customer, ctx)?,
+            });
+        }
+        Some(())
+    }
+
+    /// The number of a customer that this call did not name just before.
+    #[inline(never)]
+    fn number_number(&mut self, place: u64, customer: u64, ctx: &AdmitContext<'_>) -> Option<u32> {
+        let recent = self.customers.recent(place, customer);
+        let number = match recent.customer == customer && recent.number != UNNAMED {
+            true if ctx.customers.exists_number(customer) => recent.number,
+            true => return Some(recent.number | GONE),
+            false => self.number_customer(place, Customer::Number(customer), ctx)?,
+        };
+        if number < GONE {
+            self.customers.remember(place, customer, number, self.calls);
+        }
+        Some(number)
+    }
+
+    fn number_text(&mut self, text: &str, ctx: &AdmitContext<'_>) -> Option<u32> {
+        if text.is_empty() {
+            return Some(UNNAMED);
+        }
+        let customer = Customer::of(text);
+        self.number_customer(self.customers.place(customer), customer, ctx)
     }
 
     #[inline(never)]
@@ -170,8 +245,8 @@ impl Aggregator {
         &mut self,
         columns: &EventColumns<'_>,
         bench: &Bench,
-        mut numbers: Vec<u32>,
-    ) -> Option<Vec<u32>> {
+        numbers: &mut [u32],
+    ) -> Option<()> {
         for (row, number) in numbers.iter_mut().enumerate() {
             let name = columns.name_of(row);
             let dimensioned = bench.seat(name).is_ok_and(|seat| seat.dimensioned);
@@ -192,7 +267,7 @@ impl Aggregator {
                 (Err(_), _) => UNKNOWN,
             };
         }
-        Some(numbers)
+        Some(())
     }
 
     fn note_known(&mut self, customer: usize) {
@@ -205,69 +280,87 @@ impl Aggregator {
         }
     }
 
-    /// Takes rows in; what became of each.
-    pub(super) fn take_rows<R: Rows>(
-        &mut self,
-        rows: &R,
-        customers: &[u32],
-        epoch: u32,
-    ) -> Vec<AtomicU32> {
-        let len = customers.len();
-        let mut placed = Vec::new();
+    /// Takes rows in, whose customers are in the scratch; what became of each is there then.
+    pub(super) fn take_rows<R: Rows>(&mut self, rows: &R, scratch: &mut Scratch, epoch: u32) {
+        let Scratch { subjects, placed, workers, .. } = scratch;
+        let len = subjects.len();
+        placed.truncate(len);
+        placed.iter_mut().for_each(|placed| *placed.get_mut() = REFUSED);
         placed.resize_with(len, || AtomicU32::new(REFUSED));
-        let threads = if len > WINDOW { self.threads } else { 1 };
+        let threads = if len > WINDOW { self.threads.max(1) } else { 1 };
+        let share = PARTS.div_ceil(threads);
+        // What the others have is of another call.
+        workers.resize_with(PARTS.div_ceil(share), Worker::default);
+        for Worker { counts, .. } in &mut *workers {
+            counts.taken.clear();
+            counts.taken.resize(self.meters.len(), 0);
+            (counts.duplicates, counts.conflicts) = (0, 0);
+        }
         let window = if threads > 1 { WINDOW_SHARED } else { WINDOW };
-        let Self { policy, key, meters, epochs, events, usage, .. } = self;
-        let placing =
-            Placing { rows, customers, placed: &placed, policy: *policy, key: *key, epochs, epoch };
+        let Self { policy, key, lanes, epochs, events, usage, .. } = self;
+        let (subjects, placed) = (&**subjects, &**placed);
+        let placing = Placing { rows, subjects, placed, policy: *policy, key: *key, epochs, epoch };
         for start in (0..len).step_by(window) {
             let range = start..len.min(start.saturating_add(window));
-            each_share(&mut events.parts, threads, |first, parts| {
-                placing.place(first, parts, range.clone());
+            let shares = events.parts.chunks_mut(share).zip(workers.iter_mut());
+            each_share(shares.enumerate(), |(nth, (parts, worker))| {
+                placing.place(nth.wrapping_mul(share), parts, worker, range.clone());
             });
-            let adding = Adding { events, meters, placed: &placed };
-            each_share(usage, threads, |first, parts| adding.add(first, parts, range.clone()));
+            let arriving = Arriving { epoch, lanes, events };
+            let workers = &workers[..];
+            let shares = usage.chunks_mut(share);
+            each_share(shares.enumerate(), |(nth, parts)| {
+                for (number, part) in (nth.wrapping_mul(share)..).zip(parts) {
+                    let arrivals = workers.iter().filter_map(|own| own.arrivals.get(number));
+                    arrivals.for_each(|some| part.take(arriving, some));
+                }
+            });
         }
-        placed
+        for Worker { counts, .. } in &*workers {
+            for (meter, taken) in self.meters.iter_mut().zip(&counts.taken) {
+                meter.taken = meter.taken.saturating_add(*taken);
+            }
+        }
     }
 
     /// Says what became of each row.
     fn report(
         &mut self,
         judged: &Judged<'_>,
-        customers: &[u32],
-        placed: &[AtomicU32],
+        scratch: &mut Scratch,
         ctx: &AdmitContext<'_>,
         admission: &mut Admission,
     ) {
         let columns = &judged.columns;
+        let Scratch { subjects, placed, workers, .. } = scratch;
+        for Worker { counts, .. } in &*workers {
+            let taken = counts.taken.iter().sum::<u64>();
+            let repeated = counts.duplicates.saturating_add(counts.conflicts);
+            admission.taken = admission.taken.saturating_add(taken);
+            admission.duplicates = admission.duplicates.saturating_add(repeated);
+            admission.conflicts = admission.conflicts.saturating_add(counts.conflicts);
+        }
+        let judged_all = admission.taken.saturating_add(admission.duplicates);
+        let refused = u64::try_from(placed.len()) != Ok(judged_all);
+        if !refused && !ctx.outcomes && !ctx.block {
+            return;
+        }
         let mut block = ctx.block.then(|| Logging::new(self, columns, ctx, placed.len()));
-        let mut taken = vec![0_u64; judged.bench.names()];
         for (row, placed) in placed.iter().enumerate() {
             match placed.load(Relaxed) {
-                DUPLICATE => admission.count(Outcome::Duplicate),
-                CONFLICT => admission.count(Outcome::Conflict),
+                DUPLICATE => admission.note(Outcome::Duplicate),
+                CONFLICT => admission.note(Outcome::Conflict),
                 REFUSED => {
-                    let customer = customers.get(row).copied().unwrap_or(UNNAMED);
+                    let customer = subjects.get(row).copied().unwrap_or(UNNAMED);
                     let cause = judged.cause(row, customer);
                     admission.refuse(row, cause.unwrap_or(EventRefusal::Full));
                 }
                 number => {
-                    if let Some(taken) = taken.get_mut(columns.name_of(row)) {
-                        *taken = taken.wrapping_add(1);
-                    }
                     admission.note(Outcome::Taken);
                     if let Some(block) = &mut block {
                         block.push(self, columns, row, EventNo(number));
                     }
                 }
-            }
-        }
-        for (name, taken) in taken.into_iter().enumerate() {
-            admission.taken = admission.taken.saturating_add(taken);
-            let meter = judged.bench.meter(name).map(usize::from);
-            if let Some(meter) = meter.and_then(|meter| self.meters.get_mut(meter)) {
-                meter.taken = meter.taken.saturating_add(taken);
             }
         }
         if let Some(Logging { block, customers, .. }) = block {
@@ -277,332 +370,21 @@ impl Aggregator {
     }
 }
 
-/// Gives each thread its share of the parts, and the number of the first of them.
+/// Gives each thread a share; the first is this one's.
 #[expect(clippy::disallowed_methods, reason = "threads that end here, and change no answer")]
-fn each_share<T: Send>(parts: &mut [T], threads: usize, work: impl Fn(usize, &mut [T]) + Sync) {
-    if threads <= 1 {
-        return work(0, parts);
+fn each_share<T: Send>(mut shares: impl Iterator<Item = T>, work: impl Fn(T) + Sync) {
+    let Some(own) = shares.next() else { return };
+    let mut shares = shares.peekable();
+    if shares.peek().is_none() {
+        return work(own);
     }
-    let share = parts.len().div_ceil(threads).max(1);
     thread::scope(|scope| {
-        let mut shares = (0..).step_by(share).zip(parts.chunks_mut(share));
-        let own = shares.next();
-        for (first, parts) in shares {
+        for share in shares {
             let work = &work;
-            scope.spawn(move || work(first, parts));
+            scope.spawn(move || work(share));
         }
-        if let Some((first, parts)) = own {
-            work(first, parts);
-        }
+        work(own);
     });
-}
-
-/// Where rows come from: a batch that is judged, or a block that was.
-pub(super) trait Rows: Sync {
-    /// The meter of a row.
-    fn meter(&self, row: usize) -> Option<u16>;
-    /// The identifier of a row.
-    fn identifier(&self, row: usize) -> Option<Identifier<'_>>;
-    /// The same as text, where it is one that is no number.
-    fn text(&self, row: usize) -> Option<&str>;
-    /// Time and millionths of a row, if nothing speaks against it.
-    fn judge(&self, row: usize, customer: u32) -> Option<(i64, i64)>;
-    /// The value of a row that is no millionths.
-    fn wide(&self, row: usize) -> i128;
-    /// Whether a row repeats an event; `None` where that is not asked, as a block is history.
-    fn repeats(&self, row: usize, customer: u32, event: &Event, value: i128) -> Option<bool>;
-}
-
-/// A batch that is judged.
-struct Judged<'a> {
-    columns: EventColumns<'a>,
-    bench: Bench,
-}
-
-impl Judged<'_> {
-    fn seat(&self, row: usize) -> Result<Seat, EventRefusal> {
-        self.bench.seat(self.columns.name_of(row))
-    }
-
-    /// Why a row was refused.
-    fn cause(&self, row: usize, customer: u32) -> Option<EventRefusal> {
-        let seat = match self.seat(row) {
-            Ok(seat) => seat,
-            Err(cause) => return Some(cause),
-        };
-        if let Some(Err(cause)) = self.columns.identifier_of(row).map(check_length) {
-            return Some(cause);
-        }
-        if customer == UNBUCKETED {
-            let (name, dimensions) = (self.columns.name_of(row), self.columns.dimensions());
-            return self.bench.tuple(name, dimensions, row).err();
-        }
-        self.verdict(seat, &self.columns.row(row), customer).err()
-    }
-
-    #[inline(never)]
-    fn judge_in_full(&self, row: usize, customer: u32) -> Option<(i64, i64)> {
-        let verdict = self.verdict(self.seat(row).ok()?, &self.columns.row(row), customer);
-        verdict.ok().map(|(time, amount)| (time, amount.units))
-    }
-
-    fn verdict(
-        &self,
-        seat: Seat,
-        row: &Row<'_>,
-        customer: u32,
-    ) -> Result<(i64, Amount), EventRefusal> {
-        match customer {
-            UNNAMED => return Err(EventRefusal::NoCustomer),
-            // Which of its dimensions is to blame, `cause` says.
-            UNBUCKETED => return Err(EventRefusal::MissingDimension { place: 0 }),
-            GONE.. => return Err(EventRefusal::CustomerNotFound),
-            _ => {}
-        }
-        Ok((self.bench.time(row)?, seat.amount(row)?))
-    }
-}
-
-impl Rows for Judged<'_> {
-    #[inline(always)]
-    fn meter(&self, row: usize) -> Option<u16> {
-        self.bench.meter(self.columns.name_of(row))
-    }
-
-    #[inline(always)]
-    fn identifier(&self, row: usize) -> Option<Identifier<'_>> {
-        let identifier = self.columns.identifier_of(row)?;
-        check_length(identifier).ok().map(|()| identifier)
-    }
-
-    #[inline(always)]
-    fn text(&self, row: usize) -> Option<&str> {
-        self.columns.text_of(row)
-    }
-
-    #[inline(always)]
-    fn judge(&self, row: usize, customer: u32) -> Option<(i64, i64)> {
-        // Nearly all of a large batch: a time and a value that need no second look.
-        if let Some((time, units)) = self.columns.plain(row)
-            && customer < GONE
-            && self.bench.takes_plain(self.columns.name_of(row), time)
-        {
-            return Some((time, units));
-        }
-        self.judge_in_full(row, customer)
-    }
-
-    #[cold]
-    fn wide(&self, row: usize) -> i128 {
-        let amount = self.seat(row).and_then(|seat| seat.amount(&self.columns.row(row)));
-        amount.map_or(0, Amount::trillionths)
-    }
-
-    fn repeats(&self, row: usize, customer: u32, event: &Event, value: i128) -> Option<bool> {
-        let seat = self.seat(row).ok()?;
-        let row = self.columns.row(row);
-        let number = if customer < UNBUCKETED { customer & !GONE } else { customer };
-        Some(
-            number == event.subject
-                && row.time.is_none_or(|given| given.nanos() == event.time)
-                && seat.amount(&row).is_ok_and(|amount| amount.trillionths() == value),
-        )
-    }
-}
-
-/// A block, with the numbers that its meters have here.
-pub(super) struct Logged<'a> {
-    pub(super) columns: &'a Columns,
-    pub(super) meters: Vec<Option<u16>>,
-}
-
-impl Rows for Logged<'_> {
-    #[inline(always)]
-    fn meter(&self, row: usize) -> Option<u16> {
-        self.meters.get(self.columns.meter_code(row)).copied().flatten()
-    }
-
-    #[inline(always)]
-    fn identifier(&self, row: usize) -> Option<Identifier<'_>> {
-        self.columns.identifier(row)
-    }
-
-    #[inline(always)]
-    fn text(&self, row: usize) -> Option<&str> {
-        self.columns.text(row)
-    }
-
-    #[inline(always)]
-    fn judge(&self, row: usize, _: u32) -> Option<(i64, i64)> {
-        Some((self.columns.time(row)?, self.columns.units(row)?))
-    }
-
-    #[cold]
-    fn wide(&self, row: usize) -> i128 {
-        self.columns.amount(row).map_or(0, Amount::trillionths)
-    }
-
-    fn repeats(&self, _: usize, _: u32, _: &Event, _: i128) -> Option<bool> {
-        None
-    }
-}
-
-/// The first half: identifiers find their places, and events are kept.
-struct Placing<'a, R> {
-    rows: &'a R,
-    customers: &'a [u32],
-    placed: &'a [AtomicU32],
-    policy: DedupePolicy,
-    key: Key,
-    epochs: &'a [Epoch],
-    epoch: u32,
-}
-
-impl<R: Rows> Placing<'_, R> {
-    /// Places the rows whose identifiers belong to some of the parts.
-    #[expect(clippy::indexing_slicing, reason = "the count stays below the length of a stage")]
-    fn place(&self, first: usize, parts: &mut [events::Part], range: Range<usize>) {
-        let (mut next, end) = (range.start, range.end);
-        let mut rows = [0; STAGE];
-        let mut meters = [0; STAGE];
-        let mut identifiers = [[0; 2]; STAGE];
-        let mut places = [0; STAGE];
-        let mut spots = [(Spot::default(), 0); STAGE];
-        while next < end {
-            let mut count = 0_usize;
-            while count < STAGE && next < end {
-                let row = next;
-                next = next.wrapping_add(1);
-                let (Some(meter), Some(given)) = (self.rows.meter(row), self.rows.identifier(row))
-                else {
-                    continue;
-                };
-                let identifier = self.key.identifier(meter, given);
-                let place = self.key.place(identifier);
-                let Some(part) = part_of(first, parts, place) else { continue };
-                rows[count] = row;
-                meters[count] = meter;
-                identifiers[count] = identifier;
-                places[count] = place;
-                spots[count] = part.spot(place);
-                count = count.wrapping_add(1);
-            }
-            for at in 0..count {
-                let (row, meter, place) = (rows[at], meters[at], places[at]);
-                if let Some(part) = part_of(first, parts, place) {
-                    self.place_one(part, row, meter, identifiers[at], place, spots[at]);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn place_one(
-        &self,
-        part: &mut events::Part,
-        row: usize,
-        meter: u16,
-        identifier: [u64; 2],
-        place: u64,
-        spot: (Spot, u32),
-    ) {
-        let (Some(&customer), Some(placed)) = (self.customers.get(row), self.placed.get(row))
-        else {
-            return;
-        };
-        let before = part.find_at(spot, place, identifier);
-        if let Some(repeats) = before.and_then(|before| self.repeats(part, before, row, customer)) {
-            placed.store(if repeats { DUPLICATE } else { CONFLICT }, Relaxed);
-            return;
-        }
-        let Some((time, units)) = self.rows.judge(row, customer) else { return };
-        let text = self.rows.text(row);
-        let number = part.push(place, before, |event| {
-            event.identifier = identifier;
-            event.time = time;
-            event.units = units;
-            event.subject = customer;
-            event.epoch = self.epoch;
-            event.row = u32::try_from(row).unwrap_or(u32::MAX);
-            event.meter = meter;
-            event.flags = if text.is_some() { Event::TEXT } else { 0 };
-        });
-        if let Some(text) = text {
-            part.note_text(text);
-        }
-        if units == events::WIDE {
-            part.note_wide(self.rows.wide(row));
-        }
-        placed.store(number.0, Relaxed);
-    }
-
-    /// Whether a row repeats the event that has its identifier; `None` where that is forgotten.
-    #[cold]
-    fn repeats(
-        &self,
-        part: &events::Part,
-        before: EventNo,
-        row: usize,
-        customer: u32,
-    ) -> Option<bool> {
-        let (event, value) = part.get(before)?;
-        if !remembers(self.policy, self.epochs, event.epoch, self.now()?) {
-            return None;
-        }
-        self.rows.repeats(row, customer, event, value)
-    }
-
-    fn now(&self) -> Option<counterfoil_core::Timestamp> {
-        let epoch = usize::try_from(self.epoch).ok()?;
-        Some(self.epochs.get(epoch)?.received_at)
-    }
-}
-
-#[inline(always)]
-fn part_of(first: usize, parts: &mut [events::Part], place: u64) -> Option<&mut events::Part> {
-    parts.get_mut(Events::part_of(place).wrapping_sub(first))
-}
-
-/// The second half: events are added up.
-struct Adding<'a> {
-    events: &'a Events,
-    meters: &'a [Meter],
-    placed: &'a [AtomicU32],
-}
-
-impl Adding<'_> {
-    /// Adds up the rows whose customers belong to some of the parts.
-    fn add(&self, first: usize, parts: &mut [usage::Part], range: Range<usize>) {
-        let mut arrivals = [Arrival::NONE; STAGE];
-        let mut rows = range;
-        loop {
-            let mut count = 0_usize;
-            let own = rows.by_ref().filter_map(|row| self.arrival(first, parts.len(), row));
-            for (slot, arrival) in arrivals.iter_mut().zip(own) {
-                *slot = arrival;
-                count = count.saturating_add(1);
-            }
-            usage::take(parts, first, self.events, arrivals.get(..count).unwrap_or_default());
-            if count < STAGE {
-                return;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn arrival(&self, first: usize, parts: usize, row: usize) -> Option<Arrival<'_>> {
-        let number = EventNo(self.placed.get(row)?.load(Relaxed));
-        if number.0 >= CONFLICT {
-            return None;
-        }
-        let event = self.events.get(number)?;
-        let part = usage::part_of(event.subject);
-        if parts != PARTS && (part < first || part >= first.wrapping_add(parts)) {
-            return None;
-        }
-        let lanes = self.meters.get(usize::from(event.meter))?.lanes;
-        Some(Arrival { number, event, lanes })
-    }
 }
 
 /// The block of what is taken.

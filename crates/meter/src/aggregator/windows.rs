@@ -142,7 +142,7 @@ impl<'a> Reading<'a> {
         let mut windows = vec![Totals::default(); bounds.len().saturating_sub(1)];
         let (Some(&first), Some(&last)) = (bounds.first(), bounds.last()) else { return windows };
         let window_of = |time: i64| bounds.partition_point(|&start| start <= time).wrapping_sub(1);
-        let (events, min) = (&self.of.events, self.meter.lanes.min);
+        let (events, min) = (&self.of.events, self.meter.lanes.min());
         let mut add = |window: usize, totals| {
             if let Some(own) = windows.get_mut(window) {
                 own.merge(totals, min);
@@ -180,7 +180,7 @@ impl<'a> Reading<'a> {
         around: &dyn Fn(i64) -> Range<i64>,
     ) -> Vec<Summary> {
         let merges = self.merges();
-        let (scope, events, min) = (self.scope(range), &self.of.events, self.meter.lanes.min);
+        let (scope, events, min) = (self.scope(range), &self.of.events, self.meter.lanes.min());
         let mut groups = BTreeMap::<i64, (i64, Totals)>::new();
         let mut add = |window: &Range<i64>, totals: &dyn Fn() -> Totals| {
             let (_, own) = groups.entry(window.start).or_insert((window.end, Totals::default()));

@@ -143,23 +143,26 @@ impl Part {
         self.len.saturating_add(events) < PART_EVENTS_MAX - 4
     }
 
-    /// Asks for the memory of an identifier.
+    /// Where an identifier belongs, good until [`Self::moves`] grows.
     #[inline(always)]
-    pub(crate) fn spot(&self, place: u64) -> (Spot, u32) {
-        (self.index.spot(place), self.index.moves())
+    pub(crate) fn spot(&self, place: u64) -> Spot {
+        self.index.spot(place)
     }
 
-    /// The last event with an identifier, remembered or not, by a spot that was asked for.
     #[inline(always)]
-    pub(crate) fn find_at(
-        &self,
-        (spot, moves): (Spot, u32),
-        place: u64,
-        identifier: [u64; 2],
-    ) -> Option<EventNo> {
-        if moves != self.index.moves() {
-            return self.find(place, identifier);
-        }
+    pub(crate) fn moves(&self) -> u32 {
+        self.index.moves()
+    }
+
+    /// Asks for the memory of a spot.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, spot: Spot) {
+        self.index.prefetch(spot);
+    }
+
+    /// The last event with an identifier, remembered or not, by its spot.
+    #[inline(always)]
+    pub(crate) fn find_at(&self, spot: Spot, place: u64, identifier: [u64; 2]) -> Option<EventNo> {
         let same =
             |row: u32| self.event(row as usize).is_some_and(|event| event.identifier == identifier);
         self.index.find_at(spot, place, same).map(|row| EventNo::new(self.number, row as usize))
@@ -178,11 +181,8 @@ impl Part {
     }
 
     /// The last event with an identifier, remembered or not.
-    #[inline(always)]
     pub(crate) fn find(&self, place: u64, identifier: [u64; 2]) -> Option<EventNo> {
-        let same =
-            |row: u32| self.event(row as usize).is_some_and(|event| event.identifier == identifier);
-        self.index.find(place, same).map(|row| EventNo::new(self.number, row as usize))
+        self.find_at(self.index.spot(place), place, identifier)
     }
 
     /// Takes an event in whose identifier is in use by `before`, if by any. It is filled where it
@@ -191,6 +191,7 @@ impl Part {
     #[inline(always)]
     pub(crate) fn push(
         &mut self,
+        spot: Spot,
         place: u64,
         before: Option<EventNo>,
         fill: impl FnOnce(&mut Event),
@@ -210,7 +211,7 @@ impl Part {
         match before {
             None => {
                 let Self { index, chunks, open, key, .. } = self;
-                index.insert(place, new as u32, |row| {
+                index.insert_at(spot, place, new as u32, |row| {
                     let event = event_at(chunks, open, row as usize);
                     event.map_or(0, |event| key.place(event.identifier))
                 });
@@ -486,7 +487,8 @@ mod tests {
             let place = key.place(identifier(n.into()));
             let part = &mut events.parts[Events::part_of(place)];
             assert_eq!(part.find(place, identifier(n.into())), None);
-            numbers.push(part.push(place, None, |own| *own = event(n)));
+            let spot = part.spot(place);
+            numbers.push(part.push(spot, place, None, |own| *own = event(n)));
         }
         let find = |events: &Events, n: u32| {
             let place = key.place(identifier(n.into()));

@@ -13,6 +13,8 @@
     reason = "places come from the index itself: lines and slots are taken modulo their number"
 )]
 
+#[cfg(target_arch = "x86_64")]
+use super::memory::equal_words;
 use super::memory::{ask_for_large_pages, prefetch};
 
 /// Entries of a line.
@@ -40,8 +42,6 @@ struct Line {
 
 const _: () = assert!(size_of::<Line>() == 64);
 
-/// Once in each 16 bits.
-const EACH: u64 = 0x0001_0001_0001_0001;
 const COUNT_SHIFT: u32 = 32;
 const PASSED: u64 = 1 << 48;
 
@@ -64,18 +64,26 @@ impl Line {
         self.tags[2] & PASSED != 0
     }
 
-    /// The slots with this tag, a bit for each as [`slot_of`] reads them; rarely one more beside
-    /// one that has it.
+    /// The slots with this tag, a bit for each.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn matches(&self, tag: u64) -> u64 {
-        let all = tag * EACH;
-        // The highest bit of 16 that are equal.
-        let zero = |tags: u64| {
-            let unlike = tags ^ all;
-            unlike.wrapping_sub(EACH) & !unlike & (EACH << 15)
-        };
-        let last = zero(self.tags[2]) & 0x8000_8000;
-        zero(self.tags[0]) >> 15 | zero(self.tags[1]) >> 14 | last >> 13
+    fn matches(&self, tag: u64) -> u32 {
+        // The last word has two tags, then count and mark.
+        equal_words(self.tags, tag as u16) & 0x3ff
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn matches(&self, tag: u64) -> u32 {
+        self.matches_one_by_one(tag)
+    }
+
+    /// The same in plain steps.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    fn matches_one_by_one(&self, tag: u64) -> u32 {
+        (0..SLOTS).fold(0, |found, slot| {
+            let own = self.tags[slot / 4] >> (slot % 4 * 16) & 0xffff;
+            found | u32::from(own == tag) << slot
+        })
     }
 
     /// Adds an entry to a line that has room.
@@ -100,9 +108,8 @@ impl Line {
 
 /// The slot of the first match.
 #[inline(always)]
-fn slot_of(matches: u64) -> usize {
-    let bit = matches.trailing_zeros() as usize;
-    (bit % 16 * 4 + bit / 16) % 16
+fn slot_of(matches: u32) -> usize {
+    matches.trailing_zeros() as usize % 16
 }
 
 /// A multimap from hashes to rows; callers keep it a map.
@@ -119,24 +126,39 @@ pub(crate) struct Index {
     base: Vec<Line>,
     /// Arenas of the same size, one after the other.
     more: Vec<Vec<Line>>,
-    len: usize,
     /// Grows when lines move: a [`Spot`] is good until then.
     moves: u32,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Segment {
     /// Its entries.
     used: u32,
+    /// Entries from which on it has to grow; none while it has to be laid out again.
+    limit: u32,
     /// How many bits of the hash they share.
     depth: u32,
     /// Entries that were removed since it was last laid out.
     removed: u32,
 }
 
-/// The line that a hash belongs to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Spot(u32);
+impl Segment {
+    fn of(lines: u32, used: u32, depth: u32) -> Self {
+        Self { used, limit: full(lines), depth, removed: 0 }
+    }
+}
+
+/// Where a hash belongs: good until lines move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    line: u32,
+    segment: u32,
+}
+
+impl Spot {
+    /// Where no hash belongs.
+    pub(crate) const NONE: Self = Self { line: u32::MAX, segment: u32::MAX };
+}
 
 impl Default for Index {
     fn default() -> Self {
@@ -144,10 +166,9 @@ impl Default for Index {
             directory: vec![0; 2],
             shift: 63,
             lines: 1,
-            segments: vec![Segment::default()],
+            segments: vec![Segment::of(1, 0, 0)],
             base: vec![Line::EMPTY],
             more: Vec::new(),
-            len: 0,
             moves: 0,
         }
     }
@@ -160,10 +181,16 @@ fn home(hash: u64, lines: u32) -> u32 {
     ((spread * u64::from(lines)) >> 32) as u32
 }
 
+/// How many entries a segment of so many lines may have.
+fn full(lines: u32) -> u32 {
+    let slots = u64::from(lines) * SLOTS as u64;
+    (slots * FULL_PER_MILLE / 1000) as u32
+}
+
 impl Index {
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.segments.iter().map(|segment| segment.used as usize).sum()
     }
 
     /// Bytes of memory.
@@ -172,12 +199,6 @@ impl Index {
         lines * size_of::<Line>()
             + self.segments.len() * size_of::<Segment>()
             + self.directory.len() * 4
-    }
-
-    /// The number of times that lines were moved.
-    #[inline(always)]
-    pub(crate) fn moves(&self) -> u32 {
-        self.moves
     }
 
     #[inline(always)]
@@ -209,23 +230,34 @@ impl Index {
         self.segment(hash) * self.lines
     }
 
-    /// The line of a hash, asked for.
+    /// Grows when lines move.
+    #[inline(always)]
+    pub(crate) fn moves(&self) -> u32 {
+        self.moves
+    }
+
+    /// Where a hash belongs.
     #[inline(always)]
     pub(crate) fn spot(&self, hash: u64) -> Spot {
-        let line = self.start(hash) + home(hash, self.lines);
-        prefetch(self.line(line));
-        Spot(line)
+        let segment = self.segment(hash);
+        Spot { line: segment * self.lines + home(hash, self.lines), segment }
+    }
+
+    /// Asks for the line of a spot.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, spot: Spot) {
+        prefetch(self.line(spot.line));
     }
 
     /// A row that is probably the one of this hash, to be asked for ahead of the lookup.
     #[inline(always)]
     pub(crate) fn candidate(&self, spot: Spot, hash: u64) -> Option<u32> {
-        let line = self.line(spot.0);
+        let line = self.line(spot.line);
         let matches = line.matches(tag_of(hash));
-        (matches != 0).then(|| line.rows[slot_of(matches) % SLOTS])
+        (matches != 0).then(|| line.rows[slot_of(matches)])
     }
 
-    /// The row of a hash for which `same` holds, from its line on.
+    /// The row of a hash for which `same` holds, from its spot on.
     #[inline(always)]
     pub(crate) fn find_at(
         &self,
@@ -233,10 +265,10 @@ impl Index {
         hash: u64,
         mut same: impl FnMut(u32) -> bool,
     ) -> Option<u32> {
-        let line = self.line(spot.0);
+        let line = self.line(spot.line);
         let mut matches = line.matches(tag_of(hash));
         while matches != 0 {
-            let row = line.rows[slot_of(matches) % SLOTS];
+            let row = line.rows[slot_of(matches)];
             if same(row) {
                 return Some(row);
             }
@@ -245,24 +277,25 @@ impl Index {
         if !line.passed() {
             return None;
         }
-        self.find_beyond(spot, hash, &mut same)
+        self.find_beyond(hash, &mut same)
     }
 
     #[cold]
-    fn find_beyond(&self, spot: Spot, hash: u64, same: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
-        let (start, mut at) = (self.start(hash), spot.0);
+    fn find_beyond(&self, hash: u64, same: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
+        let (start, first) = (self.start(hash), self.spot(hash).line);
+        let mut at = first;
         loop {
             at = next(start, at, self.lines);
             let line = self.line(at);
             let mut matches = line.matches(tag_of(hash));
             while matches != 0 {
-                let row = line.rows[slot_of(matches) % SLOTS];
+                let row = line.rows[slot_of(matches)];
                 if same(row) {
                     return Some(row);
                 }
                 matches &= matches - 1;
             }
-            if !line.passed() || at == spot.0 {
+            if !line.passed() || at == first {
                 return None;
             }
         }
@@ -271,29 +304,52 @@ impl Index {
     /// The row of a hash for which `same` holds.
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64, same: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.find_at(Spot(self.start(hash) + home(hash, self.lines)), hash, same)
+        self.find_at(self.spot(hash), hash, same)
     }
 
     /// Adds an entry. `hash_of` gives the hash of a row that was added before, for when entries
     /// have to move.
-    #[inline(always)]
     pub(crate) fn insert(&mut self, hash: u64, row: u32, hash_of: impl Fn(u32) -> u64) {
+        self.insert_at(self.spot(hash), hash, row, hash_of);
+    }
+
+    /// The same, from the spot of the hash on.
+    #[inline(always)]
+    pub(crate) fn insert_at(
+        &mut self,
+        spot: Spot,
+        hash: u64,
+        row: u32,
+        hash_of: impl Fn(u32) -> u64,
+    ) {
+        let segment = &mut self.segments[spot.segment as usize];
+        if segment.used < segment.limit {
+            segment.used += 1;
+            let line = line_mut(&mut self.base, &mut self.more, spot.line);
+            if line.used() < SLOTS {
+                return line.push(tag_of(hash), row);
+            }
+            let start = spot.segment * self.lines;
+            return put(&mut self.base, &mut self.more, start, self.lines, hash, row);
+        }
+        self.insert_after_growth(hash, row, &hash_of);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert_after_growth(&mut self, hash: u64, row: u32, hash_of: &dyn Fn(u32) -> u64) {
         loop {
-            let number = self.segment(hash);
-            let start = number * self.lines;
-            let slots = u64::from(self.lines) * SLOTS as u64;
-            let segment = &mut self.segments[number as usize];
-            if u64::from(segment.removed) > slots {
-                self.lay_out_again(number, &hash_of);
-                continue;
-            }
-            if (u64::from(segment.used) + 1) * 1000 <= slots * FULL_PER_MILLE {
+            let spot = self.spot(hash);
+            let segment = &mut self.segments[spot.segment as usize];
+            if segment.limit == 0 {
+                self.lay_out_again(spot.segment, hash_of);
+            } else if segment.used < segment.limit {
                 segment.used += 1;
-                self.len += 1;
-                put(&mut self.base, &mut self.more, start, self.lines, hash, row);
-                return;
+                let start = spot.segment * self.lines;
+                return put(&mut self.base, &mut self.more, start, self.lines, hash, row);
+            } else {
+                self.grow(hash, hash_of);
             }
-            self.grow(hash, &hash_of);
         }
     }
 
@@ -312,7 +368,9 @@ impl Index {
         let segment = &mut self.segments[segment as usize];
         segment.used -= 1;
         segment.removed += 1;
-        self.len -= 1;
+        if segment.removed as usize > self.lines as usize * SLOTS {
+            segment.limit = 0;
+        }
     }
 
     fn entry(&self, hash: u64, row: u32) -> Option<(u32, usize)> {
@@ -323,7 +381,7 @@ impl Index {
             let line = self.line(at);
             let mut matches = line.matches(tag_of(hash));
             while matches != 0 {
-                let slot = slot_of(matches) % SLOTS;
+                let slot = slot_of(matches);
                 if line.rows[slot] == row && slot < line.used() {
                     return Some((at, slot));
                 }
@@ -366,8 +424,8 @@ impl Index {
             put(&mut self.base, &mut self.more, start, self.lines, hash, row);
         }
         let used = used - moved;
-        self.segments[number as usize] = Segment { used, depth, removed: 0 };
-        self.segments.push(Segment { used: moved, depth, removed: 0 });
+        self.segments[number as usize] = Segment::of(self.lines, used, depth);
+        self.segments.push(Segment::of(self.lines, moved, depth));
         // Entries of the directory that led to the old segment are one run; its upper half moves.
         let first = (hash >> (64 - depth) >> 1 << 1) << (64 - depth) >> self.shift;
         let half = 1_usize << (64 - self.shift - depth);
@@ -394,7 +452,8 @@ impl Index {
         for (hash, row) in self.take_out(start, hash_of) {
             put(&mut self.base, &mut self.more, start, self.lines, hash, row);
         }
-        self.segments[number as usize].removed = 0;
+        let Segment { used, depth, .. } = self.segments[number as usize];
+        self.segments[number as usize] = Segment::of(self.lines, used, depth);
     }
 
     /// Makes lines up to a number.
@@ -407,12 +466,15 @@ impl Index {
 
     /// Gives every segment twice the lines, all in one piece: for the only one while it is small.
     fn double(&mut self, hash_of: &dyn Fn(u32) -> u64) {
-        let mut rows = Vec::with_capacity(self.len);
+        let mut rows = Vec::with_capacity(self.len());
         for number in 0..self.segments.len() as u32 * self.lines {
             let line = self.line(number);
             rows.extend_from_slice(&line.rows[..line.used()]);
         }
         self.lines *= 2;
+        for segment in &mut self.segments {
+            *segment = Segment::of(self.lines, segment.used, segment.depth);
+        }
         self.base = empty_lines(self.segments.len() * self.lines as usize);
         self.more.clear();
         for row in rows {
@@ -425,7 +487,7 @@ impl Index {
     /// Makes room for so many entries in all, in one piece of memory that is touched here. An
     /// index that has entries already is left to grow by itself.
     pub(crate) fn reserve(&mut self, entries: usize) {
-        if self.len > 0 || entries <= SLOTS {
+        if self.len() > 0 || entries <= SLOTS {
             return;
         }
         let lines_all = (entries as u64 * 1000).div_ceil(RESERVED_PER_MILLE * SLOTS as u64);
@@ -439,7 +501,7 @@ impl Index {
         self.base = empty_lines(total as usize);
         self.more.clear();
         self.directory = (0..count).collect();
-        self.segments = vec![Segment { depth, ..Segment::default() }; count as usize];
+        self.segments = vec![Segment::of(lines, 0, depth); count as usize];
         self.shift = 64 - depth;
         self.lines = lines;
         self.moves = self.moves.wrapping_add(1);
@@ -470,7 +532,6 @@ fn empty_lines(count: usize) -> Vec<Line> {
 }
 
 /// Adds an entry to a segment that has room.
-#[inline(always)]
 fn put(base: &mut [Line], more: &mut [Vec<Line>], start: u32, lines: u32, hash: u64, row: u32) {
     let mut at = start + home(hash, lines);
     loop {
@@ -493,6 +554,21 @@ mod tests {
     fn hash_of(key: u64) -> u64 {
         let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_u128;
         (product as u64) ^ ((product >> 64) as u64)
+    }
+
+    #[test]
+    fn tags_are_found_as_one_by_one() {
+        for used in 0..=SLOTS {
+            let mut line = Line::EMPTY;
+            let tag = |slot: usize| tag_of(hash_of(slot as u64 % 7) >> 3);
+            (0..used).for_each(|slot| line.push(tag(slot), slot as u32));
+            line.tags[2] |= PASSED;
+            for other in 0..9 {
+                let sought = tag(other);
+                assert_eq!(line.matches(sought), line.matches_one_by_one(sought), "{used}");
+            }
+            assert_eq!(line.matches(tag(0)) & 1, u32::from(used > 0));
+        }
     }
 
     #[test]

@@ -28,6 +28,26 @@ pub(super) fn prefetch_both<T>(place: &T, last: &impl Sized) {
     prefetch(last);
 }
 
+/// The words of 16 bits that equal one, a bit for each, the lowest first.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn equal_words(words: [u64; 3], word: u16) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi16, _mm_cvtsi64_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set_epi64x,
+        _mm_set1_epi16,
+    };
+    let [first, second, third] = words.map(u64::cast_signed);
+    #[expect(unsafe_code, reason = "the instructions are asked for by name")]
+    // SAFETY: every x86-64 has SSE2, and the calls take and give values.
+    let equal = unsafe {
+        let all = _mm_set1_epi16(word.cast_signed());
+        let first = _mm_cmpeq_epi16(_mm_set_epi64x(second, first), all);
+        let third = _mm_cmpeq_epi16(_mm_cvtsi64_si128(third), all);
+        _mm_movemask_epi8(_mm_packs_epi16(first, third))
+    };
+    equal.cast_unsigned() & 0xfff
+}
+
 /// Asks the system to back the memory of a vector with large pages, as far as it has not been
 /// touched. Where it has none, or the vector is too small for one, nothing happens.
 pub(super) fn ask_for_large_pages<T>(rows: &Vec<T>) {

@@ -4,6 +4,7 @@
 
 use super::identity::{Customer, Key};
 use super::index::Index;
+use super::memory::{ask_for_large_pages, prefetch};
 use crate::columns::StringColumn;
 use std::collections::BTreeMap;
 
@@ -23,7 +24,32 @@ pub(crate) struct Names {
     value_index: Index,
     /// The bucket of a customer that came last.
     newest: BTreeMap<u32, u32>,
+    /// At the first bits of the place of a customer that is a number itself two that were named
+    /// last.
+    recent: Vec<Recents>,
+    recent_shift: u32,
 }
+
+/// A customer that was named before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recent {
+    pub(crate) customer: u64,
+    pub(crate) number: u32,
+    /// The call that named it last.
+    pub(crate) call: u32,
+}
+
+impl Recent {
+    const NONE: Self = Self { customer: 0, number: u32::MAX, call: u32::MAX };
+}
+
+/// Two of them in half a line of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
+struct Recents([Recent; 2]);
+
+/// Places for those: 16 MiB.
+const RECENT_MAX: usize = 1 << 19;
 
 #[derive(Debug, Clone, Copy)]
 enum Row {
@@ -62,7 +88,8 @@ impl Names {
         let buckets = self.buckets.capacity().saturating_mul(size_of::<Bucket>());
         let codes = self.codes.capacity().saturating_mul(4);
         let values = self.value_index.bytes().saturating_add(self.values.text.capacity());
-        [self.texts.text.capacity(), buckets, codes, values]
+        let recent = self.recent.capacity().saturating_mul(size_of::<Recents>());
+        [self.texts.text.capacity(), buckets, codes, values, recent]
             .into_iter()
             .fold(names, usize::saturating_add)
     }
@@ -92,21 +119,54 @@ impl Names {
 
     #[inline(always)]
     pub(crate) fn prefetch(&self, place: u64) {
-        self.index.spot(place);
+        self.index.prefetch(self.index.spot(place));
+    }
+
+    #[inline(always)]
+    fn recent_at(&self, place: u64) -> usize {
+        usize::try_from(place >> self.recent_shift).unwrap_or(usize::MAX)
+    }
+
+    /// Asks for the customer that was remembered at a place.
+    #[inline(always)]
+    pub(crate) fn prefetch_recent(&self, place: u64) {
+        if let Some(recent) = self.recent.get(self.recent_at(place)) {
+            prefetch(recent);
+        }
+    }
+
+    /// The customer that was remembered at a place, if it is this one.
+    #[inline(always)]
+    pub(crate) fn recent(&self, place: u64, customer: u64) -> Recent {
+        let Some(Recents([first, second])) = self.recent.get(self.recent_at(place)) else {
+            return Recent::NONE;
+        };
+        if first.customer == customer { *first } else { *second }
+    }
+
+    /// Remembers the number of a customer that is a number itself, and the call that named it.
+    pub(crate) fn remember(&mut self, place: u64, customer: u64, number: u32, call: u32) {
+        if self.rows.len() > self.recent.len() && self.recent.len() < RECENT_MAX {
+            let len = self.rows.len().saturating_mul(2).next_power_of_two();
+            let len = len.clamp(64, RECENT_MAX);
+            self.recent = Vec::with_capacity(len);
+            ask_for_large_pages(&self.recent);
+            self.recent.resize(len, Recents([Recent::NONE; 2]));
+            self.recent_shift = 64_u32.saturating_sub(len.trailing_zeros());
+        }
+        let at = self.recent_at(place);
+        if let Some(Recents([first, second])) = self.recent.get_mut(at) {
+            if first.customer != customer {
+                *second = *first;
+            }
+            *first = Recent { customer, number, call };
+        }
     }
 
     /// The number of a customer whose place is known, if it has one.
     #[inline(always)]
     pub(crate) fn find_at(&self, place: u64, customer: Customer<'_>) -> Option<u32> {
         self.index.find(place, |row| self.get(row) == Some(customer))
-    }
-
-    /// The same for one that was given as a number.
-    #[inline(always)]
-    pub(crate) fn find_number(&self, place: u64, customer: u64) -> Option<u32> {
-        let row = |row: u32| self.rows.get(usize::try_from(row).unwrap_or(usize::MAX));
-        self.index
-            .find(place, |own| matches!(row(own), Some(&Row::Number(number)) if number == customer))
     }
 
     /// The number of a customer, if it has one.

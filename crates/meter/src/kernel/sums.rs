@@ -7,13 +7,13 @@
 
 use super::events::{Event, EventNo, Events, UNIT, WIDE};
 use super::usage::{
-    HOUR_NANOS, Hour, Lanes, NONE, Part, Row, Totals, WideRow, hour_key, hour_of, hour_start,
+    HOUR_NANOS, Hour, Lanes, NONE, Part, Row, Totals, WideRow, day_of, hour_of, hour_start,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Hours of a range up to which each is looked up.
-const HOURS_LOOKED_UP: i32 = 48;
+/// Days of a range up to which each is looked up.
+const DAYS_LOOKED_UP: i32 = 3;
 
 /// Which events a reading is of.
 #[derive(Debug, Clone)]
@@ -36,12 +36,12 @@ impl Part {
     pub(crate) fn totals(&self, events: &Events, series: u32, scope: &Scope) -> Totals {
         let of = &self.series[series];
         let range = &scope.range;
-        if of.changed <= scope.epoch && range.start <= of.first_time && of.last_time < range.end {
+        if of.changed <= scope.epoch && range.start <= of.first_time && of.ends_before(range.end) {
             return exact(events, &of.row, self.wide_series.get(&series));
         }
         let mut totals = Totals::default();
         for number in self.hours_of(series, range) {
-            totals.merge(self.hour_totals(events, number, scope), scope.lanes.min);
+            totals.merge(self.hour_totals(events, number, scope), scope.lanes.min());
         }
         totals
     }
@@ -56,9 +56,10 @@ impl Part {
         let (start, end) = (hour_of(range.start), range.end);
         let last = hour_of(end.saturating_sub(1));
         let empty = range.start >= end;
-        let few = !empty && last.saturating_sub(start) < HOURS_LOOKED_UP;
-        let looked_up = if few { start..last.saturating_add(1) } else { 0..0 };
-        let looked_up = looked_up.filter_map(move |hour| self.find_hour(series, hour));
+        let days = day_of(start)..day_of(last).saturating_add(1);
+        let few = !empty && days.end.saturating_sub(days.start) <= DAYS_LOOKED_UP;
+        let looked_up = if few { days } else { 0..0 };
+        let looked_up = looked_up.flat_map(move |day| self.hours_on(series, day));
         let mut next = if few || empty { NONE } else { self.series[series].newest };
         let gone_through = std::iter::from_fn(move || {
             (next != NONE).then(|| {
@@ -67,17 +68,14 @@ impl Part {
                 number
             })
         });
-        looked_up.chain(gone_through.filter(move |&number| {
+        looked_up.chain(gone_through).filter(move |&number| {
             let hour = self.hours[number].hour;
             hour >= start && hour_start(hour) < end
-        }))
+        })
     }
 
     fn find_hour(&self, series: u32, hour: i32) -> Option<u32> {
-        self.hour_index.find(self.key.pair(hour_key(series, hour)), |row| {
-            let own = &self.hours[row];
-            own.series == series && own.hour == hour
-        })
+        self.hours_on(series, day_of(hour)).find(|&row| self.hours[row].hour == hour)
     }
 
     /// The hour since 1970 of a row.
@@ -100,7 +98,7 @@ impl Part {
         for (number, event) in self.events_of(events, own) {
             if scope.range.contains(&event.time) && events.is_live(number, event, scope.epoch) {
                 let own = of_one(events, number, event, scope.epoch);
-                totals.merge(own, scope.lanes.min);
+                totals.merge(own, scope.lanes.min());
             }
         }
         totals
@@ -158,7 +156,7 @@ impl Part {
         self.hours[number] = own;
         let mut totals = Totals::default();
         for hour in self.hours_of(series, &all.range) {
-            totals.merge(self.hour_totals(events, hour, &all), lanes.min);
+            totals.merge(self.hour_totals(events, hour, &all), lanes.min());
         }
         let row = narrow(&mut self.wide_series, series, &totals);
         let of = &mut self.series[series];

@@ -10,7 +10,7 @@
 use super::events::{Event, EventNo, Events, PARTS, UNIT, WIDE};
 use super::identity::Key;
 use super::index::{Index, Spot};
-use super::memory::{prefetch, prefetch_both};
+use super::memory::{ask_for_large_pages, prefetch, prefetch_both};
 use super::rows::Rows;
 use std::collections::BTreeMap;
 
@@ -19,13 +19,36 @@ pub(crate) const HOUR_NANOS: i64 = 3_600_000_000_000;
 /// No row.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// What is kept besides sum and count.
+/// What is kept besides sum and count, a bit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Lanes {
-    /// The largest value; the smallest where `min` is set.
-    pub(crate) extreme: bool,
-    pub(crate) min: bool,
-    pub(crate) last: bool,
+pub(crate) struct Lanes(u16);
+
+impl Lanes {
+    pub(crate) const NONE: Self = Self(0);
+    const EXTREME: u16 = 1;
+    const MIN: u16 = 2;
+    const LAST: u16 = 4;
+
+    /// `extreme`: the largest value, or the smallest where `min` is set.
+    pub(crate) const fn new(extreme: bool, min: bool, last: bool) -> Self {
+        let (extreme, min, last) = (extreme as u16, min as u16, last as u16);
+        Self((extreme * Self::EXTREME) | (min * Self::MIN) | (last * Self::LAST))
+    }
+
+    #[inline(always)]
+    pub(crate) const fn extreme(self) -> bool {
+        self.0 & Self::EXTREME != 0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn min(self) -> bool {
+        self.0 & Self::MIN != 0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn last(self) -> bool {
+        self.0 & Self::LAST != 0
+    }
 }
 
 /// What a choice of events comes to. Values are millionths, or trillionths in [`Totals`].
@@ -53,7 +76,8 @@ pub(super) struct Hour {
     pub(super) hour: i32,
     /// When within the hour the latest event happened, in 1,024 ns.
     pub(super) last_offset: u32,
-    /// The hour of the series that was begun before.
+    /// The next hour of the series. Those of one day follow one another, and the latest of all is
+    /// the first.
     pub(super) before: u32,
     /// The last of its events, as a place in the links.
     pub(super) head: u32,
@@ -77,17 +101,21 @@ impl Hour {
 
 /// A subject on a meter: one line of the cache.
 #[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Series {
     pub(super) row: Row,
     pub(super) subject: u32,
     pub(super) meter: u16,
-    /// The hour that was begun last.
+    /// Those of its meter.
+    pub(super) lanes: Lanes,
+    /// Its latest hour.
     pub(super) newest: u32,
     pub(super) changed: u32,
-    /// No event lies before or after these; cancelled ones count.
+    /// No event lies before; cancelled ones count.
     pub(super) first_time: i64,
-    pub(super) last_time: i64,
+    /// No event lies after, cancelled ones neither: the latest hour in the upper half, and in the
+    /// lower one when in it, in 1,024 ns.
+    pub(super) latest: i64,
     /// When the latest event that counts happened.
     pub(super) last_live: i64,
 }
@@ -99,12 +127,33 @@ impl Series {
         row: Row::EMPTY,
         subject: NONE,
         meter: 0,
+        lanes: Lanes::NONE,
         newest: NONE,
         changed: 0,
         first_time: i64::MAX,
-        last_time: i64::MIN,
+        latest: i64::MIN,
         last_live: i64::MIN,
     };
+
+    /// Its latest hour, since 1970.
+    #[inline(always)]
+    const fn hour(&self) -> i32 {
+        (self.latest >> 32) as i32
+    }
+
+    /// Whether no event lies at a time or after.
+    #[inline(always)]
+    pub(super) fn ends_before(&self, time: i64) -> bool {
+        self.latest < latest_of(time)
+    }
+}
+
+/// An hour and when in it, as [`Series::latest`] has them.
+#[inline(always)]
+const fn latest_of(time: i64) -> i64 {
+    let hour = hour_of(time);
+    let within = time.wrapping_sub((hour as i64).wrapping_mul(HOUR_NANOS));
+    (hour as i64) << 32 | within >> 10
 }
 
 /// Sum and extreme of a row, in trillionths, where millionths of 64 bits do not hold them.
@@ -150,19 +199,26 @@ impl Totals {
 
 /// An event on its way into the sums.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival<'a> {
+pub(crate) struct Arrival {
+    pub(crate) time: i64,
+    /// Millionths, or [`WIDE`].
+    pub(crate) units: i64,
     pub(crate) number: EventNo,
-    pub(crate) event: &'a Event,
-    pub(crate) lanes: Lanes,
+    pub(crate) subject: u32,
+    /// Its place in the order of receipt, within its epoch.
+    pub(crate) row: u32,
+    pub(crate) meter: u16,
 }
 
-impl Arrival<'_> {
-    /// Fills a stage.
-    pub(crate) const NONE: Self = Self {
-        number: EventNo::NONE,
-        event: &Event::EMPTY,
-        lanes: Lanes { extreme: false, min: false, last: false },
-    };
+impl Arrival {
+    /// To be filled.
+    pub(crate) const NONE: Self =
+        Self { time: 0, units: 0, number: EventNo::NONE, subject: 0, row: 0, meter: 0 };
+
+    pub(crate) const fn of(number: EventNo, event: &Event) -> Self {
+        let Event { time, units, subject, row, meter, .. } = *event;
+        Self { time, units, number, subject, row, meter }
+    }
 }
 
 /// The sums of one part.
@@ -170,27 +226,27 @@ impl Arrival<'_> {
 pub(crate) struct Part {
     pub(super) key: Key,
     /// The series of each subject on each of the first meters.
-    slots: Vec<u32>,
+    slots: Vec<[u32; SLOTTED]>,
     /// The series on other meters.
     pub(super) series_index: Index,
     pub(super) series: Rows<Series>,
-    pub(super) hour_index: Index,
+    /// With which row each day of a series begins, but for its latest day.
+    pub(super) day_index: Index,
     pub(super) hours: Rows<Hour>,
     pub(super) links: Rows<Link>,
     pub(super) wide_hours: BTreeMap<u32, WideRow>,
     pub(super) wide_series: BTreeMap<u32, WideRow>,
+    /// Empty but while events are taken.
+    late: Vec<Late>,
 }
 
 /// Meters whose series are found by place; on more of them, most customers would have none.
 const SLOTTED: usize = 16;
 
-/// The place of the series of a subject on one of the first meters.
+/// The place of the series of a subject on the first meters.
 #[inline(always)]
-const fn slot_of(subject: u32, meter: u16) -> Option<usize> {
-    if meter as usize >= SLOTTED {
-        return None;
-    }
-    Some(subject as usize / PARTS * SLOTTED + meter as usize)
+const fn slots_of(subject: u32) -> usize {
+    subject as usize / PARTS
 }
 
 /// The part of a subject.
@@ -202,7 +258,25 @@ pub(crate) const fn part_of(subject: u32) -> usize {
 /// The hour of a time.
 #[inline(always)]
 pub(crate) const fn hour_of(time: i64) -> i32 {
-    time.div_euclid(HOUR_NANOS) as i32
+    // Times before 1970 are rare, and dividing what may be one of them takes longer.
+    if time >= 0 {
+        (time.cast_unsigned() / HOUR_NANOS.cast_unsigned()) as i32
+    } else {
+        time.div_euclid(HOUR_NANOS) as i32
+    }
+}
+
+/// The day of an hour.
+#[inline(always)]
+pub(super) const fn day_of(hour: i32) -> i32 {
+    hour.div_euclid(24)
+}
+
+/// Whether an hour is of a day: dividing takes longer.
+#[inline(always)]
+const fn is_in_day(hour: i32, day: i32) -> bool {
+    let within = (hour as i64).wrapping_sub((day as i64).wrapping_mul(24));
+    within.cast_unsigned() < 24
 }
 
 /// When an hour begins, or the nearest time that can be expressed.
@@ -211,7 +285,7 @@ pub(crate) fn hour_start(hour: i32) -> i64 {
 }
 
 #[inline(always)]
-pub(super) fn offset_of(time: i64) -> u32 {
+pub(super) const fn offset_of(time: i64) -> u32 {
     (time.rem_euclid(HOUR_NANOS) >> 10) as u32
 }
 
@@ -221,47 +295,50 @@ pub(super) fn series_key(subject: u32, meter: u16) -> u64 {
 }
 
 #[inline(always)]
-pub(super) fn hour_key(series: u32, hour: i32) -> u64 {
-    u64::from(series) << 32 | u64::from(hour as u32)
+pub(super) fn day_key(series: u32, day: i32) -> u64 {
+    u64::from(series) << 32 | u64::from(day as u32)
 }
 
-/// Events that are taken into the sums at once.
-const STAGE: usize = 64;
+/// How many events ahead each step of taking them in is.
+const AHEAD: usize = 16;
+/// Events that are on their way from their series on.
+const RING: usize = 2 * AHEAD;
 
-/// Takes events into the sums of the parts that they belong to, in their order. Memory is asked
-/// for ahead, stage by stage, so that the lines of all of them are on their way at once.
-#[inline]
-pub(crate) fn take(parts: &mut [Part], first: usize, events: &Events, arrivals: &[Arrival<'_>]) {
-    let mut series = [0_u32; STAGE];
-    let mut sought = [Sought::default(); STAGE];
-    let part_of = |arrival: &Arrival<'_>| part_of(arrival.event.subject) - first;
-    for some in arrivals.chunks(STAGE) {
-        for (series, arrival) in series.iter_mut().zip(some) {
-            let part = &mut parts[part_of(arrival)];
-            *series = part.series_of(arrival);
-            prefetch(&part.series[*series]);
-        }
-        for ((sought, &series), arrival) in sought.iter_mut().zip(&series).zip(some) {
-            *sought = parts[part_of(arrival)].seek(series, arrival);
-        }
-        for (sought, arrival) in sought.iter().zip(some) {
-            parts[part_of(arrival)].prefetch_hour(sought);
-        }
-        for (sought, arrival) in sought.iter().zip(some) {
-            parts[part_of(arrival)].take_one(events, sought, arrival);
-        }
-    }
+/// What the events that are taken into the sums share.
+#[derive(Clone, Copy)]
+pub(crate) struct Arriving<'a> {
+    pub(crate) epoch: u32,
+    /// Those of each meter.
+    pub(crate) lanes: &'a [Lanes],
+    pub(crate) events: &'a Events,
 }
 
 /// An hour that an event is on its way to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Sought {
-    place: u64,
+    /// Its hour, and when in it, as [`Series::latest`] has them.
+    latest: i64,
     series: u32,
-    hour: i32,
+    /// The place in the index of the day that it ends or lies in, unless it is of the latest day.
+    place: u64,
     spot: Spot,
     /// When the spot was found.
     moves: u32,
+}
+
+/// An event of an hour before the latest of its series.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    sought: Sought,
+    arrival: Arrival,
+    day: i32,
+    /// The hour up to which its memory was asked for.
+    at: u32,
+}
+
+impl Sought {
+    const NONE: Self =
+        Self { latest: 0, series: NONE, place: 0, spot: Spot::NONE, moves: u32::MAX };
 }
 
 impl Part {
@@ -269,12 +346,123 @@ impl Part {
         Self { key, ..Self::default() }
     }
 
-    /// Makes room for so many series, hours and events. The memory is touched here.
-    pub(crate) fn reserve(&mut self, series: usize, hours: usize, events: usize) {
-        self.hour_index.reserve(hours);
+    /// Makes room for so many subjects, series, hours and events. The memory is touched here.
+    pub(crate) fn reserve(&mut self, subjects: usize, series: usize, hours: usize, events: usize) {
+        if self.slots.is_empty() {
+            self.slots.reserve_exact(subjects);
+            ask_for_large_pages(&self.slots);
+            self.slots.resize(subjects, [NONE; SLOTTED]);
+        }
+        // Where a series has more than an hour a day, days are fewer.
+        self.day_index.reserve(hours / 2);
         self.series.reserve(series, Series::EMPTY);
         self.hours.reserve(hours, Hour::EMPTY);
         self.links.reserve(events, Link::NONE);
+    }
+
+    /// Takes events of this part into its sums, in any order. While one is taken, the memory of
+    /// those behind it is asked for: of the slot first, then of the series that it says, then of
+    /// the hour that that says, so that the lines of many events are on their way at once.
+    pub(crate) fn take(&mut self, of: Arriving<'_>, arrivals: &[Arrival]) {
+        let mut ring = [Sought::NONE; RING];
+        let rest = |from: usize| arrivals.get(from..).unwrap_or_default();
+        let (second, third, fourth) = (rest(AHEAD), rest(2 * AHEAD), rest(3 * AHEAD));
+        let begun = &arrivals[..arrivals.len().min(3 * AHEAD)];
+        begun.iter().for_each(|arrival| self.ask_slots(arrival));
+        let begun = &arrivals[..arrivals.len().min(2 * AHEAD)];
+        begun.iter().zip(&mut ring).for_each(|(own, sought)| self.ask_series(of, own, sought));
+        let begun = &arrivals[..arrivals.len().min(AHEAD)];
+        begun.iter().zip(&mut ring).for_each(|(own, sought)| self.ask_hour(own, sought));
+        // Each place of the ring is free when the event is taken that had it.
+        let mut nth = 0;
+        let all = arrivals.iter().zip(second).zip(third).zip(fourth);
+        for (((first, second), third), fourth) in all {
+            self.take_or_defer(of, &ring[nth % RING], first);
+            self.ask_hour(second, &mut ring[(nth + AHEAD) % RING]);
+            self.ask_series(of, third, &mut ring[nth % RING]);
+            self.ask_slots(fourth);
+            nth += 1;
+        }
+        for (nth, arrival) in arrivals.iter().enumerate().skip(nth) {
+            self.take_or_defer(of, &ring[nth % RING], arrival);
+            if let Some(arrival) = arrivals.get(nth + AHEAD) {
+                self.ask_hour(arrival, &mut ring[(nth + AHEAD) % RING]);
+            }
+            if let Some(arrival) = arrivals.get(nth + 2 * AHEAD) {
+                self.ask_series(of, arrival, &mut ring[nth % RING]);
+            }
+        }
+        self.take_late(of);
+    }
+
+    #[inline(always)]
+    fn take_or_defer(&mut self, by: Arriving<'_>, sought: &Sought, arrival: &Arrival) {
+        if hour_in(sought.latest) < self.series[sought.series].hour() {
+            let day = day_of(hour_in(sought.latest));
+            self.late.push(Late { sought: *sought, arrival: *arrival, day, at: NONE });
+        } else {
+            self.take_one(by, sought, arrival);
+        }
+    }
+
+    /// Takes the events of hours before the latest of their series. Each finds its hour in a list;
+    /// all go along theirs at once, and then once more, with the memory at hand.
+    #[inline(never)]
+    fn take_late(&mut self, by: Arriving<'_>) {
+        let mut late = std::mem::take(&mut self.late);
+        for Late { sought, day, at, .. } in &mut late {
+            let of = &self.series[sought.series];
+            let known = sought.moves == self.day_index.moves();
+            *at = match is_in_day(of.hour(), *day) {
+                true => of.newest,
+                false if known => {
+                    self.day_index.candidate(sought.spot, sought.place).unwrap_or(NONE)
+                }
+                false => NONE,
+            };
+            self.ask_row(*at);
+        }
+        let mut going = true;
+        while going {
+            going = false;
+            for Late { sought, day, at, .. } in late.iter_mut().filter(|late| late.at != NONE) {
+                let (own, hour) = (&self.hours[*at], hour_in(sought.latest));
+                let further =
+                    own.series == sought.series && own.hour != hour && is_in_day(own.hour, *day);
+                *at = if further { own.before } else { NONE };
+                self.ask_row(*at);
+                going |= *at != NONE;
+            }
+        }
+        for Late { sought, arrival, .. } in &late {
+            self.take_one(by, sought, arrival);
+        }
+        late.clear();
+        self.late = late;
+    }
+
+    /// Asks for an hour.
+    #[inline(always)]
+    fn ask_row(&self, row: u32) {
+        if let Some(own) = self.hours.get(row as usize) {
+            prefetch_both(own, &own.changed);
+        }
+    }
+
+    #[inline(always)]
+    fn ask_slots(&self, arrival: &Arrival) {
+        if let Some(slots) = self.slots.get(slots_of(arrival.subject)) {
+            prefetch(slots);
+        }
+    }
+
+    #[inline(always)]
+    fn ask_series(&mut self, of: Arriving<'_>, arrival: &Arrival, sought: &mut Sought) {
+        sought.series = match self.series(arrival.subject, arrival.meter) {
+            Some(row) => row,
+            None => self.add_series(arrival, of.lanes),
+        };
+        prefetch(&self.series[sought.series]);
     }
 
     pub(crate) fn hours(&self) -> usize {
@@ -283,7 +471,7 @@ impl Part {
 
     /// Bytes of the hours and their index.
     pub(crate) fn hour_bytes(&self) -> usize {
-        self.hour_index.bytes() + self.hours.bytes()
+        self.day_index.bytes() + self.hours.bytes()
     }
 
     /// Bytes of the lists of events by hour.
@@ -295,25 +483,18 @@ impl Part {
     pub(crate) fn series_bytes(&self) -> usize {
         self.series_index.bytes()
             + self.series.bytes()
-            + self.slots.capacity() * size_of::<u32>()
+            + self.slots.capacity() * size_of::<[u32; SLOTTED]>()
             + (self.wide_hours.len() + self.wide_series.len()) * 64
-    }
-
-    #[inline(always)]
-    fn series_of(&mut self, arrival: &Arrival<'_>) -> u32 {
-        match self.series(arrival.event.subject, arrival.event.meter) {
-            Some(row) => row,
-            None => self.add_series(arrival),
-        }
     }
 
     /// The series of a subject on a meter.
     #[inline(always)]
     pub(crate) fn series(&self, subject: u32, meter: u16) -> Option<u32> {
-        match slot_of(subject, meter) {
-            Some(slot) => self.slots.get(slot).copied().filter(|&row| row != NONE),
-            None => self.find_series(subject, meter),
+        if usize::from(meter) < SLOTTED {
+            let row = self.slots.get(slots_of(subject))?[usize::from(meter)];
+            return (row != NONE).then_some(row);
         }
+        self.find_series(subject, meter)
     }
 
     #[cold]
@@ -326,137 +507,217 @@ impl Part {
     }
 
     #[cold]
-    fn add_series(&mut self, arrival: &Arrival<'_>) -> u32 {
+    #[inline(never)]
+    fn add_series(&mut self, arrival: &Arrival, lanes: &[Lanes]) -> u32 {
         let number = self.series.len() as u32;
-        let (subject, meter) = (arrival.event.subject, arrival.event.meter);
-        self.series.push(&Series::EMPTY, |series| {
-            series.subject = subject;
-            series.meter = meter;
+        let Arrival { subject, meter, .. } = *arrival;
+        let lanes = lanes.get(usize::from(meter)).copied().unwrap_or_default();
+        self.series.push(&Series::EMPTY, |own| {
+            (own.subject, own.meter, own.lanes) = (subject, meter, lanes);
         });
-        match slot_of(subject, meter) {
-            Some(slot) => {
-                if slot >= self.slots.len() {
-                    self.slots.resize((slot + 1).next_multiple_of(SLOTTED), NONE);
+        if usize::from(meter) < SLOTTED {
+            let at = slots_of(subject);
+            if at >= self.slots.len() {
+                if at >= self.slots.capacity() {
+                    self.slots.reserve(at + 1 - self.slots.len());
+                    ask_for_large_pages(&self.slots);
                 }
-                self.slots[slot] = number;
+                self.slots.resize(at + 1, [NONE; SLOTTED]);
             }
-            None => {
-                let (key, series) = (self.key, &self.series);
-                let place = key.pair(series_key(subject, meter));
-                self.series_index.insert(place, number, |row| {
-                    let series = &series[row];
-                    key.pair(series_key(series.subject, series.meter))
-                });
-            }
+            self.slots[at][usize::from(meter)] = number;
+            return number;
         }
+        let (key, series) = (self.key, &self.series);
+        let place = key.pair(series_key(subject, meter));
+        self.series_index.insert(place, number, |row| {
+            let series = &series[row];
+            key.pair(series_key(series.subject, series.meter))
+        });
         number
     }
 
     #[inline(always)]
-    fn seek(&self, series: u32, arrival: &Arrival<'_>) -> Sought {
-        let hour = hour_of(arrival.event.time);
-        let place = self.key.pair(hour_key(series, hour));
-        let (spot, moves) = (self.hour_index.spot(place), self.hour_index.moves());
-        Sought { place, series, hour, spot, moves }
-    }
-
-    #[inline(always)]
-    fn prefetch_hour(&self, sought: &Sought) {
-        if let Some(row) = self.hour_index.candidate(sought.spot, sought.place) {
-            let hour = &self.hours[row];
-            prefetch_both(hour, &hour.changed);
+    fn ask_hour(&self, arrival: &Arrival, sought: &mut Sought) {
+        let of = &self.series[sought.series];
+        sought.latest = latest_of(arrival.time);
+        sought.moves = u32::MAX;
+        if of.newest == NONE {
+            return;
+        }
+        let hour = hour_in(sought.latest);
+        let latest = day_of(of.hour());
+        if hour == of.hour() {
+            let own = &self.hours[of.newest];
+            prefetch_both(own, &own.changed);
+        } else if !is_in_day(hour, latest) {
+            // The day that ends with it, or its own.
+            let day = if hour > of.hour() { latest } else { day_of(hour) };
+            sought.place = self.key.pair(day_key(sought.series, day));
+            sought.spot = self.day_index.spot(sought.place);
+            sought.moves = self.day_index.moves();
+            self.day_index.prefetch(sought.spot);
         }
     }
 
     #[inline(always)]
-    fn take_one(&mut self, events: &Events, sought: &Sought, arrival: &Arrival<'_>) {
-        let Sought { place, series, hour, spot, moves } = *sought;
-        let hours = &self.hours;
-        let same = |row: u32| {
-            let own = &hours[row];
-            own.series == series && own.hour == hour
+    fn take_one(&mut self, by: Arriving<'_>, sought: &Sought, arrival: &Arrival) {
+        let series = sought.series;
+        let of = &self.series[series];
+        let number = match hour_in(sought.latest) == of.hour() {
+            true => of.newest,
+            false => self.other_hour(sought),
         };
-        let found = match moves == self.hour_index.moves() {
-            true => self.hour_index.find_at(spot, place, same),
-            false => self.hour_index.find(place, same),
-        };
-        let number = match found {
-            Some(row) => row,
-            None => self.add_hour(place, series, hour),
-        };
-        let link = self.links.len() as u32;
-        let own = &mut self.hours[number];
+        let Self { series: all, hours, links, wide_hours, wide_series, .. } = self;
+        let (of, own) = (&mut all[series], &mut hours[number]);
+        let link = links.len() as u32;
         let before = own.head;
-        self.links.push(&Link::NONE, |link| {
-            link.event = arrival.number;
-            link.before = before;
-        });
+        links.push(&Link::NONE, |own| (own.event, own.before) = (arrival.number, before));
         own.head = link;
-        own.changed = arrival.event.epoch;
-        let of = &mut self.series[series];
-        of.changed = arrival.event.epoch;
-        of.first_time = of.first_time.min(arrival.event.time);
-        if arrival.lanes.last {
-            let (last, offset) = (arrival.number.0, offset_of(arrival.event.time));
-            let newer = own.row.last == EventNo::NONE.0
+        own.changed = by.epoch;
+        of.changed = by.epoch;
+        of.first_time = of.first_time.min(arrival.time);
+        of.latest = of.latest.max(sought.latest);
+        let lanes = of.lanes;
+        if lanes.last() {
+            let offset = sought.latest as u32;
+            if own.row.last == EventNo::NONE.0
                 || offset > own.last_offset
-                || (offset == own.last_offset
-                    && is_latest(events, EventNo(own.row.last), arrival.event.time));
-            if newer {
-                (own.row.last, own.last_offset) = (last, offset);
+                || (offset == own.last_offset && is_later(by, arrival, own.row.last))
+            {
+                (own.row.last, own.last_offset) = (arrival.number.0, offset);
             }
-            if arrival.event.time >= of.last_live {
-                (of.row.last, of.last_live) = (last, arrival.event.time);
+            if arrival.time > of.last_live
+                || (arrival.time == of.last_live && is_later(by, arrival, of.row.last))
+            {
+                (of.row.last, of.last_live) = (arrival.number.0, arrival.time);
             }
         }
-        of.last_time = of.last_time.max(arrival.event.time);
-        if !add(&mut own.row, arrival) {
-            widen(&mut self.wide_hours, number, &mut own.row, events, arrival);
+        if !add(&mut own.row, lanes, arrival.units) {
+            widen(wide_hours, number, &mut own.row, lanes, by.events, arrival);
         }
-        if !add(&mut of.row, arrival) {
-            widen(&mut self.wide_series, series, &mut of.row, events, arrival);
+        if !add(&mut of.row, lanes, arrival.units) {
+            widen(wide_series, series, &mut of.row, lanes, by.events, arrival);
         }
     }
 
-    #[inline(always)]
-    fn add_hour(&mut self, place: u64, series: u32, hour: i32) -> u32 {
-        let number = self.hours.len() as u32;
+    /// The row of an hour that is not the latest of its series, or was not so far.
+    #[inline(never)]
+    fn other_hour(&mut self, sought: &Sought) -> u32 {
+        let (series, hour) = (sought.series, hour_in(sought.latest));
         let of = &mut self.series[series];
+        let (newest, latest) = (of.newest, of.hour());
+        if newest != NONE && hour < latest {
+            return self.earlier_hour(sought, newest, day_of(latest));
+        }
+        of.newest = self.hours.len() as u32;
+        let day = day_of(latest);
+        if newest != NONE && !is_in_day(hour, day) {
+            self.index_day(sought, day, newest);
+        }
+        self.add_hour(series, hour, newest)
+    }
+
+    #[inline(always)]
+    fn add_hour(&mut self, series: u32, hour: i32, before: u32) -> u32 {
+        let number = self.hours.len() as u32;
         self.hours.push(&Hour::EMPTY, |own| {
-            own.series = series;
-            own.hour = hour;
-            own.before = of.newest;
-        });
-        of.newest = number;
-        let (key, hours) = (self.key, &self.hours);
-        self.hour_index.insert(place, number, |row| {
-            let own = &hours[row];
-            key.pair(hour_key(own.series, own.hour))
+            (own.series, own.hour, own.before) = (series, hour, before);
         });
         number
+    }
+
+    /// Notes with which row a day begins.
+    #[inline(always)]
+    fn index_day(&mut self, sought: &Sought, day: i32, number: u32) {
+        let place = self.key.pair(day_key(sought.series, day));
+        let known = sought.place == place && sought.moves == self.day_index.moves();
+        let spot = if known { sought.spot } else { self.day_index.spot(place) };
+        let (key, hours) = (self.key, &self.hours);
+        self.day_index.insert_at(spot, place, number, |row| {
+            let own = &hours[row];
+            key.pair(day_key(own.series, day_of(own.hour)))
+        });
+    }
+
+    /// The first row of a day that is not the latest day of its series.
+    fn find_day(&self, series: u32, day: i32) -> Option<u32> {
+        self.day_index.find(self.key.pair(day_key(series, day)), |row| {
+            let own = &self.hours[row];
+            own.series == series && is_in_day(own.hour, day)
+        })
+    }
+
+    /// The rows of a day, in no order.
+    pub(super) fn hours_on(&self, series: u32, day: i32) -> impl Iterator<Item = u32> {
+        let of = &self.series[series];
+        let first = match of.newest != NONE && day_of(of.hour()) == day {
+            true => Some(of.newest),
+            false => self.find_day(series, day),
+        };
+        self.in_day(first.unwrap_or(NONE), day)
+    }
+
+    /// The row of an hour before the latest of its series.
+    fn earlier_hour(&mut self, sought: &Sought, newest: u32, latest: i32) -> u32 {
+        let (series, hour) = (sought.series, hour_in(sought.latest));
+        let day = day_of(hour);
+        let first = if day == latest { Some(newest) } else { self.find_day(series, day) };
+        let Some(first) = first else {
+            // A day that had none stands behind the latest one.
+            let last = self.in_day(newest, latest).last().unwrap_or(newest);
+            let number = self.add_hour_behind(last, series, hour);
+            self.index_day(sought, day, number);
+            return number;
+        };
+        let found = self.in_day(first, day).find(|&row| self.hours[row].hour == hour);
+        found.unwrap_or_else(|| self.add_hour_behind(first, series, hour))
+    }
+
+    fn add_hour_behind(&mut self, row: u32, series: u32, hour: i32) -> u32 {
+        let number = self.add_hour(series, hour, self.hours[row].before);
+        self.hours[row].before = number;
+        number
+    }
+
+    /// The hours of a day, from the first of its rows on.
+    fn in_day(&self, first: u32, day: i32) -> impl Iterator<Item = u32> {
+        let mut next = first;
+        std::iter::from_fn(move || {
+            let row = next;
+            let own = (row != NONE).then(|| &self.hours[row])?;
+            next = own.before;
+            is_in_day(own.hour, day).then_some(row)
+        })
     }
 }
 
-/// Whether an event at a time is the latest, compared with the one that is so far.
+/// The hour of an hour and a time within it.
+#[inline(always)]
+const fn hour_in(latest: i64) -> i32 {
+    (latest >> 32) as i32
+}
+
+/// Whether an event happened, or else was received, after the one that was the latest so far.
 #[cold]
-fn is_latest(events: &Events, so_far: EventNo, time: i64) -> bool {
-    events.get(so_far).is_none_or(|event| time >= event.time)
+fn is_later(by: Arriving<'_>, arrival: &Arrival, so_far: u32) -> bool {
+    let own = (arrival.time, u64::from(by.epoch) << 32 | u64::from(arrival.row));
+    by.events.get(EventNo(so_far)).is_none_or(|event| own > (event.time, event.receipt()))
 }
 
 /// Adds a value to a row; `false`, and nothing is changed but the count, where it does not fit.
 #[inline(always)]
-fn add(row: &mut Row, arrival: &Arrival<'_>) -> bool {
+fn add(row: &mut Row, lanes: Lanes, units: i64) -> bool {
     row.count += 1;
-    if arrival.event.units == WIDE || row.sum == WIDE {
+    if units == WIDE || row.sum == WIDE {
         return false;
     }
-    match row.sum.checked_add(arrival.event.units) {
+    match row.sum.checked_add(units) {
         Some(sum) if sum != WIDE => row.sum = sum,
         _ => return false,
     }
-    if arrival.lanes.extreme {
-        let (first, units) = (row.count == 1, arrival.event.units);
-        let better = if arrival.lanes.min { units < row.extreme } else { units > row.extreme };
+    if lanes.extreme() {
+        let first = row.count == 1;
+        let better = if lanes.min() { units < row.extreme } else { units > row.extreme };
         if first || better {
             row.extreme = units;
         }
@@ -470,10 +731,12 @@ fn widen(
     wide: &mut BTreeMap<u32, WideRow>,
     number: u32,
     row: &mut Row,
+    lanes: Lanes,
     events: &Events,
-    arrival: &Arrival<'_>,
+    arrival: &Arrival,
 ) {
-    let value = events.value(arrival.number, arrival.event);
+    let event = events.get(arrival.number);
+    let value = event.map_or(0, |event| events.value(arrival.number, event));
     let first = row.count == 1;
     let own = wide.entry(number).or_insert_with(|| WideRow {
         sum: i128::from(row.sum).saturating_mul(UNIT),
@@ -481,7 +744,7 @@ fn widen(
     });
     row.sum = WIDE;
     own.sum = own.sum.saturating_add(value);
-    let better = if arrival.lanes.min { value < own.extreme } else { value > own.extreme };
+    let better = if lanes.min() { value < own.extreme } else { value > own.extreme };
     if first || better {
         own.extreme = value;
     }
