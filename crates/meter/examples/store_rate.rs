@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release -p counterfoil-meter --features store,workload --example store_rate -- \
 //! DIRECTORY [EVENTS] [RESERVED BYTES] [PART]`. What is printed says how long acknowledgements took
-//! as well. PART is `batches`, `singles` or `blocking`; all of them where it is not given.
+//! as well. PART is `batches`, `singles`, `blocking` or
+//! `recovery`; all of them where it is not given.
 #![expect(clippy::disallowed_methods, reason = "it measures, from threads")]
 #![expect(clippy::disallowed_types, reason = "it measures, on a disk")]
 
@@ -37,6 +38,9 @@ fn main() -> Result<(), Failure> {
         batches(&dir.join("batches"), &workload, reserved, false)?;
         batches(&dir.join("batches-lent"), &workload, reserved, true)?;
     }
+    if is_asked("recovery") {
+        recovery(&dir.join("recovery"), &workload)?;
+    }
     let workload = Workload::new(1, events / 5, 100_000, 10);
     if is_asked("singles") {
         singles(&dir.join("singles"), &workload, TICKETS, false)?;
@@ -46,6 +50,60 @@ fn main() -> Result<(), Failure> {
         let few = Workload::new(1, events / 50, 100_000, 10);
         singles(&dir.join("blocking"), &few, 1, false)?;
         singles(&dir.join("blocking-lent"), &few, 1, true)?;
+    }
+    Ok(())
+}
+
+/// How long it takes until a store that was closed answers its first query: with a checkpoint, and
+/// without one.
+fn recovery(dir: &Path, workload: &Workload) -> Result<(), Failure> {
+    let store = open(dir, workload)?;
+    let mut batch = WorkloadBatch::default();
+    let mut made = 0;
+    let mut customer = String::new();
+    while made < workload.len() {
+        workload.fill(&mut batch, made, 1_000_000);
+        for start in (0..batch.len()).step_by(BATCH) {
+            let columns = batch.columns(start..batch.len().min(start + BATCH))?;
+            store.ingest(columns, workload.end())?.wait()?;
+        }
+        made += batch.len() as u64;
+        customer = format!("{:016x}", batch.customers[0]);
+    }
+    let began = Instant::now();
+    let written = store.checkpoint()?.ok_or("no checkpoint")?;
+    let writing = began.elapsed();
+    store.close()?;
+    drop(store);
+    let period = Period::new(Timestamp::MIN, Timestamp::MAX);
+    for kept in [true, false] {
+        if !kept {
+            for file in std::fs::read_dir(dir)? {
+                let path = file?.path();
+                if path.extension().is_some_and(|ending| ending == "snap") {
+                    std::fs::remove_file(path)?;
+                }
+            }
+        }
+        let began = Instant::now();
+        let mut options = StoreOptions::default();
+        options.threads = 2;
+        options.capacity = workload.capacity(workload.len());
+        let (store, opened) = MeterStore::open(dir, options)?;
+        let opening = began.elapsed();
+        let totals = store.totals(&Id::derived(1), &customer, period, Position::MAX)?;
+        println!(
+            "{:>13}: {} events, checkpoint of {} MB written in {writing:?}; opened {} in {opening:?}, first \
+             answer after {:?} ({} records replayed, {:.2} M events/s, {} events found)",
+            "recovery",
+            workload.len(),
+            written.bytes >> 20,
+            if opened.checkpoint.is_some() { "with it" } else { "without" },
+            began.elapsed(),
+            opened.replayed,
+            workload.len() as f64 / opening.as_secs_f64() / 1e6,
+            totals.events,
+        );
     }
     Ok(())
 }
