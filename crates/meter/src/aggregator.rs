@@ -19,6 +19,8 @@ mod windows;
 pub use alerts::{AlertStatus, AlertTriggered, AlertsAtMost, UsageThreshold};
 pub use breakdown::Breakdown;
 pub use checkpoint::{CHECKPOINT_LAYOUT, Capture, CheckpointError};
+#[cfg(feature = "store")]
+pub(crate) use read::largest;
 pub use read::{Grouping, Summary, UsageEvent, UsageReading, UsageTotals};
 pub use size::{Capacity, Memory};
 pub use windows::LateUsage;

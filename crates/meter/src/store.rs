@@ -45,9 +45,13 @@
 //! store was opened again as well. A reading at [`Position::MAX`] may count what a crash takes
 //! back; nobody was told then that it was taken. Single events that still gather count nowhere.
 //!
-//! Reads share a lock that a call holds while it judges, and hold up none of the others that read;
-//! a question about one customer takes about a microsecond. [`MeterStore::read`] sees the meters
-//! between two calls, and holds ingest up for as long as it takes.
+//! Reads share a lock, and hold up none of the others that read. A call that takes events in has it
+//! for some two thousand events at a time, and lets in who waits before it goes on; a question about
+//! one customer takes about a microsecond. However far such a call has come, a reading sees its
+//! batch whole or not at all, as it is at a cut, and [`Position::MAX`] means the last record that is
+//! whole. Only [`MeterStore::is_within`] counts what was judged of a batch under way.
+//! [`MeterStore::usage_by_customer`] reads some customers at a time, all of them at one cut.
+//! [`MeterStore::read`] sees the meters between two calls, and holds ingest up while it runs.
 //!
 //! # When something fails
 //! After an error of the disk every call returns the same [`StoreError::Poisoned`]. Opening the
@@ -74,6 +78,7 @@ pub use gather::SingleEvent;
 pub use open::{Checkpoint, StoreOpened};
 pub use ticket::{Ack, EventAck, EventTicket, Relaxed, Ticket};
 
+use crate::aggregator::largest;
 use crate::{
     AdjustPolicy, Adjustment, Admission, Aggregator, Anyone, Capacity, Customers, DedupePolicy,
     EventColumns, Grouping, Memory, MeterConfig, Position, Summary, UsageReading, UsageTotals,
@@ -83,11 +88,14 @@ use counterfoil_log::{Durability, FileStorage, Hasher, LogOptions, Storage};
 use gather::{SHARDS, Shards};
 use inner::{Inner, too_large};
 use record::Fact;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use ticket::Portal;
 
+/// Customers that are read before those who take events in have their turn.
+const CUSTOMERS_AT_ONCE: usize = 256;
 /// Bytes that the keys of a meter's payload may have together.
 const KEY_BYTES_MAX: usize = 64 << 10;
 
@@ -467,6 +475,43 @@ impl MeterStore {
         Ok(self.read_at(cut, |meters, cut| meters.usage(meter, customer, period, cut))??)
     }
 
+    /// What every customer used on a meter in a period, at a cut, by customer: see
+    /// [`Aggregator::usage_by_customer`]. The meters are read some customers at a time, so that
+    /// ingest goes on meanwhile; the cut is one for all.
+    ///
+    /// # Errors
+    /// As [`MeterStore::usage`].
+    pub fn usage_by_customer(
+        &self,
+        meter: &Id<kind::Meter>,
+        period: Period,
+        cut: Position,
+    ) -> Result<BTreeMap<String, UsageReading>, StoreError> {
+        let (cut, customers) = self.read_at(cut, |meters, cut| (cut, meters.numbers_on(meter)))?;
+        let mut rows = BTreeMap::new();
+        for some in customers?.chunks(CUSTOMERS_AT_ONCE) {
+            let add =
+                |meters: &Aggregator, cut| meters.add_usage(meter, some, period, cut, &mut rows);
+            self.read_at(cut, add)??;
+        }
+        Ok(rows)
+    }
+
+    /// The so many customers that used most on a meter in a period, at a cut: see
+    /// [`Aggregator::top_customers`]. Read as [`MeterStore::usage_by_customer`] does.
+    ///
+    /// # Errors
+    /// As [`MeterStore::usage`].
+    pub fn top_customers(
+        &self,
+        meter: &Id<kind::Meter>,
+        period: Period,
+        count: usize,
+        cut: Position,
+    ) -> Result<Vec<(String, UsageReading)>, StoreError> {
+        Ok(largest(self.usage_by_customer(meter, period, cut)?, count))
+    }
+
     /// Sum, count and the rest of a customer's events: see [`Aggregator::totals`].
     ///
     /// # Errors
@@ -499,7 +544,7 @@ impl MeterStore {
     }
 
     /// Whether a customer may use so much more: see [`Aggregator::is_within`]. All that was judged
-    /// counts, on disk or not.
+    /// counts, on disk or not, and of a batch under way what was judged of it.
     ///
     /// # Errors
     /// As [`MeterStore::usage`].

@@ -161,16 +161,34 @@ impl Aggregator {
         period: Period,
         cut: Position,
     ) -> Result<BTreeMap<String, UsageReading>, MeterError> {
-        let position = self.position_at(cut);
         let mut rows = BTreeMap::new();
-        for customer in self.customers_on(self.number(meter)?) {
+        self.add_usage(meter, &self.numbers_on(meter)?, period, cut, &mut rows)?;
+        Ok(rows)
+    }
+
+    /// The numbers of the customers on a meter, which keep them for ever.
+    pub(crate) fn numbers_on(&self, meter: &Id<kind::Meter>) -> Result<Vec<u32>, MeterError> {
+        Ok(self.customers_on(self.number(meter)?))
+    }
+
+    /// Adds what some customers used, as [`Self::usage_by_customer`] does for all.
+    pub(crate) fn add_usage(
+        &self,
+        meter: &Id<kind::Meter>,
+        customers: &[u32],
+        period: Period,
+        cut: Position,
+        rows: &mut BTreeMap<String, UsageReading>,
+    ) -> Result<(), MeterError> {
+        let position = self.position_at(cut);
+        for &customer in customers {
             let Some(reading) = self.reading_of(meter, customer, cut)? else { continue };
             let (quantity, events) = reading.quantity(&range_of(period));
             if let Some(customer) = self.customers.get(customer).filter(|_| events > 0) {
                 rows.insert(customer.to_text(), UsageReading { quantity, events, position });
             }
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// The so many customers that used most on a meter in a period, the largest quantity first, of
@@ -185,12 +203,7 @@ impl Aggregator {
         count: usize,
         cut: Position,
     ) -> Result<Vec<(String, UsageReading)>, MeterError> {
-        let rows = self.usage_by_customer(meter, period, cut)?;
-        let mut rows: Vec<(String, UsageReading)> = rows.into_iter().collect();
-        // Stable: equal quantities stay in the order of ids.
-        rows.sort_by_key(|(_, reading)| std::cmp::Reverse(reading.quantity));
-        rows.truncate(count);
-        Ok(rows)
+        Ok(largest(self.usage_by_customer(meter, period, cut)?, count))
     }
 
     /// Whether a customer may use so much more on a meter: whether what it used in a period and
@@ -371,6 +384,18 @@ impl Aggregator {
         let epoch = epoch.and_then(|epoch| self.epochs.get(epoch));
         epoch.map(|epoch| epoch.position).unwrap_or_default()
     }
+}
+
+/// The so many largest quantities, of equal ones in the order of ids.
+pub(crate) fn largest(
+    rows: BTreeMap<String, UsageReading>,
+    count: usize,
+) -> Vec<(String, UsageReading)> {
+    let mut rows: Vec<(String, UsageReading)> = rows.into_iter().collect();
+    // Stable: equal quantities stay in the order of ids.
+    rows.sort_by_key(|(_, reading)| std::cmp::Reverse(reading.quantity));
+    rows.truncate(count);
+    rows
 }
 
 /// The UTC month that an instant lies in.

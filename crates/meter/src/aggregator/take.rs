@@ -72,6 +72,16 @@ impl Scratch {
         rows.saturating_mul(4).saturating_add(workers)
     }
 }
+
+/// A batch on its way in.
+pub(crate) struct Taking<'a> {
+    judged: Judged<'a>,
+    scratch: Scratch,
+    epoch: u32,
+    /// The first row that was not taken in yet.
+    next: usize,
+}
+
 /// The event that a row became.
 pub(super) fn number_of(placed: &AtomicU32) -> Option<EventNo> {
     Some(EventNo(placed.load(Relaxed))).filter(|number| number.0 < CONFLICT)
@@ -88,13 +98,30 @@ impl Aggregator {
         columns: EventColumns<'_>,
         ctx: &AdmitContext<'_>,
     ) -> Admission {
+        let mut taking = match self.begin_taking(position, columns, ctx) {
+            Ok(taking) => taking,
+            Err(admission) => return admission,
+        };
+        while self.go_on_taking(&mut taking) {}
+        self.end_taking(taking, ctx)
+    }
+
+    /// Begins to take events in. Until the end, whatever is read at a cut before their position is
+    /// what it was before. An admission where that was all.
+    #[expect(clippy::result_large_err, reason = "it is what the caller returns at once")]
+    pub(crate) fn begin_taking<'a>(
+        &mut self,
+        position: Position,
+        columns: EventColumns<'a>,
+        ctx: &AdmitContext<'_>,
+    ) -> Result<Taking<'a>, Admission> {
         let position = position.max(self.position());
         if !columns.has_identifiers() {
             let mut admission = self.admit(columns, ctx);
             if let Some(block) = &admission.block {
                 admission.alerts = self.apply(position, block);
             }
-            return admission;
+            return Err(admission);
         }
         let rows = columns.len();
         let bench = Bench::new(self, &columns, ctx);
@@ -104,22 +131,35 @@ impl Aggregator {
             numbered = numbered
                 .and_then(|()| self.number_buckets(&columns, &bench, &mut scratch.subjects));
         }
-        let mut admission = Admission::new(ctx, rows);
         let room = numbered.is_some() && self.has_room_for(rows);
-        let epoch = room.then(|| self.begin(position, ctx.now)).flatten();
-        match epoch {
-            None => (0..rows).for_each(|row| admission.refuse(row, EventRefusal::Full)),
-            Some(epoch) => {
-                let judged = Judged::new(columns, bench);
-                self.take_rows(&judged, &mut scratch, epoch);
-                self.report(&judged, &mut scratch, ctx, &mut admission);
-                if admission.taken == 0 {
-                    self.epochs.pop();
-                }
-                self.forget(ctx.now);
-                admission.alerts = self.notice(&judged, &scratch.placed, &[]);
-            }
+        let Some(epoch) = room.then(|| self.begin(position, ctx.now)).flatten() else {
+            self.scratch = scratch;
+            let mut admission = Admission::new(ctx, rows);
+            (0..rows).for_each(|row| admission.refuse(row, EventRefusal::Full));
+            return Err(admission);
+        };
+        self.make_ready(&mut scratch);
+        Ok(Taking { judged: Judged::new(columns, bench), scratch, epoch, next: 0 })
+    }
+
+    /// Takes in the next rows, some thousand; `false` once there are no more.
+    pub(crate) fn go_on_taking(&mut self, taking: &mut Taking<'_>) -> bool {
+        let Taking { judged, scratch, epoch, next } = taking;
+        *next = self.take_window(judged, scratch, *epoch, *next);
+        *next < scratch.subjects.len()
+    }
+
+    /// Says what became of events that were all taken in.
+    pub(crate) fn end_taking(&mut self, taking: Taking<'_>, ctx: &AdmitContext<'_>) -> Admission {
+        let Taking { judged, mut scratch, .. } = taking;
+        self.count_taken(&scratch);
+        let mut admission = Admission::new(ctx, scratch.subjects.len());
+        self.report(&judged, &mut scratch, ctx, &mut admission);
+        if admission.taken == 0 {
+            self.epochs.pop();
         }
+        self.forget(ctx.now);
+        admission.alerts = self.notice(&judged, &scratch.placed, &[]);
         self.scratch = scratch;
         admission
     }
@@ -282,41 +322,69 @@ impl Aggregator {
 
     /// Takes rows in, whose customers are in the scratch; what became of each is there then.
     pub(super) fn take_rows<R: Rows>(&mut self, rows: &R, scratch: &mut Scratch, epoch: u32) {
+        self.make_ready(scratch);
+        let mut next = 0;
+        while next < scratch.subjects.len() {
+            next = self.take_window(rows, scratch, epoch, next);
+        }
+        self.count_taken(scratch);
+    }
+
+    /// Makes the scratch ready for rows whose customers are in it.
+    fn make_ready(&self, scratch: &mut Scratch) {
         let Scratch { subjects, placed, workers, .. } = scratch;
         let len = subjects.len();
         placed.truncate(len);
         placed.iter_mut().for_each(|placed| *placed.get_mut() = REFUSED);
         placed.resize_with(len, || AtomicU32::new(REFUSED));
-        let threads = if len > WINDOW { self.threads.max(1) } else { 1 };
-        let share = PARTS.div_ceil(threads);
         // What the others have is of another call.
-        workers.resize_with(PARTS.div_ceil(share), Worker::default);
+        workers.resize_with(PARTS.div_ceil(self.share_of(len)), Worker::default);
         for Worker { counts, .. } in &mut *workers {
             counts.taken.clear();
             counts.taken.resize(self.meters.len(), 0);
             (counts.duplicates, counts.conflicts) = (0, 0);
         }
-        let window = if threads > 1 { WINDOW_SHARED } else { WINDOW };
+    }
+
+    /// Parts that each thread has of so many rows.
+    fn share_of(&self, rows: usize) -> usize {
+        PARTS.div_ceil(if rows > WINDOW { self.threads.max(1) } else { 1 })
+    }
+
+    /// Takes in a window of the rows, from one on; the first row behind it.
+    fn take_window<R: Rows>(
+        &mut self,
+        rows: &R,
+        scratch: &mut Scratch,
+        epoch: u32,
+        start: usize,
+    ) -> usize {
+        let Scratch { subjects, placed, workers, .. } = scratch;
+        let share = self.share_of(subjects.len());
+        let window = if share < PARTS { WINDOW_SHARED } else { WINDOW };
+        let range = start..subjects.len().min(start.saturating_add(window));
         let Self { policy, key, lanes, epochs, events, usage, .. } = self;
         let (subjects, placed) = (&**subjects, &**placed);
         let placing = Placing { rows, subjects, placed, policy: *policy, key: *key, epochs, epoch };
-        for start in (0..len).step_by(window) {
-            let range = start..len.min(start.saturating_add(window));
-            let shares = events.parts.chunks_mut(share).zip(workers.iter_mut());
-            each_share(shares.enumerate(), |(nth, (parts, worker))| {
-                placing.place(nth.wrapping_mul(share), parts, worker, range.clone());
-            });
-            let arriving = Arriving { epoch, lanes, events };
-            let workers = &workers[..];
-            let shares = usage.chunks_mut(share);
-            each_share(shares.enumerate(), |(nth, parts)| {
-                for (number, part) in (nth.wrapping_mul(share)..).zip(parts) {
-                    let arrivals = workers.iter().filter_map(|own| own.arrivals.get(number));
-                    arrivals.for_each(|some| part.take(arriving, some));
-                }
-            });
-        }
-        for Worker { counts, .. } in &*workers {
+        let shares = events.parts.chunks_mut(share).zip(workers.iter_mut());
+        each_share(shares.enumerate(), |(nth, (parts, worker))| {
+            placing.place(nth.wrapping_mul(share), parts, worker, range.clone());
+        });
+        let arriving = Arriving { epoch, lanes, events };
+        let workers = &workers[..];
+        let shares = usage.chunks_mut(share);
+        each_share(shares.enumerate(), |(nth, parts)| {
+            for (number, part) in (nth.wrapping_mul(share)..).zip(parts) {
+                let arrivals = workers.iter().filter_map(|own| own.arrivals.get(number));
+                arrivals.for_each(|some| part.take(arriving, some));
+            }
+        });
+        range.end
+    }
+
+    /// Counts what was taken to its meters.
+    fn count_taken(&mut self, scratch: &Scratch) {
+        for Worker { counts, .. } in &scratch.workers {
             for (meter, taken) in self.meters.iter_mut().zip(&counts.taken) {
                 meter.taken = meter.taken.saturating_add(*taken);
             }

@@ -250,7 +250,17 @@ impl Inner {
         }
         let position = Position(kernel.last.saturating_add(1));
         kernel.meters.lend(self.spare());
-        let mut admission = kernel.meters.take(position, columns, &ctx);
+        let mut admission = match kernel.meters.begin_taking(position, columns, &ctx) {
+            Err(admission) => admission,
+            Ok(mut taking) => {
+                while entry.kernel.meters.go_on_taking(&mut taking) {
+                    entry = entry.pause();
+                }
+                entry = entry.pause();
+                entry.kernel.meters.end_taking(taking, &ctx)
+            }
+        };
+        let kernel = &mut *entry.kernel;
         match admission.block.take() {
             Some(block) => self.post(kernel, now, events, Fact::Block(block))?,
             None => drop(self.queued.fetch_sub(events, Ordering::Relaxed)),

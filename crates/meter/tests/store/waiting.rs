@@ -339,3 +339,44 @@ fn single_events_have_dimensions() {
     assert_eq!(of(4, &[]), 4);
     assert_eq!((of(5, &[("tier", "free")]), of(1, &[])), (2, 4));
 }
+
+#[test]
+fn a_batch_is_read_whole_or_not_at_all_while_it_is_judged() {
+    const ROWS: u64 = 6_000;
+    let mut options = options();
+    options.log.segment_bytes = 64 << 20;
+    let store = begin(MemStorage::new(), options);
+    let base = store.position().unwrap().0;
+    let ended = AtomicU64::new(0);
+    let read = |cut| store.usage(&meter(1), "cus_1", ALWAYS, cut).unwrap();
+    let (mut between, mut seen) = (0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut rows = EventBatch::new("calls");
+            for batch in 0..25 {
+                rows.clear();
+                for row in 0..ROWS {
+                    let id = format!("{batch}-{row}");
+                    rows.push(Some(&id), Some("cus_1"), None, Some("1")).unwrap();
+                }
+                store.ingest(rows.columns(), now()).unwrap().wait().unwrap();
+            }
+            ended.store(1, Ordering::Release);
+        });
+        while ended.load(Ordering::Acquire) == 0 {
+            let live = read(Position::MAX);
+            assert_eq!(live.events, (live.position.0.max(base) - base) * ROWS);
+            // What was read is read again, whatever came meanwhile.
+            assert_eq!(read(live.position), live);
+            assert_eq!(read(store.durable()).events % ROWS, 0);
+            let all = store.usage_by_customer(&meter(1), ALWAYS, live.position).unwrap();
+            assert_eq!(all.get("cus_1").map_or(0, |own| own.events), live.events);
+            let top = store.top_customers(&meter(1), ALWAYS, 3, live.position).unwrap();
+            assert_eq!(top, all.into_iter().collect::<Vec<_>>());
+            seen = live.events.max(seen);
+            between += u64::from(live.events > 0 && live.events < 25 * ROWS);
+        }
+    });
+    assert!(between > 0 && seen > 0, "nothing was read meanwhile");
+    assert_eq!(read(Position::MAX).events, 25 * ROWS);
+}
