@@ -80,13 +80,15 @@ pub use ticket::{Ack, EventAck, EventTicket, Relaxed, Ticket};
 
 use crate::aggregator::largest;
 use crate::{
-    AdjustPolicy, Adjustment, Admission, Aggregator, Anyone, Capacity, Customers, DedupePolicy,
-    EventColumns, Grouping, Memory, MeterConfig, Position, Summary, UsageReading, UsageTotals,
+    AdjustPolicy, Adjustment, Admission, Aggregator, AlertStatus, AlertTriggered, Anyone, Capacity,
+    Customers, DedupePolicy, EventColumns, Grouping, Memory, MeterConfig, Position, Summary,
+    UsageReading, UsageThreshold, UsageTotals,
 };
 use counterfoil_core::{Decimal12, Id, Period, Timestamp, kind};
 use counterfoil_log::{Durability, FileStorage, Hasher, LogOptions, Storage};
 use gather::{SHARDS, Shards};
 use inner::{Inner, too_large};
+use open::set_alert;
 use record::Fact;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -272,6 +274,75 @@ impl MeterStore {
         })
     }
 
+    /// Adds an alert, active, on what is received from now on; returns when that is on disk. What a
+    /// batch or an adjustment sets off stands in its [`Ack::alerts`], what single events do in
+    /// [`MeterStore::triggered_after`].
+    ///
+    /// # Errors
+    /// As [`Aggregator::define_alert`]; [`StoreError::TooLarge`] for a customer of more than 64 KiB.
+    pub fn define_alert(
+        &self,
+        alert: Id<kind::Alert>,
+        threshold: UsageThreshold,
+        now: Timestamp,
+    ) -> Result<Position, StoreError> {
+        let bytes = threshold.customer.as_ref().map_or(0, String::len);
+        if bytes > KEY_BYTES_MAX {
+            return Err(too_large(bytes, KEY_BYTES_MAX));
+        }
+        self.change(now, |meters| {
+            meters.define_alert(alert.clone(), &threshold)?;
+            Ok(Fact::AlertDefined(alert, threshold))
+        })
+    }
+
+    /// Makes an alert watch and lets it go off again for every customer, silences it, or silences
+    /// it for ever; returns when that is on disk.
+    ///
+    /// # Errors
+    /// As [`Aggregator::activate_alert`].
+    pub fn set_alert(
+        &self,
+        alert: &Id<kind::Alert>,
+        status: AlertStatus,
+        now: Timestamp,
+    ) -> Result<Position, StoreError> {
+        self.change(now, |meters| {
+            set_alert(meters, alert, status)?;
+            Ok(Fact::AlertChanged(alert.clone(), status))
+        })
+    }
+
+    /// All alerts by id, archived ones as well, with what each watches.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`], [`StoreError::Closed`].
+    pub fn alerts(
+        &self,
+    ) -> Result<Vec<(Id<kind::Alert>, UsageThreshold, AlertStatus)>, StoreError> {
+        self.read(|meters| {
+            let alerts = meters.alerts();
+            alerts.map(|(id, threshold, status)| (id.clone(), threshold, status)).collect()
+        })
+    }
+
+    /// What went off after a position and is on disk, in the order of positions, with the last
+    /// position that was looked at: whoever keeps it and asks from there again is told of each
+    /// once. What went off before an alert was last activated is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`], [`StoreError::Closed`].
+    pub fn triggered_after(
+        &self,
+        after: Position,
+    ) -> Result<(Vec<AlertTriggered>, Position), StoreError> {
+        // First: what gets to the disk meanwhile is for the next time.
+        let durable = self.durable();
+        let mut triggered = self.read(|meters| meters.triggered_after(after))?;
+        triggered.retain(|own| own.position <= durable);
+        Ok((triggered, durable.max(after)))
+    }
+
     fn change(
         &self,
         now: Timestamp,
@@ -396,12 +467,13 @@ impl MeterStore {
         policy: AdjustPolicy,
         now: Timestamp,
     ) -> Result<Ticket, StoreError> {
+        let mut alerts = Vec::new();
         let position = self.inner().change(now, |meters, position| {
             let block = meters.admit_adjustment(event_name, identifier, adjustment, policy, now)?;
-            meters.apply(position, &block);
+            alerts = meters.apply(position, &block);
             Ok(Fact::Block(block))
         })?;
-        Ok(Ticket::new(self.inner(), position, Admission::default()))
+        Ok(Ticket::new(self.inner(), position, Admission { alerts, ..Admission::default() }))
     }
 
     /// Makes all that was given durable, single events that gather included; how far that is.

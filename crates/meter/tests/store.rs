@@ -3,6 +3,7 @@
 
 mod fixture;
 mod store {
+    mod alerts;
     pub mod common;
     mod crash;
     mod order;

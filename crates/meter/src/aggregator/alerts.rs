@@ -463,6 +463,21 @@ impl Aggregator {
         self.alerts.get(id).map_or_else(Vec::new, fired)
     }
 
+    /// What went off after a position, in the order of positions, then by alert and customer. What
+    /// went off before an alert was last activated is left out.
+    #[must_use]
+    pub fn triggered_after(&self, after: Position) -> Vec<AlertTriggered> {
+        let mut rows = Vec::new();
+        for alert in &self.alerts.list {
+            let later = alert.fired.iter().filter(|(_, (_, position))| *position > after);
+            rows.extend(later.filter_map(|(&customer, &(value, position))| {
+                self.triggered_by(alert, customer, value, position)
+            }));
+        }
+        rows.sort_by(|a, b| a.position.cmp(&b.position).then_with(|| a.cmp(b)));
+        rows
+    }
+
     fn triggered_by(
         &self,
         alert: &Alert,

@@ -1,6 +1,6 @@
 //! Why the store did not do something.
 
-use crate::{AdjustError, CheckpointError, MeterError};
+use crate::{AdjustError, AlertError, CheckpointError, MeterError};
 use counterfoil_core::Refusal;
 use counterfoil_log::{LogError, Lsn, ReadError, SnapshotError};
 use std::sync::Arc;
@@ -40,6 +40,9 @@ pub enum StoreError {
     /// A meter that cannot be defined, changed or read so.
     #[error(transparent)]
     Meter(#[from] MeterError),
+    /// An alert that cannot be defined or changed.
+    #[error(transparent)]
+    Alert(#[from] AlertError),
     /// An event that cannot be cancelled or corrected.
     #[error(transparent)]
     Adjust(#[from] AdjustError),

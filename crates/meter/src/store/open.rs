@@ -6,8 +6,8 @@ use super::inner::{Inner, Kernel};
 use super::record::Fact;
 use super::{StoreCheckpointError, StoreError, StoreOpenError, StoreOptions};
 use crate::block::fnv1a;
-use crate::{Aggregator, CHECKPOINT_LAYOUT, Position};
-use counterfoil_core::Timestamp;
+use crate::{Aggregator, AlertError, AlertStatus, CHECKPOINT_LAYOUT, Position};
+use counterfoil_core::{Id, Timestamp, kind};
 use counterfoil_log::{Durability, Log, Lsn, RecordRef, SnapshotStamp, Storage};
 use std::sync::PoisonError;
 
@@ -126,8 +126,29 @@ fn apply(kernel: &mut Kernel, record: RecordRef<'_>) -> Result<(), String> {
         Fact::Defined(meter, config) => meters.define(meter, config),
         Fact::Deactivated(meter) => meters.deactivate(&meter),
         Fact::Reactivated(meter) => meters.reactivate(&meter),
+        Fact::AlertDefined(alert, threshold) => {
+            let defined = meters.define_alert(alert, &threshold);
+            return defined.map_err(|error| error.to_string());
+        }
+        Fact::AlertChanged(alert, status) => {
+            let changed = set_alert(meters, &alert, status);
+            return changed.map_err(|error| error.to_string());
+        }
     };
     changed.map_err(|error| error.to_string())
+}
+
+/// Changes whether an alert watches.
+pub(super) fn set_alert(
+    meters: &mut Aggregator,
+    alert: &Id<kind::Alert>,
+    status: AlertStatus,
+) -> Result<(), AlertError> {
+    match status {
+        AlertStatus::Active => meters.activate_alert(alert),
+        AlertStatus::Inactive => meters.deactivate_alert(alert),
+        AlertStatus::Archived => meters.archive_alert(alert),
+    }
 }
 
 impl Inner {

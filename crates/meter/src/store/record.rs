@@ -8,8 +8,12 @@
 //! | note | 2 | 1 | a meter is defined |
 //! | note | 3 | 1 | a meter is deactivated: its id |
 //! | note | 4 | 1 | a meter is activated again: its id |
+//! | note | 5 | 1 | an alert is defined |
+//! | note | 6 | 1 | an alert is activated: its id |
+//! | note | 7 | 1 | an alert is deactivated: its id |
+//! | note | 8 | 1 | an alert is archived: its id |
 //!
-//! The body of a definition, little-endian:
+//! The body of the definition of a meter, little-endian:
 //!
 //! | bytes | what |
 //! |---:|---|
@@ -23,17 +27,33 @@
 //! | 1 | number of dimensions |
 //! | 4, n | the name of each |
 //!
+//! That of an alert:
+//!
+//! | bytes | what |
+//! |---:|---|
+//! | 4, n | id |
+//! | 4, n | id of the meter |
+//! | 16 | the threshold in trillionths, signed |
+//! | 1 | 1 where one customer is watched, 0 where each |
+//! | 4, n | that customer; empty where each |
+//!
 //! Formulas: 0 sum, 1 count, 2 last, 3 largest, 4 smallest, 5 average, 6 unique count, 7 weighted
 //! sum.
 
-use crate::{Block, BlockError, EventTimeWindow, Formula, MeterConfig};
-use counterfoil_core::{Id, kind};
+use crate::{
+    AlertStatus, Block, BlockError, EventTimeWindow, Formula, MeterConfig, UsageThreshold,
+};
+use counterfoil_core::{Decimal12, Id, Kind, kind};
 use counterfoil_log::{EventRef, NewEvent, NewRecord, RecordKind, RecordRef};
 
 const BLOCK: u16 = 1;
 const DEFINED: u16 = 2;
 const DEACTIVATED: u16 = 3;
 const REACTIVATED: u16 = 4;
+const ALERT_DEFINED: u16 = 5;
+const ALERT_ACTIVATED: u16 = 6;
+const ALERT_DEACTIVATED: u16 = 7;
+const ALERT_ARCHIVED: u16 = 8;
 const SCHEMA: u16 = 1;
 
 /// What a record says.
@@ -44,6 +64,8 @@ pub(super) enum Fact {
     Defined(Id<kind::Meter>, MeterConfig),
     Deactivated(Id<kind::Meter>),
     Reactivated(Id<kind::Meter>),
+    AlertDefined(Id<kind::Alert>, UsageThreshold),
+    AlertChanged(Id<kind::Alert>, AlertStatus),
 }
 
 impl Fact {
@@ -67,6 +89,10 @@ impl Fact {
             Self::Defined(..) => (RecordKind::Note, DEFINED),
             Self::Deactivated(_) => (RecordKind::Note, DEACTIVATED),
             Self::Reactivated(_) => (RecordKind::Note, REACTIVATED),
+            Self::AlertDefined(..) => (RecordKind::Note, ALERT_DEFINED),
+            Self::AlertChanged(_, AlertStatus::Active) => (RecordKind::Note, ALERT_ACTIVATED),
+            Self::AlertChanged(_, AlertStatus::Inactive) => (RecordKind::Note, ALERT_DEACTIVATED),
+            Self::AlertChanged(_, AlertStatus::Archived) => (RecordKind::Note, ALERT_ARCHIVED),
         };
         match self {
             Self::Block(block) => return block.encode_into(&mut event.body),
@@ -74,6 +100,10 @@ impl Fact {
             Self::Deactivated(meter) | Self::Reactivated(meter) => {
                 event.body = own(meter.as_str());
             }
+            Self::AlertDefined(alert, threshold) => {
+                event.body = alert_definition(alert, threshold);
+            }
+            Self::AlertChanged(alert, _) => event.body = own(alert.as_str()),
         }
         Ok(())
     }
@@ -109,12 +139,25 @@ impl Fact {
             }
             (RecordKind::Note, DEACTIVATED) => id(body).map(Self::Deactivated),
             (RecordKind::Note, REACTIVATED) => id(body).map(Self::Reactivated),
+            (RecordKind::Note, ALERT_DEFINED) => {
+                let mut rest = body;
+                let read = alert_defined(&mut rest).filter(|_| rest.is_empty());
+                let (alert, threshold) = read.ok_or("an alert that is malformed")?;
+                Ok(Self::AlertDefined(alert, threshold))
+            }
+            (RecordKind::Note, ALERT_ACTIVATED) => changed(body, AlertStatus::Active),
+            (RecordKind::Note, ALERT_DEACTIVATED) => changed(body, AlertStatus::Inactive),
+            (RecordKind::Note, ALERT_ARCHIVED) => changed(body, AlertStatus::Archived),
             _ => Err(format!("type {type_id} in a record of kind {kind:?}")),
         }
     }
 }
 
-fn id(body: &[u8]) -> Result<Id<kind::Meter>, String> {
+fn changed(body: &[u8], status: AlertStatus) -> Result<Fact, String> {
+    id(body).map(|alert| Fact::AlertChanged(alert, status))
+}
+
+fn id<K: Kind>(body: &[u8]) -> Result<Id<K>, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     Id::new(text).map_err(|error| error.to_string())
 }
@@ -134,6 +177,32 @@ fn definition(meter: &Id<kind::Meter>, config: &MeterConfig) -> Vec<u8> {
     body.push(u8::try_from(config.dimensions.len()).unwrap_or(u8::MAX));
     config.dimensions.iter().for_each(|name| put(&mut body, name));
     body
+}
+
+fn alert_definition(alert: &Id<kind::Alert>, threshold: &UsageThreshold) -> Vec<u8> {
+    let mut body = Vec::new();
+    let UsageThreshold { meter, gte, customer } = threshold;
+    put(&mut body, alert.as_str());
+    put(&mut body, meter.as_str());
+    body.extend_from_slice(&gte.trillionths().to_le_bytes());
+    body.push(u8::from(customer.is_some()));
+    put(&mut body, customer.as_deref().unwrap_or_default());
+    body
+}
+
+fn alert_defined(rest: &mut &[u8]) -> Option<(Id<kind::Alert>, UsageThreshold)> {
+    let alert = Id::new(text(rest)?).ok()?;
+    let meter = Id::new(text(rest)?).ok()?;
+    let (gte, tail) = rest.split_first_chunk::<16>()?;
+    let (one, tail) = tail.split_first()?;
+    *rest = tail;
+    let gte = Decimal12::from_trillionths(i128::from_le_bytes(*gte));
+    let customer = match (one, text(rest)?) {
+        (0, "") => None,
+        (1, customer) => Some(customer.to_owned()),
+        _ => return None,
+    };
+    Some((alert, UsageThreshold { meter, gte, customer }))
 }
 
 fn put(body: &mut Vec<u8>, text: &str) {
@@ -198,6 +267,15 @@ mod tests {
     fn facts() -> Vec<Fact> {
         let id = || Id::new("mtr_é").unwrap();
         let mut facts = vec![Fact::Deactivated(id()), Fact::Reactivated(id())];
+        let alert = || Id::new("alrt_é").unwrap();
+        for customer in [None, Some(String::new()), Some("cus_é".to_owned())] {
+            let gte = Decimal12::from_trillionths(-7 << 80);
+            let threshold = UsageThreshold { meter: id(), gte, customer };
+            facts.push(Fact::AlertDefined(alert(), threshold));
+        }
+        for status in [AlertStatus::Active, AlertStatus::Inactive, AlertStatus::Archived] {
+            facts.push(Fact::AlertChanged(alert(), status));
+        }
         for formula in Formula::ALL {
             let mut config = MeterConfig::new("calls", formula).also(Formula::Last);
             config.also.insert(formula);
@@ -224,29 +302,31 @@ mod tests {
 
     #[test]
     fn what_no_store_wrote_is_refused() {
-        let [deactivated, .., defined] = &facts()[..] else { panic!() };
+        let facts = facts();
+        let [deactivated, _, each, _, one, .., defined] = &facts[..] else { panic!() };
         type Damage = fn(&mut NewRecord);
         let cases: [Damage; 7] = [
             |record| record.events[0].schema = 2,
-            |record| record.events[0].type_id = 9,
+            |record| record.events[0].type_id = 10,
             |record| record.events[0].type_id = BLOCK,
             |record| record.events[0].stream = "customer:1".into(),
             |record| record.kind = RecordKind::Block,
             |record| record.events[0].body.push(0xff),
             |record| record.events[0].body.clear(),
         ];
-        for fact in [deactivated, defined] {
+        for fact in [deactivated, each, one, defined] {
             for (case, damage) in cases.iter().enumerate() {
                 let mut record = encode(fact);
                 damage(&mut record);
                 assert!(read(&record).is_err(), "{case} of {fact:?}");
             }
         }
-        let whole = encode(defined);
-        for len in 0..whole.events[0].body.len() {
-            let mut record = whole.clone();
-            record.events[0].body.truncate(len);
-            assert!(read(&record).is_err(), "{len} bytes");
+        for whole in [each, one, defined].map(encode) {
+            for len in 0..whole.events[0].body.len() {
+                let mut record = whole.clone();
+                record.events[0].body.truncate(len);
+                assert!(read(&record).is_err(), "{len} bytes");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::StoreError;
 use super::gather::Results;
 use super::inner::Inner;
-use crate::{Admission, EventRefusal, Outcome, Position, RefusedEvent};
+use crate::{Admission, AlertTriggered, EventRefusal, Outcome, Position, RefusedEvent};
 use counterfoil_log::Durability;
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct Ack {
     pub refused: Vec<RefusedEvent>,
     /// One for each event, where they were asked for.
     pub outcomes: Option<Vec<Outcome>>,
+    /// The alerts that it set off, by alert and customer.
+    pub alerts: Vec<AlertTriggered>,
 }
 
 /// The acknowledgement of a single event: what it came to is on disk.
@@ -53,9 +55,9 @@ pub struct Ticket {
 
 impl Ticket {
     pub(super) fn new(inner: &Arc<Inner>, position: u64, admission: Admission) -> Self {
-        let Admission { taken, duplicates, conflicts, refused, outcomes, .. } = admission;
+        let Admission { taken, duplicates, conflicts, refused, outcomes, alerts, .. } = admission;
         let position = Position(position);
-        let ack = Ack { position, taken, duplicates, conflicts, refused, outcomes };
+        let ack = Ack { position, taken, duplicates, conflicts, refused, outcomes, alerts };
         Self { inner: Arc::clone(inner), ack }
     }
 
