@@ -28,6 +28,9 @@ pub struct Meter {
     pub customer_payload_key: String,
     /// The payload key that holds the value.
     pub value_payload_key: String,
+    /// The payload keys whose values it keeps with each event, each to be there (rule 12.2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dimensions: Vec<String>,
     /// Whether it takes events.
     pub active: bool,
     /// When it stopped taking events.
@@ -87,6 +90,10 @@ pub struct CreateMeter {
     /// The window of input that is aggregated before it comes in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time_window: Option<EventTimeWindow>,
+    /// The payload keys whose values it keeps with each event; ten at most. Prices select by them,
+    /// and usage is divided by them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dimensions: Vec<String>,
     /// Metadata (rule 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
@@ -105,6 +112,7 @@ impl CreateMeter {
             customer_mapping: None,
             value_settings: None,
             event_time_window: None,
+            dimensions: Vec::new(),
             metadata: None,
         }
     }
@@ -200,7 +208,8 @@ impl MeterEvent {
 /// Makes a meter. The caller has seen that no other meter takes its events.
 ///
 /// # Errors
-/// [`Refusal::ParameterInvalid`] for empty or overlong texts.
+/// [`Refusal::ParameterInvalid`] for empty or overlong texts, and for dimensions that are too many,
+/// named twice, or the key of customer or value.
 pub fn decide_create(
     command: &CreateMeter,
     id: MeterId,
@@ -224,12 +233,14 @@ pub fn decide_create(
             "value_settings.event_payload_key",
             value_key.as_deref().unwrap_or("value"),
         )?,
+        dimensions: command.dimensions.clone(),
         active: true,
         deactivated_at: None,
         created: at,
         updated: at,
         metadata: Metadata::of(command.metadata.as_ref())?,
     };
+    check_dimensions(&meter)?;
     Ok(MeterEvent::Created(meter.into()))
 }
 
@@ -275,6 +286,29 @@ pub fn decide_reactivate(meter: &Meter, at: Timestamp) -> Result<MeterEvent, Ref
     let mut meter = meter.clone();
     (meter.active, meter.deactivated_at, meter.updated) = (true, None, at);
     Ok(MeterEvent::Reactivated(meter.into()))
+}
+
+fn check_dimensions(meter: &Meter) -> Result<(), Refusal> {
+    let (count, limit) = (meter.dimensions.len(), limits::METER_DIMENSIONS_MAX);
+    if count > limit {
+        return Err(Refusal::invalid("dimensions", format!("{count} (the limit is {limit})")));
+    }
+    for (place, name) in meter.dimensions.iter().enumerate() {
+        let invalid = |reason: String| {
+            Err(Refusal::invalid(format!("dimensions[{place}]"), format!("{name:?} {reason}")))
+        };
+        let limit = limits::METER_DIMENSION_BYTES_MAX;
+        if name.is_empty() || name.len() > limit {
+            return invalid(format!("has {} bytes (1 to {limit} are allowed)", name.len()));
+        }
+        if meter.dimensions.iter().take(place).any(|before| before == name) {
+            return invalid("is there twice".to_owned());
+        }
+        if *name == meter.customer_payload_key || *name == meter.value_payload_key {
+            return invalid("is the key of the customer or the value".to_owned());
+        }
+    }
+    Ok(())
 }
 
 fn event_name(name: &str) -> Result<String, Refusal> {

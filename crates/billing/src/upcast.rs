@@ -29,9 +29,19 @@ pub struct Upcast {
 
 /// The steps of all events of this crate.
 pub const UPCASTS: &[Upcast] = &[
+    Upcast { type_id: 110, schema: 1, step: nothing_selected },
+    Upcast { type_id: 111, schema: 1, step: nothing_selected },
+    Upcast { type_id: 120, schema: 1, step: nothing_selected },
+    Upcast { type_id: 121, schema: 1, step: nothing_selected },
+    Upcast { type_id: 122, schema: 1, step: nothing_selected },
+    Upcast { type_id: 123, schema: 1, step: nothing_selected },
     Upcast { type_id: 400, schema: 1, step: item_texts_apart },
     Upcast { type_id: 401, schema: 1, step: item_texts_apart },
 ];
+
+/// Meters got dimensions, and prices select usage by them. Where neither is there, there are none; the
+/// number went up so that a program that knows nothing of them does not bill all usage instead.
+fn nothing_selected(_: &mut Stored) {}
 
 /// The description and the metadata of an invoice item stood in its body. They became personal, and
 /// the body was given a name to fall back on.

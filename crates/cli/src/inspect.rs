@@ -185,7 +185,12 @@ fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
     // Usage comes before the alerts that it sets off.
     if let Some(block) = &record.usage {
         let cancelled: Vec<&str> = block.cancelled().collect();
-        let kind = if cancelled.is_empty() { "meter_event.taken" } else { "meter_event.cancelled" };
+        let (corrected, values): (Vec<_>, Vec<_>) = block.corrected().unzip();
+        let kind = match (cancelled.is_empty(), corrected.is_empty()) {
+            (true, true) => "meter_event.taken",
+            (false, _) => "meter_event.cancelled",
+            (true, false) => "meter_event.corrected",
+        };
         let meter = match block.meters() {
             [meter] => json!(meter),
             meters => json!(meters),
@@ -193,6 +198,8 @@ fn entries(record: &BookRecord) -> Result<Vec<Entry>, Problem> {
         let mut body = json!({ "meter": meter, "meter_events": block.len() });
         if !cancelled.is_empty() {
             body = json!({ "meter": meter, "cancelled": cancelled });
+        } else if !corrected.is_empty() {
+            body = json!({ "meter": meter, "corrected": corrected, "values": values });
         }
         let stream = "meters".to_owned();
         entries.push(Entry { stream, kind, body, personal: Value::Null, erased: false });
@@ -251,6 +258,8 @@ const TELLING: &[&str] = &[
     "next_payment_attempt",
     "meter_events",
     "cancelled",
+    "corrected",
+    "values",
     "payment_method",
     "reason",
 ];

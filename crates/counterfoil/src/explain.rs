@@ -3,10 +3,11 @@
 use crate::error::Error;
 use crate::metering::Readings;
 use crate::sequencer::Sequencer;
+use counterfoil_billing::catalog::Price;
 use counterfoil_billing::catalog::{Basis, Round};
 use counterfoil_billing::invoice::{Derivation, InvoiceId, InvoiceStatus, Line, UsageReading};
-use counterfoil_core::{Decimal12, Money, Period};
-use counterfoil_meter::Position;
+use counterfoil_core::{Decimal12, Money};
+use counterfoil_meter::{Position, UsageEvent};
 use counterfoil_model::InvoiceView;
 use std::fmt;
 
@@ -85,7 +86,7 @@ fn of_line(
         parts.push(Explanation::leaf(format!("invoice item {item}")));
     }
     if let Derivation::Metered { reading, .. } = &line.derivation {
-        parts.push(of_reading(book, view, line.period, reading)?);
+        parts.push(of_reading(book, view, line, reading)?);
     }
     Ok(Explanation::node(text, parts))
 }
@@ -93,18 +94,32 @@ fn of_line(
 fn of_reading(
     book: &Sequencer,
     view: &InvoiceView,
-    period: Period,
+    line: &Line,
     reading: &UsageReading,
 ) -> Result<Explanation, Error> {
+    let price = line.price.as_ref().and_then(|id| book.state.price(id).ok());
+    let kept = &book.state.meter(&reading.meter)?.dimensions;
+    let only: Vec<(&str, &str)> = price.into_iter().flat_map(Price::dimensions).collect();
+    let selected = |event: &UsageEvent<'_>| {
+        let value = |name: &str| {
+            kept.iter().zip(&event.dimensions).find(|(own, _)| *own == name).map(|own| *own.1)
+        };
+        only.iter().all(|(name, wanted)| value(name) == Some(wanted))
+    };
+    let of: Vec<String> = only.iter().map(|(name, value)| format!(" of {name} {value}")).collect();
     let cut = Position(reading.position);
     let customer = view.invoice.customer.as_str();
     let text = format!(
-        "meter {} read {} from {} events, up to record {}",
-        reading.meter, reading.quantity, reading.events, reading.position
+        "meter {} read {}{} from {} events, up to record {}",
+        reading.meter,
+        reading.quantity,
+        of.join(""),
+        reading.events,
+        reading.position
     );
-    let events = book.meters.events(&reading.meter, customer, period, cut)?;
+    let events = book.meters.events(&reading.meter, customer, line.period, cut)?;
     let mut named = Vec::new();
-    for event in events.filter(|event| event.counts).take(EVENTS_NAMED) {
+    for event in events.filter(|event| event.counts && selected(event)).take(EVENTS_NAMED) {
         named.push(Explanation::leaf(format!(
             "{} at {}: {} (record {})",
             event.identifier,

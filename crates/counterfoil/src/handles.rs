@@ -30,8 +30,9 @@ use counterfoil_billing::subscription::{
     CancelSubscription, CreateSubscription, Subscription, SubscriptionId, UpdateSubscription,
 };
 use counterfoil_core::Period;
-use counterfoil_meter::{EventBatch, EventColumns, Grouping, Position, Summary};
+use counterfoil_meter::{Breakdown, EventBatch, EventColumns, Grouping, Position, Summary};
 use counterfoil_model::{InvoiceView, Output};
+use std::collections::BTreeMap;
 
 macro_rules! handles {
     ($($(#[$meta:meta])* $handle:ident;)*) => {$(
@@ -441,14 +442,16 @@ impl MeterEvents<'_> {
         })
     }
 
-    /// Cancels an event within a day of its receipt (rule 12.4).
+    /// Cancels an event, or gives it another value: within a day of its receipt (rule 12.4), or as
+    /// long as its identifier is remembered where [`CreateMeterEventAdjustment::window`] says so. A
+    /// draft shows it; an invoice that is finalized stays as it is.
     ///
     /// # Errors
-    /// [`Error::Refused`] for one that is unknown, cancelled or too old.
+    /// [`Error::Refused`] for one that is unknown, cancelled or too old, and for a value that it
+    /// cannot have or has already.
     pub fn adjust(&self, adjustment: &CreateMeterEventAdjustment) -> Result<Adjusted, Error> {
         self.0.change(|book, log| {
-            let identifier = &adjustment.cancel.identifier;
-            let adjusted = book.cancel_usage(log, &adjustment.event_name, identifier)?;
+            let adjusted = book.adjust_usage(log, adjustment)?;
             let position = adjusted.position;
             Ok((adjusted, Some(position)))
         })
@@ -464,7 +467,34 @@ impl MeterEvents<'_> {
         customer: &CustomerId,
         period: Period,
     ) -> Result<UsageReading, Error> {
-        self.0.read(|book| Ok(read_at(&book.meters, meter, customer, period, Position::MAX)?))
+        self.0
+            .read(|book| Ok(read_at(&book.meters, meter, customer, (period, None), Position::MAX)?))
+    }
+
+    /// The usage of a customer on a meter in a period by dimensions, or of some values of them: a
+    /// row for each combination of values under which an event counts. Each event is in one row.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing` for an unknown meter, and `parameter_invalid` for
+    /// a dimension that it does not keep.
+    pub fn usage_by(
+        &self,
+        meter: &MeterId,
+        customer: &CustomerId,
+        period: Period,
+        breakdown: Breakdown<'_>,
+    ) -> Result<BTreeMap<Vec<String>, UsageReading>, Error> {
+        self.0.read(|book| {
+            let (customer, cut) = (customer.as_str(), Position::MAX);
+            let rows = book.meters.usage_by(meter, customer, period, breakdown, cut)?;
+            let row = |own: counterfoil_meter::UsageReading| UsageReading {
+                meter: meter.clone(),
+                quantity: own.quantity,
+                events: own.events,
+                position: own.position.0,
+            };
+            Ok(rows.into_iter().map(|(values, own)| (values, row(own))).collect())
+        })
     }
 
     /// The usage of a customer on a meter by minute, hour, day or month of the clock in a time zone;

@@ -68,9 +68,9 @@
 //! Products, prices (per unit, packages, graduated and volume tiers, several currencies, licensed
 //! and metered), customers and their balance, subscriptions (trials, anchors, stubs, mixed
 //! intervals, renewal, cancellation), invoices (drafts, numbering, balance, attempts and retries,
-//! due dates, voiding), invoice items, meters (sum, count, last) and the journal. Not yet:
-//! prorations, discounts, taxes, schedules, quotes, credit notes, credit grants, entitlements,
-//! alerts, treasury.
+//! due dates, voiding), invoice items, meters (sum, count, last; dimensions, corrections, alerts)
+//! and the journal. Not yet: prorations, discounts, taxes, schedules, quotes, credit notes, credit
+//! grants, entitlements, treasury.
 #![forbid(unsafe_code)]
 
 /// The example of the README compiles.
@@ -149,7 +149,7 @@ pub use counterfoil_meter::ArrowEvents;
 #[cfg(feature = "files")]
 pub use counterfoil_meter::files;
 pub use counterfoil_meter::{
-    Block, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
+    Block, Breakdown, ColumnError, DedupePolicy, EventBatch, EventColumns, Grouping, Summary,
 };
 #[cfg(any(feature = "arrow", feature = "files"))]
 pub use counterfoil_meter::{EventView, Field, Mapping, MappingError, TimeUnit};
@@ -172,8 +172,8 @@ pub use handles::{
 pub use keep::{orphans, salvage};
 pub use keys::KeyError;
 pub use metering::{
-    Adjusted, AdjustmentKind, CancelMeterEvent, CreateMeterEvent, CreateMeterEventAdjustment,
-    EventInstant, Ingested, RefusedUsage,
+    Adjusted, AdjustmentKind, AdjustmentWindow, CancelMeterEvent, CorrectMeterEvent,
+    CreateMeterEvent, CreateMeterEventAdjustment, EventInstant, Ingested, RefusedUsage,
 };
 pub use payment::{NoPayments, PaymentSource, Progress};
 pub use proof::check_proof;

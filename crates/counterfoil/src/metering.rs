@@ -2,14 +2,15 @@
 
 use crate::error::Error;
 use counterfoil_billing::alert::{AlertEvent, AlertTriggered};
-use counterfoil_billing::catalog::MeterId;
+use counterfoil_billing::catalog::{MeterId, Price};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::UsageReading;
 use counterfoil_billing::meter as resource;
-use counterfoil_core::{Code, EventTime, Period, Refusal};
+use counterfoil_core::{Code, Decimal12, EventTime, Period, Refusal};
 use counterfoil_log::Lsn;
 use counterfoil_meter::{
-    Aggregator, AlertError, MeterConfig, MeterError, Position, UsageThreshold,
+    AdjustPolicy, Adjustment, Aggregator, AlertError, Breakdown, MeterConfig, MeterError, Position,
+    UsageThreshold,
 };
 use counterfoil_model::{Event, UsageSource};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -25,20 +26,29 @@ impl UsageSource for Readings<'_> {
         meter: &MeterId,
         customer: &CustomerId,
         period: Period,
+        price: &Price,
     ) -> Result<UsageReading, Refusal> {
-        read_at(self.0, meter, customer, period, self.0.position())
+        read_at(self.0, meter, customer, (period, Some(price)), self.0.position())
     }
 }
 
-/// Usage at a cut.
+/// Usage at a cut: all of a period, or what a price selects of it.
 pub(crate) fn read_at(
     meters: &Aggregator,
     meter: &MeterId,
     customer: &CustomerId,
-    period: Period,
+    (period, price): (Period, Option<&Price>),
     cut: Position,
 ) -> Result<UsageReading, Refusal> {
-    let reading = meters.usage(meter, customer.as_str(), period, cut)?;
+    let only: Vec<(&str, &str)> = price.into_iter().flat_map(Price::dimensions).collect();
+    let mut reading = meters.usage(meter, customer.as_str(), period, cut)?;
+    if !only.is_empty() {
+        let selected = Breakdown::default().only(&only);
+        let rows = meters.usage_by(meter, customer.as_str(), period, selected, cut)?;
+        let row = rows.into_values().next();
+        (reading.quantity, reading.events) =
+            row.map_or((Decimal12::ZERO, 0), |row| (row.quantity, row.events));
+    }
     Ok(UsageReading {
         meter: meter.clone(),
         quantity: reading.quantity,
@@ -100,7 +110,7 @@ fn follow_meter(meters: &mut Aggregator, event: &resource::MeterEvent) -> Result
 fn config(meter: &resource::Meter) -> MeterConfig {
     MeterConfig {
         also: BTreeSet::new(),
-        dimensions: Vec::new(),
+        dimensions: meter.dimensions.clone(),
         event_name: meter.event_name.clone(),
         formula: match meter.formula {
             resource::Formula::Count => counterfoil_meter::Formula::Count,
@@ -154,6 +164,13 @@ impl CreateMeterEvent {
         self
     }
 
+    /// The same with a value of a dimension.
+    #[must_use]
+    pub fn dimension(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.payload.insert(name.into(), value.into());
+        self
+    }
+
     /// The same at a time.
     #[must_use]
     pub fn at(mut self, time: EventTime) -> Self {
@@ -171,16 +188,23 @@ impl CreateMeterEvent {
     }
 }
 
-/// `meter_event_adjustment.create`: an event was not meant to be.
+/// `meter_event_adjustment.create`: an event was not meant to be, or not so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateMeterEventAdjustment {
     /// The name of the event.
     pub event_name: String,
-    /// Which one.
-    pub cancel: CancelMeterEvent,
+    /// Which one does not count, for [`AdjustmentKind::Cancel`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<CancelMeterEvent>,
+    /// Which one has another value, for [`AdjustmentKind::Correct`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct: Option<CorrectMeterEvent>,
     /// The kind of adjustment.
     #[serde(rename = "type", default)]
     pub kind: AdjustmentKind,
+    /// How long after its receipt an event may be adjusted.
+    #[serde(default)]
+    pub window: AdjustmentWindow,
 }
 
 impl CreateMeterEventAdjustment {
@@ -189,26 +213,102 @@ impl CreateMeterEventAdjustment {
     pub fn cancel(event_name: impl Into<String>, identifier: impl Into<String>) -> Self {
         Self {
             event_name: event_name.into(),
-            cancel: CancelMeterEvent { identifier: identifier.into() },
+            cancel: Some(CancelMeterEvent { identifier: identifier.into() }),
+            correct: None,
             kind: AdjustmentKind::Cancel,
+            window: AdjustmentWindow::Day,
+        }
+    }
+
+    /// Gives an event another value.
+    #[must_use]
+    pub fn correct(
+        event_name: impl Into<String>,
+        identifier: impl Into<String>,
+        value: Decimal12,
+    ) -> Self {
+        Self {
+            event_name: event_name.into(),
+            cancel: None,
+            correct: Some(CorrectMeterEvent { identifier: identifier.into(), value }),
+            kind: AdjustmentKind::Correct,
+            window: AdjustmentWindow::Day,
+        }
+    }
+
+    /// The same for as long as the identifier is remembered.
+    #[must_use]
+    pub fn while_remembered(mut self) -> Self {
+        self.window = AdjustmentWindow::Remembered;
+        self
+    }
+
+    /// The identifier, and what is to become of the event.
+    pub(crate) fn parts(&self) -> Result<(&str, Adjustment), Refusal> {
+        match (self.kind, &self.cancel, &self.correct) {
+            (AdjustmentKind::Cancel, Some(cancel), None) => {
+                Ok((&cancel.identifier, Adjustment::Cancel))
+            }
+            (AdjustmentKind::Correct, None, Some(correct)) => {
+                Ok((&correct.identifier, Adjustment::Correct(correct.value)))
+            }
+            (AdjustmentKind::Cancel, None, _) => Err(Refusal::missing("cancel")),
+            (AdjustmentKind::Correct, _, None) => Err(Refusal::missing("correct")),
+            (AdjustmentKind::Cancel, ..) => {
+                Err(Refusal::invalid("correct", "it goes only with type: correct"))
+            }
+            (AdjustmentKind::Correct, ..) => {
+                Err(Refusal::invalid("cancel", "it goes only with type: cancel"))
+            }
         }
     }
 }
 
-/// The event that an adjustment is about.
+/// The event that does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelMeterEvent {
     /// Its identifier.
     pub identifier: String,
 }
 
-/// The kind of an adjustment: there is one.
+/// The event that has another value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorrectMeterEvent {
+    /// Its identifier.
+    pub identifier: String,
+    /// The value from now on.
+    pub value: Decimal12,
+}
+
+/// The kind of an adjustment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdjustmentKind {
     /// The event does not count.
     #[default]
     Cancel,
+    /// The event has another value.
+    Correct,
+}
+
+/// How long after its receipt an event may be adjusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdjustmentWindow {
+    /// 24 hours, the last second included (rule 12.4).
+    #[default]
+    Day,
+    /// As long as its identifier is remembered.
+    Remembered,
+}
+
+impl AdjustmentWindow {
+    pub(crate) const fn policy(self) -> AdjustPolicy {
+        match self {
+            Self::Day => AdjustPolicy::Day,
+            Self::Remembered => AdjustPolicy::Remembered,
+        }
+    }
 }
 
 /// The time of an event as a caller gives it: Unix seconds, or RFC 3339 to the nanosecond.

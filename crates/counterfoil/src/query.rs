@@ -2,15 +2,17 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::metering::{Readings, read_at};
+use crate::metering::Readings;
 use crate::sequencer::Sequencer;
-use counterfoil_billing::catalog::MeterId;
+use counterfoil_billing::catalog::{MeterId, Price, PriceId};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{Charge, Derivation, InvoiceId, InvoiceStatus};
+use counterfoil_billing::meter::Meter;
 use counterfoil_core::{Decimal12, Period, Refusal, Timestamp};
 use counterfoil_journal::TrialBalance;
-use counterfoil_meter::Position;
+use counterfoil_meter::{Breakdown, Position, UsageEvent};
 use counterfoil_model::{InvoiceView, Shard, State, UnbilledReason};
+use std::collections::BTreeMap;
 
 /// Usage that no invoice will take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct UnbilledUsage {
     pub customer: CustomerId,
     /// The period it lies in.
     pub period: Period,
+    /// The values of its dimensions, where a price of the meter selects by them; all usage else.
+    pub dimensions: BTreeMap<String, String>,
     /// How much.
     pub quantity: Decimal12,
     /// Why no invoice takes it.
@@ -79,23 +83,67 @@ pub(crate) fn invoices(book: &Sequencer, customer: &CustomerId) -> Result<Vec<In
 /// Cancelling what was billed is no usage that came late (rule 12.4).
 fn came_after(
     book: &Sequencer,
-    meter: &MeterId,
-    customer: &str,
+    (meter, customer, bucket): (&MeterId, &str, &Bucket),
     period: Period,
     cut: Position,
 ) -> Result<Option<Decimal12>, Error> {
-    let late = book.meters.late(meter, customer, period, cut)?.late;
-    Ok((late.events > 0).then_some(late.quantity))
+    if bucket.is_empty() {
+        let late = book.meters.late(meter, customer, period, cut)?.late;
+        return Ok((late.events > 0).then_some(late.quantity));
+    }
+    let only = only(bucket);
+    let breakdown = Breakdown::default().only(&only);
+    let late = book.meters.late_by(meter, customer, period, breakdown, cut)?;
+    Ok(late.into_values().next().map(|late| late.quantity))
+}
+
+/// What was used in a period; none where nothing was.
+fn used(
+    book: &Sequencer,
+    (meter, customer, bucket): (&MeterId, &str, &Bucket),
+    period: Period,
+) -> Result<Option<Decimal12>, Error> {
+    let only = only(bucket);
+    let breakdown = Breakdown::default().only(&only);
+    let rows = book.meters.usage_by(meter, customer, period, breakdown, Position::MAX)?;
+    Ok(rows.into_values().next().map(|row| row.quantity))
+}
+
+/// Values of all dimensions of a meter; empty where all usage is looked at as one.
+type Bucket = BTreeMap<String, String>;
+
+fn only(bucket: &Bucket) -> Vec<(&str, &str)> {
+    bucket.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// How the usage of a customer on a meter is looked at: as one, or by all dimensions where a price
+/// selects by any of them.
+fn buckets(book: &Sequencer, meter: &Meter, customer: &str) -> Result<Vec<Bucket>, Error> {
+    let selective =
+        |price: &Price| price.meter() == Some(&meter.id) && price.dimensions().next().is_some();
+    if !book.state.prices().any(selective) {
+        return Ok(vec![Bucket::new()]);
+    }
+    let names: Vec<&str> = meter.dimensions.iter().map(String::as_str).collect();
+    let (ever, by) = (Period::new(Timestamp::MIN, Timestamp::MAX), Breakdown::by(&names));
+    let rows = book.meters.usage_by(&meter.id, customer, ever, by, Position::MAX)?;
+    let bucket = |values: Vec<String>| meter.dimensions.iter().cloned().zip(values).collect();
+    Ok(rows.into_keys().map(bucket).collect())
 }
 
 /// A period cut down to the seconds from its first event to its last.
 fn narrowed(
     book: &Sequencer,
-    meter: &MeterId,
-    customer: &str,
+    (meter, customer, bucket): (&Meter, &str, &Bucket),
     period: Period,
 ) -> Result<Period, Error> {
-    let events = book.meters.events(meter, customer, period, Position::MAX)?;
+    let events = book.meters.events(&meter.id, customer, period, Position::MAX)?;
+    let is_own = |event: &UsageEvent<'_>| {
+        let mut values = meter.dimensions.iter().zip(&event.dimensions);
+        bucket.is_empty()
+            || values.all(|(name, value)| bucket.get(name).is_some_and(|own| own == value))
+    };
+    let events = events.filter(is_own);
     let seconds: Vec<Timestamp> = events.map(|event| event.time.second()).collect();
     let (Some(first), Some(last)) = (seconds.iter().min(), seconds.iter().max()) else {
         return Ok(period);
@@ -129,47 +177,60 @@ pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
         for customer in book.meters.customers_with_usage(&meter.id) {
             let Ok(id) = CustomerId::new(&customer) else { continue };
             let shard = book.state.shard(&id)?;
-            let covered = coverage(book, shard, &meter.id)?;
-            for (period, reason, since) in gaps(&covered) {
-                let left = match since {
-                    Some(cut) => came_after(book, &meter.id, &customer, period, cut)?,
-                    None => {
-                        let reading = read_at(&book.meters, &meter.id, &id, period, Position::MAX)?;
-                        (reading.events > 0).then_some(reading.quantity)
-                    }
-                };
-                if let Some(quantity) = left {
-                    let period = match reason {
-                        // Outside every subscription there is no period to name.
-                        UnbilledReason::NoSubscription => {
-                            narrowed(book, &meter.id, &customer, period)?
-                        }
-                        UnbilledReason::Late | UnbilledReason::Trial | UnbilledReason::Canceled => {
-                            period
-                        }
-                    };
-                    let (meter, customer) = (meter.id.clone(), id.clone());
-                    found.push(UnbilledUsage { meter, customer, period, quantity, reason });
-                }
+            for bucket in buckets(book, meter, &customer)? {
+                unbilled_of(book, (meter, shard, &bucket), &mut found)?;
             }
         }
     }
     Ok(found)
 }
 
+fn unbilled_of(
+    book: &Sequencer,
+    (meter, shard, bucket): (&Meter, &Shard, &Bucket),
+    found: &mut Vec<UnbilledUsage>,
+) -> Result<(), Error> {
+    let id = &shard.customer().id;
+    let of = (&meter.id, id.as_str(), bucket);
+    let covered = coverage(book, shard, &meter.id, bucket)?;
+    for (period, reason, since) in gaps(&covered) {
+        let left = match since {
+            Some(cut) => came_after(book, of, period, cut)?,
+            None => used(book, of, period)?,
+        };
+        let Some(quantity) = left else { continue };
+        let period = match reason {
+            // Outside every subscription there is no period to name.
+            UnbilledReason::NoSubscription => narrowed(book, (meter, id.as_str(), bucket), period)?,
+            UnbilledReason::Late | UnbilledReason::Trial | UnbilledReason::Canceled => period,
+        };
+        let (meter, customer) = (meter.id.clone(), id.clone());
+        let dimensions = bucket.clone();
+        found.push(UnbilledUsage { meter, customer, period, dimensions, quantity, reason });
+    }
+    Ok(())
+}
+
 /// What the customer's invoices and subscriptions do with the usage on a meter, by time.
-fn coverage(book: &Sequencer, shard: &Shard, meter: &MeterId) -> Result<Vec<Covered>, Error> {
+fn coverage(
+    book: &Sequencer,
+    shard: &Shard,
+    meter: &MeterId,
+    bucket: &Bucket,
+) -> Result<Vec<Covered>, Error> {
     let mut covered = Vec::new();
+    let selects = |price: &PriceId| book.state.price(price).is_ok_and(|own| own.selects(bucket));
     for invoice in shard.invoices() {
         for charge in &invoice.charges {
             match charge {
-                Charge::Usage(usage) if usage.meter == *meter => {
+                Charge::Usage(usage) if usage.meter == *meter && selects(&usage.price) => {
                     covered.push(Covered { period: usage.period, cover: Cover::Awaited });
                 }
                 Charge::Line(line) => {
                     // What a voided invoice had billed is not billed again by itself (rule 8.7).
                     if let Derivation::Metered { reading, .. } = &line.derivation
                         && reading.meter == *meter
+                        && line.price.as_ref().is_none_or(selects)
                         && invoice.status != InvoiceStatus::Draft
                     {
                         let cover = Cover::Billed(Position(reading.position));
@@ -182,7 +243,9 @@ fn coverage(book: &Sequencer, shard: &Shard, meter: &MeterId) -> Result<Vec<Cove
     }
     for subscription in shard.subscriptions() {
         let on_meter = |item: &&counterfoil_billing::subscription::SubscriptionItem| {
-            book.state.price(&item.price).is_ok_and(|price| price.meter() == Some(meter))
+            book.state
+                .price(&item.price)
+                .is_ok_and(|price| price.meter() == Some(meter) && price.selects(bucket))
         };
         for item in subscription.items.iter().filter(on_meter) {
             if let Some(trial) = subscription.trial {

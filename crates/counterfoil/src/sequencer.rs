@@ -3,7 +3,7 @@
 use crate::codec::{self, Decoded};
 use crate::error::{BookError, Error};
 use crate::keys::Keys;
-use crate::metering::{self, Adjusted, Ingested, Readings};
+use crate::metering::{self, Adjusted, CreateMeterEventAdjustment, Ingested, Readings};
 use crate::snapshot::Kept;
 use counterfoil_billing::alert::{AlertEvent, AlertTriggered};
 use counterfoil_core::{Refusal, Timestamp, limits};
@@ -295,14 +295,16 @@ impl Sequencer {
         self.take(log, &admission)
     }
 
-    /// Cancels an event by its identifier.
-    pub(crate) fn cancel_usage(
+    /// Cancels an event, or gives it another value, by its identifier.
+    pub(crate) fn adjust_usage(
         &mut self,
         log: &Log,
-        event_name: &str,
-        identifier: &str,
+        adjustment: &CreateMeterEventAdjustment,
     ) -> Result<Adjusted, Error> {
-        let admitted = self.meters.admit_cancel(event_name, identifier, self.received_at()?);
+        let (identifier, change) = adjustment.parts()?;
+        let (name, policy) = (&adjustment.event_name, adjustment.window.policy());
+        let now = self.received_at()?;
+        let admitted = self.meters.admit_adjustment(name, identifier, change, policy, now);
         let block = admitted.map_err(Refusal::from)?;
         self.append_block(log, &block)
     }

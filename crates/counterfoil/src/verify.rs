@@ -214,7 +214,9 @@ fn check_usage(book: &Sequencer, lsn: Lsn, events: &[Event], verified: &mut Veri
             let Derivation::Metered { reading, .. } = &line.derivation else { continue };
             let cut = Position(reading.position);
             let customer = &invoice.customer;
-            let again = read_at(&book.meters, &reading.meter, customer, line.period, cut);
+            let price = line.price.as_ref().and_then(|id| book.state.price(id).ok());
+            let period = (line.period, price);
+            let again = read_at(&book.meters, &reading.meter, customer, period, cut);
             verified.lines_read_again = verified.lines_read_again.saturating_add(1);
             match again {
                 Ok(again) if again == *reading => {}

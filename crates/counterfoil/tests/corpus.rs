@@ -73,15 +73,28 @@ fn changes_of_the_catalog(book: &Engine) {
     let update: UpdatePrice =
         serde_json::from_value(json!({ "id": id, "nickname": "once" })).unwrap();
     book.prices().update(update).unwrap();
+    let meter = CreateMeter {
+        id: "mtr_3".parse().ok(),
+        dimensions: vec!["model".to_owned()],
+        ..CreateMeter::new("tokens", Formula::Sum)
+    };
+    book.meters().create(meter).unwrap();
     let tiers: CreatePrice = serde_json::from_value(json!({
         "product": "prod_extra", "currency": "usd", "billing_scheme": "tiered",
-        "tiers_mode": "graduated", "recurring": { "interval": "month" },
+        "tiers_mode": "graduated",
+        "recurring": {
+            "interval": "month", "usage_type": "metered", "meter": "mtr_3",
+            "dimensions": { "model": "large" },
+        },
         "tiers": [{ "up_to": 10, "unit_amount_decimal": "0.5" }, { "up_to": "inf", "flat_amount": 9 }],
     }))
     .unwrap();
     book.prices().create(tiers).unwrap();
-    let meter =
-        CreateMeter { id: "mtr_2".parse().ok(), ..CreateMeter::new("bytes", Formula::Last) };
+    let meter = CreateMeter {
+        id: "mtr_2".parse().ok(),
+        dimensions: vec!["region".to_owned(), "class".to_owned()],
+        ..CreateMeter::new("bytes", Formula::Last)
+    };
     let id = book.meters().create(meter).unwrap().id;
     let update: UpdateMeter =
         serde_json::from_value(json!({ "id": id, "display_name": "Bytes" })).unwrap();

@@ -113,12 +113,12 @@ event_types! {
     1 1 "book.created" Created;
     100 1 "product.created" Product ProductEvent Created;
     101 1 "product.updated" Product ProductEvent Updated;
-    110 1 "price.created" Price PriceEvent Created;
-    111 1 "price.updated" Price PriceEvent Updated;
-    120 1 "meter.created" Meter MeterEvent Created;
-    121 1 "meter.updated" Meter MeterEvent Updated;
-    122 1 "meter.deactivated" Meter MeterEvent Deactivated;
-    123 1 "meter.reactivated" Meter MeterEvent Reactivated;
+    110 2 "price.created" Price PriceEvent Created;
+    111 2 "price.updated" Price PriceEvent Updated;
+    120 2 "meter.created" Meter MeterEvent Created;
+    121 2 "meter.updated" Meter MeterEvent Updated;
+    122 2 "meter.deactivated" Meter MeterEvent Deactivated;
+    123 2 "meter.reactivated" Meter MeterEvent Reactivated;
     130 1 "alert.created" Alert AlertEvent Created;
     131 1 "alert.activated" Alert AlertEvent Activated;
     132 1 "alert.deactivated" Alert AlertEvent Deactivated;

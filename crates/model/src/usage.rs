@@ -1,13 +1,14 @@
 //! Where usage is read from.
 
-use counterfoil_billing::catalog::MeterId;
+use counterfoil_billing::catalog::{MeterId, Price};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::UsageReading;
 use counterfoil_core::{Decimal12, Period, Refusal};
 
 /// Usage at a cut: a declared input of every decision that bills it.
 pub trait UsageSource {
-    /// The usage of a customer on a meter in a period, and the position that was read up to.
+    /// The usage of a customer on a meter in a period that a price selects, and the position that
+    /// was read up to.
     ///
     /// # Errors
     /// [`Refusal::ResourceMissing`] for a meter that nobody defined.
@@ -16,6 +17,7 @@ pub trait UsageSource {
         meter: &MeterId,
         customer: &CustomerId,
         period: Period,
+        price: &Price,
     ) -> Result<UsageReading, Refusal>;
 }
 
@@ -29,6 +31,7 @@ impl UsageSource for NoUsage {
         meter: &MeterId,
         _customer: &CustomerId,
         _period: Period,
+        _price: &Price,
     ) -> Result<UsageReading, Refusal> {
         Ok(UsageReading { meter: meter.clone(), quantity: Decimal12::ZERO, events: 0, position: 0 })
     }

@@ -66,7 +66,7 @@ impl State {
                 Charge::Usage(charge) => {
                     let product = self.named_price(&charge.price)?;
                     let customer = &invoice.customer;
-                    let reading = usage.usage(&charge.meter, customer, charge.period)?;
+                    let reading = usage.usage(&charge.meter, customer, charge.period, product.0)?;
                     let usage = usage_lines(charge, product, invoice.currency, &reading, ids)?;
                     lines.extend(usage.into_iter().map(Arc::new));
                 }

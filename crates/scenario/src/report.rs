@@ -73,6 +73,9 @@ pub struct UnbilledUsageReport {
     pub customer: CustomerId,
     /// The period it lies in.
     pub period: Period,
+    /// The values of its dimensions, where a price of the meter selects by them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
     /// How much.
     #[serde(serialize_with = "quantity")]
     pub quantity: Decimal12,
@@ -179,6 +182,7 @@ impl UnbilledUsageReport {
             meter: usage.meter.clone(),
             customer: usage.customer.clone(),
             period: usage.period,
+            dimensions: usage.dimensions.clone(),
             quantity: usage.quantity,
             reason: usage.reason.as_str(),
         }

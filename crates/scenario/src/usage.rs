@@ -2,6 +2,7 @@
 
 use counterfoil::{Field, Mapping};
 use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Which column of a file holds which field of a meter event.
@@ -28,6 +29,9 @@ pub struct Columns {
     /// derives it from what stands in the row and the count of equal rows before it in the file.
     #[serde(default = "row", deserialize_with = "text")]
     pub identifier: String,
+    /// Dimensions: the names that meters keep, each with its column.
+    #[serde(default)]
+    pub dimensions: BTreeMap<String, String>,
 }
 
 fn row() -> String {
@@ -48,6 +52,7 @@ impl Columns {
                 "row" => Field::Row,
                 _ => field(&self.identifier),
             },
+            dimensions: self.dimensions.clone().into_iter().collect(),
             ..Mapping::default()
         }
     }

@@ -250,20 +250,33 @@ pub struct RecurringInput {
     /// The meter; required of a metered price, and only allowed there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meter: Option<MeterId>,
+    /// The values that dimensions of an event are to have, for a price of some usage only. Two
+    /// items of a subscription may not select the same event.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
 }
 
 impl RecurringInput {
     /// Licensed, every day, week, month or year.
     #[must_use]
     pub const fn every(interval: IntervalUnit) -> Self {
-        Self { interval, interval_count: None, usage_type: None, meter: None }
+        let dimensions = BTreeMap::new();
+        Self { interval, interval_count: None, usage_type: None, meter: None, dimensions }
     }
 
     /// Metered, every day, week, month or year.
     #[must_use]
     pub const fn metered(interval: IntervalUnit, meter: MeterId) -> Self {
         let usage_type = Some(UsageType::Metered);
-        Self { interval, interval_count: None, usage_type, meter: Some(meter) }
+        let dimensions = BTreeMap::new();
+        Self { interval, interval_count: None, usage_type, meter: Some(meter), dimensions }
+    }
+
+    /// The same for the events that have a value of a dimension only.
+    #[must_use]
+    pub fn dimension(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.dimensions.insert(name.into(), value.into());
+        self
     }
 }
 

@@ -211,13 +211,18 @@ impl Shape {
 fn checked_recurring(input: &RecurringInput) -> Result<Recurring, Refusal> {
     let interval = Interval::new(input.interval, input.interval_count.unwrap_or(1))
         .map_err(|refusal| within("recurring", refusal))?;
+    if input.meter.is_none() && !input.dimensions.is_empty() {
+        return Err(only_with("recurring.dimensions", "meter"));
+    }
     let usage = match (input.usage_type.unwrap_or(UsageType::Licensed), &input.meter) {
         (UsageType::Licensed, None) => Usage::Licensed,
         (UsageType::Licensed, Some(_)) => {
             return Err(only_with("recurring.meter", "usage_type: metered"));
         }
         (UsageType::Metered, None) => return Err(Refusal::missing("recurring.meter")),
-        (UsageType::Metered, Some(meter)) => Usage::Metered { meter: meter.clone() },
+        (UsageType::Metered, Some(meter)) => {
+            Usage::Metered { meter: meter.clone(), dimensions: input.dimensions.clone() }
+        }
     };
     Ok(Recurring { interval, usage })
 }

@@ -65,6 +65,9 @@ pub enum Usage {
     Metered {
         /// The meter whose aggregate over the period is the quantity.
         meter: MeterId,
+        /// The values that dimensions of an event are to have; all events where there are none.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        dimensions: BTreeMap<String, String>,
     },
 }
 
@@ -162,9 +165,37 @@ impl Price {
     #[must_use]
     pub fn meter(&self) -> Option<&MeterId> {
         match &self.recurring.as_ref()?.usage {
-            Usage::Metered { meter } => Some(meter),
+            Usage::Metered { meter, .. } => Some(meter),
             Usage::Licensed => None,
         }
+    }
+
+    /// The values that dimensions of an event are to have to be billed by it; none where all are.
+    pub fn dimensions(&self) -> impl Iterator<Item = (&str, &str)> {
+        let selected = self.recurring.as_ref().and_then(|recurring| match &recurring.usage {
+            Usage::Metered { dimensions, .. } => Some(dimensions),
+            Usage::Licensed => None,
+        });
+        selected.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether an event with some values of its dimensions would be billed by it.
+    #[must_use]
+    pub fn selects(&self, values: &BTreeMap<String, String>) -> bool {
+        self.dimensions().all(|(name, value)| values.get(name).is_some_and(|own| own == value))
+    }
+
+    /// Whether an event can be billed by both, although one of the prices selects events.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        if self.meter().is_none() || self.meter() != other.meter() {
+            return false;
+        }
+        let selective = self.dimensions().chain(other.dimensions()).next().is_some();
+        let apart = |(name, value): (&str, &str)| {
+            other.dimensions().any(|(own, theirs)| own == name && theirs != value)
+        };
+        selective && !self.dimensions().any(apart)
     }
 
     /// What a unit costs in its own currency, in minor units: `None` where the price is tiered, or

@@ -422,6 +422,7 @@ fn check_items(items: &[SubscriptionItem], prices: &dyn Prices) -> Result<(), Re
         }
         intervals.push(recurring(prices.price(&item.price)?)?);
     }
+    check_selections(items, prices)?;
     let mut sizes = Vec::with_capacity(intervals.len());
     for interval in &intervals {
         sizes.push(size(*interval)?);
@@ -432,6 +433,21 @@ fn check_items(items: &[SubscriptionItem], prices: &dyn Prices) -> Result<(), Re
         return Ok(());
     }
     Err(Refusal::invalid("items", "every interval must be a multiple of the shortest one"))
+}
+
+/// Each event of a meter is billed by one item, where prices select events by dimension.
+fn check_selections(items: &[SubscriptionItem], prices: &dyn Prices) -> Result<(), Refusal> {
+    for (place, item) in items.iter().enumerate() {
+        let price = prices.price(&item.price)?;
+        for other in items.iter().take(place) {
+            let other = prices.price(&other.price)?;
+            if price.overlaps(other) {
+                let reason = format!("{} and {} would bill the same usage", other.id, price.id);
+                return Err(Refusal::invalid("items", reason));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The size of an interval in the unit that makes it comparable.

@@ -53,6 +53,7 @@ pub enum Act {
     Resolve { nth: usize, paid: bool },
     Usage { event: u8, cus: u8, value: i64, age_hours: i64 },
     CancelUsage { event: u8 },
+    CorrectUsage { event: u8, value: i64, late: bool },
     Meter { active: bool },
     Alert { alert: u8, cus: Option<u8>, gte: i64 },
     OnAlert { alert: u8, verb: AlertVerb },
@@ -171,6 +172,8 @@ pub fn acts() -> impl Strategy<Value = Acts> {
         4 => (0u8..6, cus(), -5i64..900, -1i64..900)
             .prop_map(|(event, cus, value, age_hours)| Act::Usage { event, cus, value, age_hours }),
         1 => (0u8..6).prop_map(|event| Act::CancelUsage { event }),
+        1 => (0u8..6, -5i64..900, any::<bool>())
+            .prop_map(|(event, value, late)| Act::CorrectUsage { event, value, late }),
         1 => any::<bool>().prop_map(|active| Act::Meter { active }),
         2 => (0u8..3, option(cus()), -1i64..900)
             .prop_map(|(alert, cus, gte)| Act::Alert { alert, cus, gte }),
@@ -262,6 +265,15 @@ impl World {
             Act::CancelUsage { event } => {
                 let cancel = CreateMeterEventAdjustment::cancel(CALLS, format!("e{event}"));
                 self.book.meter_events().adjust(&cancel).map(drop)
+            }
+            Act::CorrectUsage { event, value, late } => {
+                let value = Decimal12::from(*value);
+                let mut correct =
+                    CreateMeterEventAdjustment::correct(CALLS, format!("e{event}"), value);
+                if *late {
+                    correct = correct.while_remembered();
+                }
+                self.book.meter_events().adjust(&correct).map(drop)
             }
             other => match self.command(other) {
                 Some(command) => self.send(command),

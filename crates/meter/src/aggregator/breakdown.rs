@@ -64,6 +64,35 @@ impl Aggregator {
         breakdown: Breakdown<'_>,
         cut: Position,
     ) -> Result<BTreeMap<Vec<String>, UsageReading>, MeterError> {
+        self.grouped_since(meter, customer, period, breakdown, (0, cut))
+    }
+
+    /// What came after a position amounts to by itself, by dimensions: [`Aggregator::late`] for a
+    /// part of the usage.
+    ///
+    /// # Errors
+    /// As [`Aggregator::usage_by`].
+    pub fn late_by(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: &str,
+        period: Period,
+        breakdown: Breakdown<'_>,
+        billed_at: Position,
+    ) -> Result<BTreeMap<Vec<String>, UsageReading>, MeterError> {
+        let since = self.epoch_at(billed_at).map_or(0, |epoch| epoch.saturating_add(1));
+        self.grouped_since(meter, customer, period, breakdown, (since, Position::MAX))
+    }
+
+    /// The same of what was received from an epoch on, up to a cut.
+    fn grouped_since(
+        &self,
+        meter: &Id<kind::Meter>,
+        customer: &str,
+        period: Period,
+        breakdown: Breakdown<'_>,
+        (since, cut): (u32, Position),
+    ) -> Result<BTreeMap<Vec<String>, UsageReading>, MeterError> {
         let number = self.number(meter)?;
         let plan = self.plan(meter, breakdown)?;
         let (range, position) = (range_of(period), self.position_at(cut));
@@ -84,7 +113,7 @@ impl Aggregator {
         for (group, buckets) in groups {
             let wanted = |bucket| buckets.contains(&bucket);
             let Some(reading) = self.reading_where(number, customer, cut, wanted) else { continue };
-            let (quantity, events) = reading.quantity(&range);
+            let (quantity, events) = reading.since(since).quantity(&range);
             if events > 0 {
                 rows.insert(group, UsageReading { quantity, events, position });
             }

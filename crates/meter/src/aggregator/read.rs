@@ -303,7 +303,7 @@ impl Aggregator {
     }
 
     /// The last epoch at or before a cut.
-    fn epoch_at(&self, cut: Position) -> Option<u32> {
+    pub(super) fn epoch_at(&self, cut: Position) -> Option<u32> {
         let behind = match self.epochs.last() {
             Some(last) if last.position <= cut => self.epochs.len(),
             _ => self.epochs.partition_point(|epoch| epoch.position <= cut),

@@ -33,7 +33,14 @@ impl Tx<'_> {
         let id = self.new_id(command.id.as_ref(), |state, id| state.prices.contains_key(id))?;
         let product = self.state.product(&command.product)?;
         if let Some(meter) = command.recurring.as_ref().and_then(|r| r.meter.as_ref()) {
-            self.state.meter(meter)?;
+            let meter = self.state.meter(meter)?;
+            let selected = command.recurring.iter().flat_map(|r| r.dimensions.keys());
+            for name in selected {
+                if !meter.dimensions.contains(name) {
+                    let reason = format!("{} keeps no dimension {name:?}", meter.id);
+                    return Err(Refusal::invalid("recurring.dimensions", reason));
+                }
+            }
         }
         if let Some(key) = &command.lookup_key {
             self.check_lookup_key(key, None)?;

@@ -26,6 +26,8 @@ pub struct MeterReport {
     pub customer_mapping: CustomerMappingReport,
     /// Where the value stands in an event.
     pub value_settings: ValueSettingsReport,
+    /// The payload keys whose values it keeps with each event.
+    pub dimensions: Vec<String>,
     /// When it changed status.
     pub status_transitions: MeterTransitionsReport,
     /// When it was created.
@@ -140,6 +142,7 @@ impl MeterReport {
             value_settings: ValueSettingsReport {
                 event_payload_key: meter.value_payload_key.clone(),
             },
+            dimensions: meter.dimensions.clone(),
             status_transitions: MeterTransitionsReport { deactivated_at: meter.deactivated_at },
             created: meter.created,
             updated: meter.updated,
