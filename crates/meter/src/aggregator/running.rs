@@ -4,6 +4,7 @@ use super::read::{Reading, range_of};
 use super::{Aggregator, Position, UsageTotals};
 use crate::kernel::events::EventNo;
 use crate::kernel::identity::Customer;
+use crate::kernel::usage::part_of;
 use counterfoil_core::{Decimal12, Id, Period, kind};
 use std::ops::Range;
 
@@ -41,6 +42,12 @@ impl Aggregator {
     ) -> impl Iterator<Item = (&Id<kind::Meter>, UsageTotals)> {
         let customer = self.customers.find(Customer::of(customer));
         let range = range_of(period);
+        // All misses of the memory at once, and not one meter's after the other's.
+        if let Some(customer) = customer
+            && let Some(part) = self.usage.get(part_of(customer))
+        {
+            part.prefetch_totals(customer, &self.events);
+        }
         let meters = self.meters.get(..).filter(|_| customer.is_some()).unwrap_or_default();
         (0..).zip(meters).filter_map(move |(number, meter)| {
             let totals = self.reading_where(number, customer?, cut, |_| true)?.kept(&range);

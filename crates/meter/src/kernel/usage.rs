@@ -497,6 +497,18 @@ impl Part {
         self.find_series(subject, meter)
     }
 
+    /// Asks for what the totals of a subject's series are read from: all rows, and then, as they
+    /// come, their latest events. Those of meters beyond [`SLOTTED`] are left out.
+    pub(crate) fn prefetch_totals(&self, subject: u32, events: &Events) {
+        let slots = self.slots.get(slots_of(subject)).copied().unwrap_or([NONE; SLOTTED]);
+        let rows = || slots.iter().filter(|&&row| row != NONE).map(|&row| &self.series[row]);
+        rows().for_each(|series| prefetch_both(series, &series.last_live));
+        for series in rows() {
+            let last = events.get(EventNo(series.row.last));
+            last.into_iter().for_each(|event| prefetch_both(event, &event.flags));
+        }
+    }
+
     #[cold]
     fn find_series(&self, subject: u32, meter: u16) -> Option<u32> {
         let place = self.key.pair(series_key(subject, meter));
