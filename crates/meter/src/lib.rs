@@ -62,13 +62,22 @@
 //! - Threads change no answer: a large batch may be taken in by several ([`Aggregator::threads`]).
 //!
 //! # Where events come from
-//! Rows go in one by one or as an [`EventBatch`], columns as [`EventColumns`]. With the feature
-//! `arrow` there is `ArrowEvents`: the columns of an Arrow record batch, not copied where their types
-//! allow, found by a `Mapping`. Floats are refused: values are exact decimals. With the features
-//! `files`, `gzip` and `parquet` there is `files::UsageFile`: CSV, NDJSON, the same compressed, and
-//! Parquet, batch by batch, with a fault told by file, line and column.
+//! | from | type | feature |
+//! |---|---|---|
+//! | rows, one by one or many of one name | [`MeterEvent`], [`EventBatch`] | |
+//! | columns in memory, of any names | [`EventColumns`] | |
+//! | Arrow record batches, not copied where their types allow | `ArrowEvents` | `arrow` |
+//! | CSV and NDJSON, batch by batch | `files::UsageFile` | `files` |
+//! | the same compressed with gzip | | `gzip` |
+//! | Parquet, plain or with Snappy, LZ4 or gzip | | `parquet` |
+//! | Parquet with Zstandard, which is C code | | `zstd` |
 //!
-//! # Durable, and alone
+//! A `Mapping` says which column is what. Of a file a fault is told by line (of Parquet by row) and
+//! column, and stops nothing or everything, as one likes; a file that was read in part goes on where
+//! it was. Floats are refused: values are exact decimals. `examples/read_file.rs` reads a file and
+//! prints what it comes to.
+//!
+//! //! # Durable, and alone
 //! With the feature `store` there is `store::MeterStore`: the same meters on a log of their own, in
 //! a directory or any storage of `counterfoil-log`. Batches and single events of many threads are
 //! acknowledged once they are on disk, checkpoints shorten opening, and the time of receipt stays an

@@ -286,7 +286,20 @@ pub struct EventView<'a> {
     pub(crate) dimensions: Vec<DimensionColumn<'a>>,
 }
 
-impl EventView<'_> {
+impl<'a> EventView<'a> {
+    /// The event names, each once.
+    #[must_use]
+    pub fn names(&self) -> &[&'a str] {
+        &self.names
+    }
+
+    /// The times, in nanoseconds since 1970 or
+    /// [`EventColumns::RECEIPT_TIME`](crate::EventColumns::RECEIPT_TIME); none where none is given.
+    #[must_use]
+    pub const fn times(&self) -> Option<&'a [i64]> {
+        self.times
+    }
+
     /// The columns for the kernel.
     ///
     /// # Errors
