@@ -10,6 +10,7 @@ mod checkpoint;
 mod judge;
 mod place;
 mod read;
+mod restore;
 mod rows;
 mod running;
 mod size;

@@ -115,7 +115,7 @@ pub struct StoreOptions {
     /// Which customers exist; asked under the lock of the kernel, so it must be quick and must not
     /// call the store.
     pub customers: Arc<dyn Customers + Send + Sync>,
-    /// Room for what is to come, made when a store is opened that has no checkpoint.
+    /// Room for all that there will be, made when a store is opened.
     pub capacity: Capacity,
     /// Events that may have been given and not be on disk. Who gives more first helps to write, or
     /// is refused by the calls that do not wait. A single batch may be larger.

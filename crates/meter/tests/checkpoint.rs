@@ -162,3 +162,91 @@ fn hostile_bytes_are_refused_or_read() {
         }
     }
 }
+
+/// Takes events of a form in: their identifiers, and values in trillionths.
+fn take(meters: &mut Aggregator, position: u64, rows: &[(u128, i128)], texts: bool) -> u64 {
+    use counterfoil_core::Decimal12;
+    use counterfoil_meter::{
+        AdmitContext, Anyone, CustomerIds, EventColumns, EventNames, Identifiers, Strings, Values,
+    };
+    let numbers: Vec<u128> = rows.iter().map(|(identifier, _)| *identifier).collect();
+    let mut text = String::new();
+    let ends: Vec<u32> = numbers
+        .iter()
+        .map(|number| {
+            text.push_str(&format!("id {number}"));
+            text.len() as u32
+        })
+        .collect();
+    let identifiers = match texts {
+        true => Identifiers::Texts(Strings::new(&text, &ends).unwrap()),
+        false => Identifiers::Numbers(&numbers),
+    };
+    let customers: Vec<u64> = numbers.iter().map(|number| (number % 37) as u64).collect();
+    let values: Vec<Decimal12> =
+        rows.iter().map(|(_, value)| Decimal12::from_trillionths(*value)).collect();
+    let columns = EventColumns::of(
+        EventNames::One("calls"),
+        identifiers,
+        CustomerIds::Numbers(&customers),
+        None,
+        Values::Decimals(&values),
+    );
+    let ctx = AdmitContext::new(at(START), &Anyone);
+    meters.take(Position(position), columns.unwrap(), &ctx).taken
+}
+
+#[test]
+fn batches_of_any_form_are_read_as_they_were_taken() {
+    use counterfoil_core::Decimal12;
+    use counterfoil_meter::{AdjustPolicy, Adjustment, MeterConfig};
+    let mut meters = Aggregator::new(DedupePolicy::default());
+    let config = MeterConfig::new("calls", Formula::Sum).also(Formula::Max).also(Formula::Last);
+    meters.define(meter(1), config).unwrap();
+    // Every eleventh value is no whole millionths, and every seventh event repeats another one.
+    let row = |n: u64| {
+        let identifier = u128::from(if n % 7 == 6 { n / 2 } else { n });
+        (identifier, i128::from(n % 1_000) * if n.is_multiple_of(11) { 1 } else { 1_000_000 })
+    };
+    let rows: Vec<_> = (0..9_000).map(row).collect();
+    assert!(take(&mut meters, 1, &rows, false) < 9_000);
+    assert!(take(&mut meters, 2, &rows[..700], true) < 700);
+    // Nearly all of this is there already: what is left of it is far apart.
+    let more: Vec<_> =
+        (0..9_000).map(|n| row(if n % 2_000 == 5 { 20_000 + n } else { n })).collect();
+    assert!((3..6).contains(&take(&mut meters, 3, &more, false)));
+    let later = at(START).checked_add_seconds(60).unwrap();
+    for (position, identifier) in (4..).zip(["id 13", "id 22", "id 300"]) {
+        let adjustment = match identifier {
+            "id 22" => Adjustment::Correct(Decimal12::from_trillionths(7)),
+            _ => Adjustment::Cancel,
+        };
+        let policy = AdjustPolicy::Day;
+        let block = meters.admit_adjustment("calls", identifier, adjustment, policy, later);
+        meters.apply(Position(position), &block.unwrap());
+    }
+    let canonical = |meters: &Aggregator| {
+        let mut bytes = Vec::new();
+        meters.canonical(&mut |piece| bytes.extend_from_slice(piece));
+        bytes
+    };
+    let bytes = meters.capture().encode().unwrap();
+    for threads in [1, 3] {
+        let again = Aggregator::with_key(DedupePolicy::default(), [threads; 32]);
+        let mut again = again.threads(threads.into()).restored(&bytes).unwrap();
+        assert!(canonical(&again) == canonical(&meters), "{threads} threads");
+        let always =
+            Period::new(counterfoil_core::Timestamp::MIN, counterfoil_core::Timestamp::MAX);
+        for customer in 0..37 {
+            let customer = format!("{customer:016x}");
+            for cut in [1, 2, 3, 4, 5, 9].map(Position) {
+                let totals = |of: &Aggregator| of.totals(&meter(1), &customer, always, cut);
+                assert_eq!(totals(&again), totals(&meters), "{customer} at {cut}");
+            }
+        }
+        assert_eq!(again.capture().encode().unwrap()[..], bytes[..]);
+        // What was taken is remembered.
+        assert_eq!(take(&mut again, 9, &rows, false), 0);
+        assert_eq!(take(&mut again, 9, &rows[..700], true), 0);
+    }
+}

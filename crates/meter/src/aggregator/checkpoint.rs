@@ -7,6 +7,8 @@
 //! the head, then the events in order of receipt, a million to an archive.
 
 use super::alerts::{Alert, Alerts, Tally};
+use super::restore::Run;
+use super::take::number_of;
 use super::{Aggregator, AlertStatus, Epoch, Meter, Position};
 use crate::columns::{ColumnError, StringColumn};
 use crate::kernel::events::{Event, EventNo, Events, WIDE};
@@ -97,26 +99,26 @@ struct AlertColumns {
 }
 
 #[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-struct EventRows {
-    epochs: Vec<u32>,
-    rows: Vec<u32>,
-    meters: Vec<u16>,
-    customers: Vec<u32>,
-    times: Vec<i64>,
+pub(super) struct EventRows {
+    pub(super) epochs: Vec<u32>,
+    pub(super) rows: Vec<u32>,
+    pub(super) meters: Vec<u16>,
+    pub(super) customers: Vec<u32>,
+    pub(super) times: Vec<i64>,
     /// Millionths; the smallest number where the value is in `wide`.
-    units: Vec<i64>,
-    wide_rows: Vec<u32>,
-    wide: Vec<i128>,
+    pub(super) units: Vec<i64>,
+    pub(super) wide_rows: Vec<u32>,
+    pub(super) wide: Vec<i128>,
     /// Identifiers; 0 where they are texts.
-    numbers: Vec<u128>,
-    text_rows: Vec<u32>,
-    texts: StringColumn,
-    cancelled_rows: Vec<u32>,
-    cancelled_epochs: Vec<u32>,
+    pub(super) numbers: Vec<u128>,
+    pub(super) text_rows: Vec<u32>,
+    pub(super) texts: StringColumn,
+    pub(super) cancelled_rows: Vec<u32>,
+    pub(super) cancelled_epochs: Vec<u32>,
     /// A row for each correction; values above are those that events came with.
-    corrected_rows: Vec<u32>,
-    corrected_epochs: Vec<u32>,
-    corrected_values: Vec<i128>,
+    pub(super) corrected_rows: Vec<u32>,
+    pub(super) corrected_epochs: Vec<u32>,
+    pub(super) corrected_values: Vec<i128>,
 }
 
 /// A checkpoint that cannot be written, or bytes that are none.
@@ -425,34 +427,61 @@ impl Aggregator {
             return Err(CheckpointError::because("it has more events than there are numbers"));
         }
         let texts = rows.texts.checked()?;
-        let mut texts = rows.text_rows.iter().zip(texts.iter()).peekable();
-        let mut wide = rows.wide_rows.iter().zip(&rows.wide).peekable();
-        let marks = rows.cancelled_rows.iter().zip(&rows.cancelled_epochs);
-        let mut marks = marks.peekable();
-        let corrected = rows.corrected_epochs.iter().zip(&rows.corrected_values);
-        let mut corrected = rows.corrected_rows.iter().zip(corrected).peekable();
-        for row in 0..u32::try_from(rows.times.len()).unwrap_or(u32::MAX) {
-            let text = texts.next_if(|(at, _)| **at == row).map(|(_, text)| text);
-            let wide = wide.next_if(|(at, _)| **at == row).map(|(_, value)| *value);
-            let mark = marks.next_if(|(at, _)| **at == row).map(|(_, epoch)| *epoch);
-            let Some(event) = rows.event(row, self.key, text) else {
-                return Err(CheckpointError::because("its columns differ in length"));
-            };
-            if last.is_some_and(|last| event.receipt() <= last) {
+        for (&epoch, &row) in rows.epochs.iter().zip(&rows.rows) {
+            let receipt = u64::from(epoch) << 32 | u64::from(row);
+            if last.is_some_and(|last| receipt <= last) {
                 return Err(CheckpointError::because("its events are not in order of receipt"));
             }
-            *last = Some(event.receipt());
-            let number = self.read_event(event, text, wide)?;
-            let mark = mark.map(|epoch| Adjusted { number, epoch, value: None });
-            adjusted.extend(mark);
-            while let Some((_, (&epoch, &value))) = corrected.next_if(|(at, _)| **at == row) {
-                let value = Some(Decimal12::from_trillionths(value));
-                adjusted.push(Adjusted { number, epoch, value });
-            }
+            *last = Some(receipt);
         }
-        let left = texts.next().is_some() || corrected.next().is_some();
-        if left || wide.next().is_some() || marks.next().is_some() {
-            return Err(CheckpointError::because("a column of few rows is not in order"));
+        let mut numbers = Vec::with_capacity(rows.times.len());
+        for run in rows.epochs.chunk_by(|one, next| one == next) {
+            let start = numbers.len();
+            let run = Run { rows, texts, range: start..start.saturating_add(run.len()) };
+            self.read_run(&run, &mut numbers)?;
+        }
+        let number_of = |row: u32| usize::try_from(row).ok().and_then(|row| numbers.get(row));
+        let corrected = rows.corrected_epochs.iter().zip(&rows.corrected_values);
+        for (&row, (&epoch, &value)) in rows.corrected_rows.iter().zip(corrected) {
+            let value = Some(Decimal12::from_trillionths(value));
+            adjusted.extend(number_of(row).map(|&number| Adjusted { number, epoch, value }));
+        }
+        for (&row, &epoch) in rows.cancelled_rows.iter().zip(&rows.cancelled_epochs) {
+            adjusted.extend(number_of(row).map(|&number| Adjusted { number, epoch, value: None }));
+        }
+        Ok(())
+    }
+
+    /// Takes the events of an epoch in; their numbers.
+    fn read_run(
+        &mut self,
+        run: &Run<'_>,
+        numbers: &mut Vec<EventNo>,
+    ) -> Result<(), CheckpointError> {
+        let Run { rows, texts, range } = run;
+        let none = || CheckpointError::because("an event belongs nowhere");
+        let place = |row: u32| usize::try_from(row).unwrap_or(usize::MAX);
+        if run.is_dense()
+            && let Some(&epoch) = rows.epochs.get(range.start)
+        {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            scratch.subjects.clear();
+            scratch.subjects.resize(run.len(), u32::MAX);
+            self.take_rows(run, &mut scratch, epoch);
+            for &row in rows.rows.get(range.clone()).unwrap_or_default() {
+                let placed = scratch.placed.get(place(row)).and_then(number_of);
+                numbers.push(placed.ok_or_else(none)?);
+            }
+            self.scratch = scratch;
+            return Ok(());
+        }
+        for row in range.clone() {
+            let row = u32::try_from(row).map_err(CheckpointError::because)?;
+            let text = rows.text_rows.binary_search(&row).ok().and_then(|text| texts.get(text));
+            let wide = rows.wide_rows.binary_search(&row).ok();
+            let wide = wide.and_then(|wide| rows.wide.get(wide).copied());
+            let event = rows.event(row, self.key, text).ok_or_else(none)?;
+            numbers.push(self.read_event(event, text, wide)?);
         }
         Ok(())
     }
@@ -472,12 +501,8 @@ impl Aggregator {
         if let Some(text) = text {
             part.note_text(text);
         }
-        match (event.units, wide) {
-            (WIDE, Some(value)) if value.unsigned_abs() < MAGNITUDE_END => part.note_wide(value),
-            (WIDE, _) | (_, Some(_)) => {
-                return Err(CheckpointError::because("a value is out of range"));
-            }
-            _ => {}
+        if let Some(value) = wide {
+            part.note_wide(value);
         }
         let meter = self.meters.get_mut(usize::from(event.meter)).ok_or_else(none)?;
         meter.taken = meter.taken.saturating_add(1);
@@ -544,6 +569,7 @@ impl EventRows {
         if !fit {
             return Err(CheckpointError::because("its columns differ in length"));
         }
+        self.check_few()?;
         let below = |code: u32, names: usize| usize::try_from(code).is_ok_and(|code| code < names);
         if self.corrected_values.iter().any(|value| value.unsigned_abs() >= MAGNITUDE_END) {
             return Err(CheckpointError::because("a corrected value is out of range"));
@@ -556,6 +582,29 @@ impl EventRows {
             true => Ok(()),
             false => Err(CheckpointError::because("an event names what is not there")),
         }
+    }
+
+    /// Whether the columns of few rows are in order, and name rows.
+    fn check_few(&self) -> Result<(), CheckpointError> {
+        let rows = self.times.len();
+        let place = |row: u32| usize::try_from(row).unwrap_or(usize::MAX);
+        let once = [&self.text_rows, &self.wide_rows, &self.cancelled_rows];
+        let all = once.into_iter().chain([&self.corrected_rows]);
+        let named = all.clone().all(|own| own.last().is_none_or(|&last| place(last) < rows));
+        let ordered = once.into_iter().all(|own| own.is_sorted_by(|one, next| one < next));
+        if !named || !ordered || !self.corrected_rows.is_sorted() {
+            return Err(CheckpointError::because("a column of few rows is not in order"));
+        }
+        let is_wide = |&row: &u32| self.units.get(place(row)) == Some(&WIDE);
+        let wide = self.units.iter().filter(|&&units| units == WIDE).count();
+        let large = |value: &i128| value.unsigned_abs() >= MAGNITUDE_END;
+        if wide != self.wide_rows.len()
+            || !self.wide_rows.iter().all(is_wide)
+            || self.wide.iter().any(large)
+        {
+            return Err(CheckpointError::because("a value is out of range"));
+        }
+        Ok(())
     }
 
     fn event(&self, row: u32, key: Key, text: Option<&str>) -> Option<Event> {

@@ -6,7 +6,7 @@ use super::inner::{Inner, Kernel};
 use super::record::Fact;
 use super::{StoreCheckpointError, StoreError, StoreOpenError, StoreOptions};
 use crate::block::fnv1a;
-use crate::{Aggregator, AlertError, AlertStatus, CHECKPOINT_LAYOUT, Position};
+use crate::{Aggregator, AlertError, AlertStatus, CHECKPOINT_LAYOUT, Capacity, Position};
 use counterfoil_core::{Id, Timestamp, kind};
 use counterfoil_log::{Durability, Log, Lsn, RecordRef, SnapshotStamp, Storage};
 use std::sync::PoisonError;
@@ -95,7 +95,11 @@ fn empty(options: &StoreOptions) -> Aggregator {
 fn begin(log: &Log, lsn: Lsn, options: &StoreOptions) -> Result<Kernel, String> {
     let snapshot = log.open_snapshot(lsn, FINGERPRINT).map_err(|error| error.to_string())?;
     let bytes = snapshot.section(METERS).map_err(|error| error.to_string())?;
-    let meters = empty(options).restored(&bytes).map_err(|error| error.to_string())?;
+    let mut meters = empty(options);
+    if options.capacity != Capacity::default() {
+        meters.reserve(options.capacity);
+    }
+    let meters = meters.restored(&bytes).map_err(|error| error.to_string())?;
     if meters.position() > Position(lsn.0) {
         return Err("it goes further than its record".to_owned());
     }
