@@ -5,7 +5,7 @@ use crate::kernel::events::{Event, EventNo};
 use crate::kernel::usage::{HOUR_NANOS, part_of};
 use crate::{EventTimeWindow, Formula, MeterConfig};
 use counterfoil_core::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl Aggregator {
     /// Gives the content in one canonical form, piece by piece: equal bytes mean equal answers to
@@ -32,7 +32,7 @@ impl Aggregator {
         self.canonical_alerts(sink);
     }
 
-    /// Alerts, with the events that each counts and whom it went off for.
+    /// Alerts, with whom each went off for. Which events each counts is said with the events.
     fn canonical_alerts(&self, sink: &mut dyn FnMut(&[u8])) {
         for alert in self.alerts.iter() {
             let Some(meter) = self.meter(alert.meter) else { continue };
@@ -49,17 +49,6 @@ impl Aggregator {
                 text(sink, &customer);
                 sink(&value.trillionths().to_le_bytes());
             }
-            if alert.status == AlertStatus::Archived {
-                continue;
-            }
-            let counted = self
-                .events
-                .in_order()
-                .filter(|(_, event)| event.meter == alert.meter && event.epoch >= alert.since);
-            let counted: BTreeSet<_> =
-                counted.map(|(number, event)| self.identifier(number, event)).collect();
-            length(sink, counted.len());
-            counted.iter().for_each(|identifier| text(sink, identifier));
         }
     }
 
@@ -82,6 +71,9 @@ impl Aggregator {
                 subjects.insert((name.to_text(), values), subject);
             }
         }
+        let on = self.alerts.iter().filter(|alert| alert.meter == number);
+        let watching = on.filter(|alert| alert.status != AlertStatus::Archived);
+        let since: Vec<u32> = watching.map(|alert| alert.since).collect();
         length(sink, subjects.len());
         for ((name, values), subject) in subjects {
             text(sink, &name);
@@ -101,6 +93,8 @@ impl Aggregator {
                 sink(&self.events.value(number, event).to_le_bytes());
                 sink(&self.received_at(event).unix().to_le_bytes());
                 sink(&[u8::from(event.is_cancelled())]);
+                // Which alerts count it, in the order of their ids.
+                since.iter().for_each(|&since| sink(&[u8::from(event.epoch >= since)]));
                 // What a repeat of it is compared with.
                 if let Some((_, came_with)) = self.events.corrections(number).first() {
                     sink(&[2]);
