@@ -1,5 +1,6 @@
 //! The tables of the aggregator.
 
+mod chunk;
 pub(crate) mod events;
 pub(crate) mod identity;
 pub(crate) mod index;

@@ -77,7 +77,10 @@
 //! it was. Floats are refused: values are exact decimals. `examples/read_file.rs` reads a file and
 //! prints what it comes to.
 //!
-//! //! # Durable, and alone
+//! # Durable, and alone
+//! With the feature `spill`, events that came longest ago leave memory for a scratch file
+//! (`Aggregator::spill`), and no answer changes.
+//!
 //! With the feature `store` there is `store::MeterStore`: the same meters on a log of their own, in
 //! a directory or any storage of `counterfoil-log`. Batches and single events of many threads are
 //! acknowledged once they are on disk, checkpoints shorten opening, and the time of receipt stays an
@@ -85,7 +88,7 @@
 //! out.
 //!
 //! # What it does not do
-//! It keeps every event in memory ([`Aggregator::memory`] says what that takes). Which customers exist is asked of the caller ([`Customers`]), what a quantity
+//! It keeps every event ([`Aggregator::memory`] says what that takes, and without `spill` all of it is memory). Which customers exist is asked of the caller ([`Customers`]), what a quantity
 //! costs is nobody's business here: a negative total is returned as it is.
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -116,6 +119,8 @@ pub mod fuzz;
 mod kernel;
 #[cfg(any(feature = "arrow", feature = "files"))]
 mod mapping;
+#[cfg(feature = "spill")]
+mod spill;
 #[cfg(feature = "store")]
 pub mod store;
 mod value;
@@ -144,5 +149,7 @@ pub use config::{AlertError, DedupePolicy, EventTimeWindow, Formula, MeterConfig
 pub use dimensions::DimensionColumn;
 #[cfg(any(feature = "arrow", feature = "files"))]
 pub use mapping::{EventView, Field, Mapping, MappingError, TimeUnit};
+#[cfg(feature = "spill")]
+pub use spill::SpillFile;
 #[cfg(feature = "zones")]
 pub use zone::{UnknownZone, Zone};

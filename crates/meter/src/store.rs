@@ -70,6 +70,8 @@ mod inner;
 mod open;
 mod record;
 mod rows;
+#[cfg(feature = "spill")]
+mod spilling;
 mod sync;
 mod ticket;
 
@@ -126,11 +128,35 @@ pub struct StoreOptions {
     pub checkpoints_kept: usize,
     /// How the log is kept.
     pub log: LogOptions,
+    /// Where events go that are to leave memory; absent: all stay.
+    #[cfg(feature = "spill")]
+    pub spill: Option<Spill>,
+}
+
+/// Events that leave memory for a file, as of [`SpillFile`](crate::SpillFile).
+#[cfg(feature = "spill")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spill {
+    /// Where the file is made.
+    pub directory: std::path::PathBuf,
+    /// Events that stay in memory: those that came last.
+    pub keep_events: usize,
+}
+
+/// What has left memory.
+#[cfg(feature = "spill")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Spilled {
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// Why no more does, since the file failed; events stay in memory from there on.
+    pub failed: Option<String>,
 }
 
 impl Default for StoreOptions {
     /// Identifiers are remembered for 35 days, everybody is a customer, a million events may wait,
-    /// two checkpoints are kept, segments have 256 MiB.
+    /// two checkpoints are kept, segments have 256 MiB, all events stay in memory.
     fn default() -> Self {
         Self {
             dedupe: DedupePolicy::default(),
@@ -146,6 +172,8 @@ impl Default for StoreOptions {
                 pending_bytes_max: 32 << 20,
                 ..LogOptions::default()
             },
+            #[cfg(feature = "spill")]
+            spill: None,
         }
     }
 }
@@ -638,6 +666,16 @@ impl MeterStore {
     /// [`StoreError::Poisoned`], [`StoreError::Closed`].
     pub fn memory(&self) -> Result<Memory, StoreError> {
         self.read(Aggregator::memory)
+    }
+
+    /// What has left memory; `None` where [`StoreOptions::spill`] asked for nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`], [`StoreError::Closed`].
+    #[cfg(feature = "spill")]
+    pub fn spilled(&self) -> Result<Option<Spilled>, StoreError> {
+        let kernel = self.handle.inner.look()?;
+        Ok(kernel.spilling.as_ref().map(spilling::Spilling::spilled))
     }
 
     // The log

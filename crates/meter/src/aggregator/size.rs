@@ -69,6 +69,23 @@ impl Aggregator {
         }
     }
 
+    /// Moves events that came longest ago to a file, 16,384 of them in a call, where more than
+    /// `keep` events are in memory; how many bytes of memory that freed. No answer changes: call it
+    /// after each batch for as long as it says more than 0.
+    ///
+    /// Events that were cancelled or corrected since are in memory again.
+    ///
+    /// # Errors
+    /// Those of the system, for one when the disk is full; the events are in memory still.
+    #[cfg(feature = "spill")]
+    pub fn spill(
+        &mut self,
+        file: &mut crate::spill::SpillFile,
+        keep: usize,
+    ) -> std::io::Result<usize> {
+        self.events.spill(file, keep)
+    }
+
     /// What the aggregator takes of memory.
     #[must_use]
     pub fn memory(&self) -> Memory {

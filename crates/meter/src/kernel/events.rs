@@ -6,6 +6,7 @@
     reason = "event numbers are 32 bits by construction and places are smaller"
 )]
 
+use super::chunk::Chunk;
 use super::identity::Key;
 use super::index::{Index, Spot};
 use super::memory::prefetch;
@@ -55,6 +56,7 @@ pub(crate) const WIDE: i64 = i64::MIN;
 
 /// An event as it is kept: 48 bytes.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "spill", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub(crate) struct Event {
     /// What its identifier is told apart by.
@@ -109,7 +111,10 @@ pub(crate) struct Part {
     key: Key,
     index: Index,
     /// Full chunks. Copies share them until one writes.
-    chunks: Vec<Arc<Vec<Event>>>,
+    chunks: Vec<Chunk>,
+    /// Chunks before this one are in a file, or were.
+    #[cfg(feature = "spill")]
+    spilled: usize,
     /// The chunk that is being filled: not shared, as asking whether it is costs more than an
     /// event.
     open: Vec<Event>,
@@ -175,7 +180,7 @@ impl Part {
 
     fn event_mut(&mut self, place: usize) -> Option<&mut Event> {
         match self.chunks.get_mut(place / CHUNK) {
-            Some(chunk) => Arc::make_mut(chunk).get_mut(place % CHUNK),
+            Some(chunk) => chunk.make_mut().get_mut(place % CHUNK),
             None => self.open.get_mut(place % CHUNK),
         }
     }
@@ -224,7 +229,13 @@ impl Part {
     #[cold]
     fn seal(&mut self) {
         let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
-        self.chunks.push(Arc::new(std::mem::replace(&mut self.open, next)));
+        self.chunks.push(Chunk::Memory(Arc::new(std::mem::replace(&mut self.open, next))));
+    }
+
+    /// Full chunks that are in memory and were never moved.
+    #[cfg(feature = "spill")]
+    fn unspilled(&self) -> usize {
+        self.chunks.len().saturating_sub(self.spilled)
     }
 
     /// An event of this part and the value in trillionths that it came with.
@@ -280,11 +291,7 @@ impl Part {
 }
 
 #[inline(always)]
-fn event_at<'a>(
-    chunks: &'a [Arc<Vec<Event>>],
-    open: &'a [Event],
-    place: usize,
-) -> Option<&'a Event> {
+fn event_at<'a>(chunks: &'a [Chunk], open: &'a [Event], place: usize) -> Option<&'a Event> {
     match chunks.get(place / CHUNK) {
         Some(chunk) => chunk.get(place % CHUNK),
         None => open.get(place.checked_sub(chunks.len() * CHUNK)?),
@@ -325,12 +332,33 @@ impl Events {
     /// Bytes of the events themselves.
     pub(crate) fn event_bytes(&self) -> usize {
         let part = |part: &Part| {
-            let chunks = part.chunks.iter().map(|chunk| chunk.capacity());
-            let chunks = chunks.chain(part.spare.iter().chain([&part.open]).map(Vec::capacity));
+            let chunks = part.chunks.iter().map(Chunk::bytes).sum::<usize>();
+            let rest = part.spare.iter().chain([&part.open]).map(Vec::capacity).sum::<usize>();
             let text = part.texts.text.capacity().saturating_add(part.texts.ends.capacity() * 8);
-            chunks.sum::<usize>() * size_of::<Event>() + text + part.wide.len() * 32
+            chunks + rest * size_of::<Event>() + text + part.wide.len() * 32
         };
         self.parts.iter().map(part).sum()
+    }
+
+    /// Moves the oldest full chunk to a file where more than `keep` events are in full chunks in
+    /// memory; how many bytes that were.
+    #[cfg(feature = "spill")]
+    pub(crate) fn spill(
+        &mut self,
+        file: &mut crate::spill::SpillFile,
+        keep: usize,
+    ) -> std::io::Result<usize> {
+        let unspilled = self.parts.iter().map(Part::unspilled).sum::<usize>();
+        if unspilled.saturating_mul(CHUNK) <= keep {
+            return Ok(0);
+        }
+        let Some(part) = self.parts.iter_mut().max_by_key(|part| part.unspilled()) else {
+            return Ok(0);
+        };
+        let Some(chunk) = part.chunks.get_mut(part.spilled) else { return Ok(0) };
+        let bytes = chunk.spill(file)?;
+        part.spilled = part.spilled.wrapping_add(1);
+        Ok(bytes)
     }
 
     /// Makes room for so many more events. The memory is touched here.
@@ -448,6 +476,8 @@ impl Events {
             key: part.key,
             index: Index::default(),
             chunks: part.chunks.clone(),
+            #[cfg(feature = "spill")]
+            spilled: part.spilled,
             open: part.open.clone(),
             spare: Vec::new(),
             len: part.len,

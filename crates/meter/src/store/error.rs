@@ -61,6 +61,15 @@ pub enum StoreOpenError {
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// There is no file that events could be moved to.
+    #[cfg(feature = "spill")]
+    #[error("events cannot be moved to a file in {}: {error}", directory.display())]
+    Spill {
+        /// Where it was to be.
+        directory: std::path::PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// A record that no store wrote, or a newer one: the directory belongs to something else.
     #[error("record {lsn} is none of a meter store: {reason}")]
     Record {

@@ -84,12 +84,29 @@ pub(super) struct Kernel {
     pub(super) at: i64,
     /// The most dimensions that a meter keeps.
     dimensions: usize,
+    #[cfg(feature = "spill")]
+    pub(super) spilling: Option<super::spilling::Spilling>,
 }
 
 impl Kernel {
     pub(super) fn new(meters: Aggregator, last: u64, at: i64) -> Self {
         let dimensions = meters.meters().map(|(_, config, _)| config.dimensions.len()).max();
-        Self { meters, last, at, dimensions: dimensions.unwrap_or(0) }
+        Self {
+            meters,
+            last,
+            at,
+            dimensions: dimensions.unwrap_or(0),
+            #[cfg(feature = "spill")]
+            spilling: None,
+        }
+    }
+
+    /// Moves events out of memory where there are more than is asked for.
+    pub(super) fn spill(&mut self) {
+        #[cfg(feature = "spill")]
+        if let Some(spilling) = &mut self.spilling {
+            spilling.spill(&mut self.meters);
+        }
     }
 
     /// Takes note of a meter.
@@ -261,6 +278,7 @@ impl Inner {
             }
         };
         let kernel = &mut *entry.kernel;
+        kernel.spill();
         match admission.block.take() {
             Some(block) => self.post(kernel, now, events, Fact::Block(block))?,
             None => drop(self.queued.fetch_sub(events, Ordering::Relaxed)),

@@ -57,6 +57,7 @@ pub(super) fn open(
     for lsn in listed.into_iter().rev() {
         // Where a record does not fit the checkpoint, it is replayed again without.
         let begun = begin(&log, lsn, &options)
+            .and_then(|kernel| spilling(kernel, &options).map_err(|error| error.to_string()))
             .and_then(|kernel| replay(&log, kernel).map_err(|error| error.to_string()));
         match begun {
             Ok(kernel) => {
@@ -68,7 +69,7 @@ pub(super) fn open(
     }
     let mut meters = empty(&options);
     meters.reserve(options.capacity);
-    let kernel = replay(&log, Kernel::new(meters, 0, 0))?;
+    let kernel = replay(&log, spilling(Kernel::new(meters, 0, 0), &options)?)?;
     Ok(finish(log, kernel, options, opened, Lsn::ZERO))
 }
 
@@ -81,6 +82,21 @@ fn finish(
 ) -> (Inner, StoreOpened) {
     opened.replayed = kernel.last.saturating_sub(from.0);
     (Inner::new(log, kernel, options), opened)
+}
+
+/// The kernel, which moves events out of memory where that is asked for.
+#[cfg(feature = "spill")]
+fn spilling(mut kernel: Kernel, options: &StoreOptions) -> Result<Kernel, StoreOpenError> {
+    kernel.spilling = options.spill.as_ref().map(super::spilling::Spilling::begin).transpose()?;
+    kernel.spill();
+    Ok(kernel)
+}
+
+/// The kernel itself.
+#[cfg(not(feature = "spill"))]
+#[expect(clippy::unnecessary_wraps, reason = "as above")]
+fn spilling(kernel: Kernel, _: &StoreOptions) -> Result<Kernel, StoreOpenError> {
+    Ok(kernel)
 }
 
 fn empty(options: &StoreOptions) -> Aggregator {
@@ -125,6 +141,7 @@ fn apply(kernel: &mut Kernel, record: RecordRef<'_>) -> Result<(), String> {
     let changed = match fact {
         Fact::Block(block) => {
             meters.apply(Position(record.lsn().0), &block);
+            kernel.spill();
             Ok(())
         }
         Fact::Defined(meter, config) => meters.define(meter, config),

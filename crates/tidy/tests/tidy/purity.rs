@@ -23,21 +23,24 @@ const PURE: &[Pure] = &[
     Pure { name: "counterfoil-model", extra: &["rmp-serde"], shares_clippy_toml: true },
     // libc: to ask for large pages, which changes nothing but speed. Arrow is memory that lies
     // still; chrono-tz is a table; the others read what a file holds. loom: only for models, with
-    // `--cfg loom`.
+    // `--cfg loom`. bytemuck, memmap2, tempfile: for events that leave memory (feature `spill`).
     Pure {
         name: "counterfoil-meter",
         extra: &[
             "arrow-array",
             "arrow-buffer",
             "arrow-schema",
+            "bytemuck",
             "bytes",
             "chrono-tz",
             "flate2",
             "libc",
             "loom",
+            "memmap2",
             "parquet",
             "serde_json",
             "siphasher",
+            "tempfile",
         ],
         shares_clippy_toml: false,
     },
