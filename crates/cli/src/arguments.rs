@@ -50,6 +50,9 @@ pub(crate) enum Command {
 
 /// Run a scenario and show its invoices, its trial balance and one explained invoice.
 ///
+/// Usage files are CSV and NDJSON, as they are or gzipped, and Parquet where this program was built
+/// with the feature `parquet`.
+///
 /// The scenario is checked as a whole before anything happens. It runs in memory, unless --book
 /// names a directory: the book there is continued, or a new one is begun, and stays for the other
 /// commands to look into. When a step does not do what it says, the report of what went before is
