@@ -280,6 +280,9 @@ fn singles(plan: &Plan) -> Vec<Side> {
     sides
 }
 
+/// Events that stay in memory where the others are moved to a file.
+const SPILL_KEEPS: usize = 4_000_000;
+
 fn growth(plan: &Plan) -> Vec<Side> {
     let side = |id, name: &str, ahead: bool| {
         let batch = if plan.durable { plan.batch.min(DURABLE_BATCH) } else { plan.batch };
@@ -303,6 +306,12 @@ fn growth(plan: &Plan) -> Vec<Side> {
     // With a limit it is not known how far it goes.
     if plan.memory_mib.is_none() {
         sides.push(side("reserved", "reserved", true));
+    }
+    if !plan.durable {
+        let name = format!("growing, {} M events in memory", SPILL_KEEPS / 1_000_000);
+        let mut spilled = side("spilled", &name, false).told_value("--spill", SPILL_KEEPS);
+        spilled.remark.push_str("; the others in a mapped file; memory without that file's");
+        sides.push(spilled);
     }
     sides
 }

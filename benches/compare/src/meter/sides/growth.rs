@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use counterfoil_compare::Result;
 use counterfoil_core::Timestamp;
 use counterfoil_meter::{
-    AdmitContext, Aggregator, Anyone, DedupePolicy, EventColumns, Memory, Position,
+    AdmitContext, Aggregator, Anyone, DedupePolicy, EventColumns, Memory, Position, SpillFile,
     workload::{Workload, WorkloadBatch},
 };
 
-use super::resident_mib;
 use super::{Arguments, Disk, Meter, configs, cpu, disk_mib, meters, month, peak_mib};
+use super::{own_mib, resident_mib};
 use crate::{
     child::{Answer, Kept, Step},
     rows::Totals,
@@ -23,7 +23,8 @@ const CHUNK: usize = 1 << 20;
 const STEPS: [u64; 6] = [1, 2, 5, 10, 15, 20];
 
 enum Meters {
-    Memory(Box<Aggregator>),
+    /// Where events are moved out of memory: the file, and how many stay.
+    Memory(Box<Aggregator>, Option<(SpillFile, usize)>),
     Disk(Disk),
 }
 
@@ -37,15 +38,21 @@ impl Meters {
             meters.define(id, config)?;
         }
         arguments.room().into_iter().for_each(|room| meters.reserve(room));
-        Ok(Self::Memory(Box::new(meters)))
+        let spill = arguments
+            .spill
+            .map(|keep| Ok::<_, std::io::Error>((SpillFile::create(&arguments.dir)?, keep)));
+        Ok(Self::Memory(Box::new(meters), spill.transpose()?))
     }
 
     /// How many of a batch were taken, and were duplicates.
     fn take(&mut self, columns: EventColumns<'_>, now: Timestamp) -> Result<(u64, u64)> {
         match self {
-            Self::Memory(meters) => {
+            Self::Memory(meters, spill) => {
                 let position = Position(meters.position().0 + 1);
                 let admission = meters.take(position, columns, &AdmitContext::new(now, &Anyone));
+                if let Some((file, keep)) = spill {
+                    while meters.spill(file, *keep)? > 0 {}
+                }
                 Ok((admission.taken, admission.duplicates))
             }
             Self::Disk(disk) => {
@@ -55,9 +62,17 @@ impl Meters {
         }
     }
 
+    /// MiB of the file that events were moved to.
+    fn spilled_mib(&self) -> Option<f64> {
+        match self {
+            Self::Memory(_, Some((file, _))) => Some(file.bytes() as f64 / f64::from(1 << 20)),
+            _ => None,
+        }
+    }
+
     fn ask<T>(&self, ask: impl FnOnce(&Aggregator) -> T) -> Result<T> {
         match self {
-            Self::Memory(meters) => Ok(ask(meters)),
+            Self::Memory(meters, _) => Ok(ask(meters)),
             Self::Disk(disk) => Ok(disk.store.read(ask)?),
         }
     }
@@ -101,7 +116,7 @@ pub fn measure(arguments: &Arguments) -> Result<Answer> {
             workload.fill(&mut batch, progress.given, rows);
             progress.note(&workload, &batch);
             progress.take(arguments, &mut meters, &batch, now)?;
-            answer.stopped = limit(arguments);
+            answer.stopped = limit(arguments, &meters);
         }
         let step = step(arguments, &meters, &progress)?;
         answer.steps.push(step);
@@ -129,20 +144,27 @@ pub fn measure(arguments: &Arguments) -> Result<Answer> {
 }
 
 /// Why it is to end.
-fn limit(arguments: &Arguments) -> Option<String> {
+fn limit(arguments: &Arguments, meters: &Meters) -> Option<String> {
     let over = |is: f64, most: Option<u64>| most.is_some_and(|most| is > most as f64);
-    if over(resident_mib(), arguments.memory_mib) {
+    let memory = if arguments.spill.is_some() { own_mib() } else { resident_mib() };
+    if over(memory, arguments.memory_mib) {
         return Some(format!("{} MiB of memory", arguments.memory_mib.unwrap_or_default()));
     }
-    let disk = arguments.durable && over(disk_mib(&arguments.store()), arguments.disk_mib);
+    let disk = over(used_mib(arguments, meters), arguments.disk_mib);
     disk.then(|| format!("{} MiB on disk", arguments.disk_mib.unwrap_or_default()))
+}
+
+/// What there is on disk.
+fn used_mib(arguments: &Arguments, meters: &Meters) -> f64 {
+    let store = if arguments.durable { disk_mib(&arguments.store()) } else { 0.0 };
+    store + meters.spilled_mib().unwrap_or(0.0)
 }
 
 fn step(arguments: &Arguments, meters: &Meters, progress: &Progress) -> Result<Step> {
     let nanos = |busy: Duration, events: u64| busy.as_secs_f64() * 1e9 / events.max(1) as f64;
     let memory: Memory = meters.ask(Aggregator::memory)?;
     let checkpoint_seconds = match meters {
-        Meters::Memory(_) => None,
+        Meters::Memory(..) => None,
         Meters::Disk(disk) => {
             let began = Instant::now();
             disk.store.checkpoint()?;
@@ -154,8 +176,8 @@ fn step(arguments: &Arguments, meters: &Meters, progress: &Progress) -> Result<S
         mean_nanos: nanos(progress.busy, progress.given),
         here_nanos: nanos(progress.busy_here, progress.given_here),
         stall_millis: progress.stall.as_secs_f64() * 1e3,
-        resident_mib: resident_mib(),
-        disk_mib: if arguments.durable { disk_mib(&arguments.store()) } else { 0.0 },
+        resident_mib: if arguments.spill.is_some() { own_mib() } else { resident_mib() },
+        disk_mib: used_mib(arguments, meters),
         per_event: Kept::of(&memory).per_event,
         checkpoint_seconds,
     })

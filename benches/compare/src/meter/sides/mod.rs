@@ -82,6 +82,9 @@ pub struct Arguments {
     memory_mib: Option<u64>,
     #[arg(long)]
     disk_mib: Option<u64>,
+    /// Move events out of memory where there are more than so many.
+    #[arg(long)]
+    spill: Option<usize>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Answer> {
@@ -123,6 +126,11 @@ fn peak_mib() -> f64 {
 /// The memory that the process has.
 fn resident_mib() -> f64 {
     status_mib("VmRSS:")
+}
+
+/// Without what is mapped of files, which the system takes back when it needs it.
+fn own_mib() -> f64 {
+    status_mib("RssAnon:")
 }
 
 fn status_mib(name: &str) -> f64 {
