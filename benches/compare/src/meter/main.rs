@@ -252,11 +252,9 @@ fn rounds_of(
             if let Some(expected) = expected.get(&one.side.events) {
                 check(name, &answer, expected)?;
             }
-            let rate = one.side.events as f64 / answer.seconds / 1e6;
+            let rate = targets::millions(one.side.events as f64 / answer.seconds / 1e6);
             let took = began.elapsed().as_secs_f64();
-            eprintln!(
-                "round {round}: {name}: {rate:.2} million events/s, equal; {took:.0} s in all"
-            );
+            eprintln!("round {round}: {name}: {rate} million events/s, equal; {took:.0} s in all");
             // The side itself is another process; with more than its threads, others were there.
             let own = one.side.threads as f64 / cores as f64;
             one.others = one.others.max(busy - own);

@@ -14,7 +14,7 @@ use crate::{
     plot,
     roster::Plan,
     rows::Totals,
-    targets,
+    targets::{self, millions},
 };
 
 /// What was run.
@@ -197,7 +197,7 @@ fn table(text: &mut String, head: &[&str], rows: &[Vec<String>]) -> Result<()> {
 
 fn span(one: &Measured) -> String {
     let (low, high) = range(&one.rates());
-    format!("{} – {}", figure(low), figure(high))
+    format!("{} – {}", millions(low), millions(high))
 }
 
 /// Median, 99 of 100, and the largest, in a unit of so many microseconds.
@@ -216,7 +216,7 @@ fn speed(text: &mut String, mode: Mode, measured: &[Measured]) -> Result<()> {
             one.side.name.clone(),
             grouped(one.side.events),
             one.side.threads.to_string(),
-            figure(one.rate()),
+            millions(one.rate()),
             span(one),
             figure(one.middle(|answer| per_event(answer.first_seconds))),
             format!("{} ×", figure(first / one.rate())),

@@ -31,8 +31,13 @@ impl Measured {
 
     fn spread(&self) -> String {
         let (low, high) = range(&self.rates());
-        format!("{} M/s ({} – {})", figure(self.rate()), figure(low), figure(high))
+        format!("{} M/s ({} – {})", millions(self.rate()), millions(low), millions(high))
     }
+}
+
+/// Millions in a second, with three digits also where they are few.
+pub fn millions(rate: f64) -> String {
+    if rate < 0.1 { format!("{rate:.4}") } else { figure(rate) }
 }
 
 /// All sides of a run.
@@ -56,7 +61,7 @@ impl<'a> Sides<'a> {
         };
         let ratio = ours.rate() / best.rate();
         let Measured { side, .. } = best;
-        let (rate, events) = (figure(best.rate()), grouped(side.events));
+        let (rate, events) = (millions(best.rate()), grouped(side.events));
         let text =
             format!("{}: {rate} M/s with {events} events; {} × as fast", side.name, figure(ratio));
         (text, ratio)
