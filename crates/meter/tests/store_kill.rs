@@ -46,7 +46,7 @@ struct Size {
 fn size() -> Size {
     match env::var("COUNTERFOIL_RELIABILITY").as_deref() {
         Err(_) | Ok("ci") => Size { events: 20_000, kills: 10, millis: 300, batch: 200 },
-        Ok("full") => Size { events: 1_000_000, kills: 50, millis: 300, batch: 500 },
+        Ok("full") => Size { events: 1_000_000, kills: 50, millis: 300, batch: 2_000 },
         Ok("long") => Size { events: 100_000_000, kills: 5_000, millis: 2_000, batch: 2_000 },
         Ok(other) => panic!("COUNTERFOIL_RELIABILITY is {other}: it may be ci, full or long"),
     }
