@@ -30,9 +30,11 @@ impl Key {
             let word = bytes.iter().skip(skip).take(8);
             word.fold(0_u64, |word, &byte| word << 8 | u64::from(byte))
         };
-        // Multipliers are odd and have many bits set, whatever the key.
-        let spread = |word: u64| word ^ 0x9e37_79b9_7f4a_7c15;
-        Self { text: [word(0), word(8)], place: [spread(word(16)), spread(word(24)) | 1] }
+        // Multipliers are odd and have many bits set, whatever the key. The two differ even where
+        // the words of the key are the same: a number of few bits on the second meter would be
+        // multiplied by nothing else.
+        let place = [word(16) ^ 0x9e37_79b9_7f4a_7c15, (word(24) ^ 0xc2b2_ae3d_27d4_eb4f) | 1];
+        Self { text: [word(0), word(8)], place }
     }
 
     fn text(&self, text: &str) -> [u64; 2] {
@@ -210,6 +212,23 @@ mod tests {
         assert_ne!(one.identifier(0, a), one.identifier(1, a));
         assert_ne!(one.identifier(0, a), other.identifier(0, a));
         assert_ne!(one.place([1, 2]), other.place([1, 2]));
+    }
+
+    #[test]
+    fn counting_numbers_lie_apart_on_every_meter() {
+        for key in [Key::default(), Key::new([0; 32]), Key::new([7; 32])] {
+            for meter in 0..40 {
+                let place = |number| key.place(key.identifier(meter, Identifier::Number(number)));
+                let mut lines = [0_u32; 1024];
+                for number in 0..4096 {
+                    let line = usize::try_from(place(number) >> 22 & 1023).unwrap();
+                    lines[line] += 1;
+                }
+                // Four are expected; twenty come by chance once in a thousand million.
+                let most = lines.iter().max().unwrap();
+                assert!(*most < 20, "{most} of 4096 in one of 1024 lines, on meter {meter}");
+            }
+        }
     }
 
     proptest! {
