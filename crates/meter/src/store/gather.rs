@@ -72,7 +72,7 @@ impl<'a> SingleEvent<'a> {
         self
     }
 
-    /// The same with a value as text, in the grammar of [`Values::Text`].
+    /// The same with a value as text, in the grammar of [`Values::Text`](crate::Values::Text).
     #[must_use]
     pub const fn value(mut self, value: &'a str) -> Self {
         self.value = Value::Text(value);
