@@ -242,6 +242,25 @@ fn what_cannot_be_read_exactly_is_refused_when_the_file_is_opened() {
     assert!(error(b"no parquet at all").starts_with("a.parquet: "));
 }
 
+/// `short.parquet` was found by a fuzzer: it says that it has no rows, and has four.
+#[test]
+fn a_file_with_other_rows_than_it_says_is_damaged() {
+    let bytes = std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join("short.parquet"),
+    );
+    let bare = Mapping {
+        customer: Field::Constant("a".into()),
+        timestamp: Field::Absent,
+        value: Field::Absent,
+        ..mapping()
+    };
+    let ends: Vec<String> = open_at(&bytes.unwrap(), &bare, 0)
+        .unwrap()
+        .map(|batch| batch.map_or_else(|error| error.to_string(), |own| own.len().to_string()))
+        .collect();
+    assert_eq!(ends, ["a.parquet: the file is damaged: of 0 rows it has 4"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

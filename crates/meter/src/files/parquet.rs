@@ -108,9 +108,16 @@ impl ParquetReader {
 
     pub(super) fn read_batch(&mut self) -> Result<Option<FileBatch>, FileError> {
         let fault = |reason: String| FileError::Parquet { path: self.path.to_path_buf(), reason };
-        let Some(batch) = guarded(|| self.batches.next().transpose()).map_err(fault)? else {
-            return Ok(None);
-        };
+        let batch = guarded(|| self.batches.next().transpose()).map_err(fault)?;
+        let rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
+        let before = self.read;
+        self.read = before.saturating_add(u64::try_from(rows).unwrap_or(u64::MAX));
+        // A file that ends before its rows do would otherwise lose usage without a word.
+        if self.read > self.rows || (batch.is_none() && self.read != self.rows) {
+            let (read, rows) = (self.read, self.rows);
+            return Err(fault(format!("the file is damaged: of {rows} rows it has {read}")));
+        }
+        let Some(batch) = batch else { return Ok(None) };
         let unfit =
             |error| FileError::Mapping { path: self.path.to_path_buf(), error: Box::new(error) };
         let numbers = match &mut self.identifiers {
@@ -119,8 +126,6 @@ impl ParquetReader {
         };
         let events =
             ArrowEvents::of(&batch, &self.mapping, &self.places, numbers).map_err(unfit)?;
-        let before = self.read;
-        self.read = before.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
         Ok(Some(FileBatch {
             file: Arc::clone(&self.path),
             events: Events::Arrow(events),
