@@ -26,7 +26,7 @@ const ARENA_LINES: u32 = 8 * SEGMENT_LINES;
 /// A segment is grown when it is fuller than this many of a thousand slots.
 const FULL_PER_MILLE: u64 = 860;
 /// How full a segment is made by [`Index::reserve`].
-const RESERVED_PER_MILLE: u64 = 825;
+const RESERVED_PER_MILLE: u64 = 805;
 /// The deepest directory: the bits of the hash that it uses are not those of lines.
 const DEPTH_MAX: u32 = 16;
 
