@@ -19,6 +19,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The stack of the thread that opens a store: 256 KiB.
+const STACK_WORDS: usize = 0x8000;
+
 /// Runs a model on a store with one meter, over a disk that knows what was synced.
 fn explore(model: fn(MeterStore, Disk)) -> u64 {
     let mut builder = loom::model::Builder::new();
@@ -28,10 +31,14 @@ fn explore(model: fn(MeterStore, Disk)) -> u64 {
     let counted = Arc::clone(&runs);
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        let disk = Disk::new();
-        let (store, _) = MeterStore::open_in(disk.clone(), StoreOptions::default()).unwrap();
-        store.define(meter(), MeterConfig::new("calls", Formula::Sum), now()).unwrap();
-        model(store, disk);
+        // Opening a store takes more of the stack than loom gives its first thread.
+        let first = thread::Builder::new().stack_size(STACK_WORDS).spawn(move || {
+            let disk = Disk::new();
+            let (store, _) = MeterStore::open_in(disk.clone(), StoreOptions::default()).unwrap();
+            store.define(meter(), MeterConfig::new("calls", Formula::Sum), now()).unwrap();
+            model(store, disk);
+        });
+        first.unwrap().join().unwrap();
     });
     runs.load(Ordering::Relaxed)
 }
