@@ -90,7 +90,8 @@ impl Aggregator {
     #[must_use]
     pub fn memory(&self) -> Memory {
         let identifiers = self.events.identifiers();
-        let own = identifiers.saturating_mul(16);
+        // The bits of those whose events have left memory have left with them.
+        let own = identifiers.min(self.events.in_memory()).saturating_mul(16);
         let links: usize = self.usage.iter().map(Part::link_bytes).sum();
         let series: usize = self.usage.iter().map(Part::series_bytes).sum();
         let known = self.known_in.capacity().saturating_mul(4);

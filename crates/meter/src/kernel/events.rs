@@ -324,6 +324,15 @@ impl Events {
         self.parts.iter().map(|part| part.index.len()).sum()
     }
 
+    /// Events that are in memory.
+    pub(crate) fn in_memory(&self) -> usize {
+        let part = |part: &Part| {
+            let full = part.chunks.iter().filter(|chunk| chunk.bytes() > 0).count();
+            full * CHUNK + part.open.len()
+        };
+        self.parts.iter().map(part).sum()
+    }
+
     /// Bytes of the indexes of identifiers.
     pub(crate) fn index_bytes(&self) -> usize {
         self.parts.iter().map(|part| part.index.bytes()).sum()
