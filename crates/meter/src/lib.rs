@@ -78,18 +78,20 @@
 //! prints what it comes to.
 //!
 //! # Durable, and alone
-//! With the feature `spill`, events that came longest ago leave memory for a scratch file
-//! (`Aggregator::spill`), and no answer changes.
-//!
 //! With the feature `store` there is `store::MeterStore`: the same meters on a log of their own, in
 //! a directory or any storage of `counterfoil-log`. Batches and single events of many threads are
 //! acknowledged once they are on disk, checkpoints shorten opening, and the time of receipt stays an
 //! argument. The kernel needs nothing of it; who has a log already, as the engine does, leaves it
 //! out.
 //!
+//! # More than memory holds
+//! With the feature `spill`, events that came longest ago leave memory for a scratch file
+//! (`Aggregator::spill`), and no answer changes.
+//!
 //! # What it does not do
-//! It keeps every event ([`Aggregator::memory`] says what that takes, and without `spill` all of it is memory). Which customers exist is asked of the caller ([`Customers`]), what a quantity
-//! costs is nobody's business here: a negative total is returned as it is.
+//! It keeps every event, in memory but for what `spill` moves out ([`Aggregator::memory`] says what
+//! that takes). Which customers exist is asked of the caller ([`Customers`]), what a quantity costs
+//! is nobody's business here: a negative total is returned as it is.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(test),

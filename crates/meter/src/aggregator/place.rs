@@ -42,6 +42,7 @@ impl Worker {
             .saturating_add(arrivals.saturating_mul(size_of::<Arrival>()))
     }
 }
+
 /// A row on its way to its place: one line of the cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]

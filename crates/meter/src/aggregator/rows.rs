@@ -16,7 +16,8 @@ use std::ops::Range;
 pub(super) trait Rows: Sync {
     /// The meter of a row.
     fn meter(&self, row: usize) -> Option<u16>;
-    /// Gives the rows that have a meter and an identifier; `subjects` are those of the range.
+    /// Puts the rows that have a meter and an identifier into the queues; `subjects` are those of
+    /// the range.
     fn seek(&self, key: &Key, rows: Range<usize>, subjects: &[u32], queues: &mut Queues<'_>);
     /// The identifier of a row as text, where it is one that is no number.
     fn text(&self, row: usize) -> Option<&str>;

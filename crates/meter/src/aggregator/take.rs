@@ -208,19 +208,25 @@ impl Aggregator {
 
     /// The numbers of some customers that are numbers themselves.
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "the ring is as long as what its index is cut to")]
     fn number_numbers(
         &mut self,
         customers: &[u64],
         ctx: &AdmitContext<'_>,
         subjects: &mut Vec<u32>,
     ) -> Option<()> {
-        let place = |names: &Names, next: usize| {
-            let customer = customers.get(next).copied().unwrap_or_default();
-            names.place(Customer::Number(customer))
+        let mut ring = [0; AHEAD];
+        let ask = |names: &Names, place: &mut u64, customer: u64| {
+            *place = names.place(Customer::Number(customer));
+            names.prefetch_recent(*place);
         };
+        let begun = ring.iter_mut().zip(customers);
+        begun.for_each(|(place, &customer)| ask(&self.customers, place, customer));
         for (nth, &customer) in customers.iter().enumerate() {
-            self.customers.prefetch_recent(place(&self.customers, nth.wrapping_add(AHEAD)));
-            let place = place(&self.customers, nth);
+            let place = ring[nth % AHEAD];
+            if let Some(&next) = customers.get(nth.wrapping_add(AHEAD)) {
+                ask(&self.customers, &mut ring[nth % AHEAD], next);
+            }
             let recent = self.customers.recent(place, customer);
             subjects.push(match recent.customer == customer && recent.call == self.calls {
                 true => recent.number,
