@@ -28,6 +28,7 @@ pub mod invoice;
 pub mod meter;
 mod patch;
 mod personal;
+pub mod policy;
 pub mod subscription;
 pub mod text;
 mod upcast;
@@ -35,6 +36,7 @@ mod upcast;
 pub use event::Event;
 pub use patch::Patch;
 pub use personal::{PersonalData, Texts};
+pub use policy::Policies;
 pub use upcast::{Stored, UPCASTS, Upcast};
 
 /// Whether a field need not be written: reading puts the same value there.

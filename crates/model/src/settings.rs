@@ -1,5 +1,6 @@
 //! The settings of a book.
 
+use counterfoil_billing::Policies;
 use counterfoil_billing::invoice::RetryPolicy;
 use counterfoil_core::{Currency, Refusal, limits};
 use counterfoil_journal::PostingRules;
@@ -16,6 +17,9 @@ pub struct Settings {
     pub currency: Currency,
     /// When failed payments are tried again (rule 9).
     pub retries: RetryPolicy,
+    /// Where billing systems differ on purpose: the choices of this book (rule 20).
+    #[serde(skip_serializing_if = "is_default")]
+    pub policies: Policies,
     /// How events become postings.
     pub posting_rules: PostingRules,
 }
@@ -26,6 +30,7 @@ impl Default for Settings {
             name: String::new(),
             currency: Currency::USD,
             retries: RetryPolicy::default(),
+            policies: Policies::default(),
             posting_rules: PostingRules::V1,
         }
     }
@@ -43,4 +48,9 @@ impl Settings {
         }
         self.retries.check()
     }
+}
+
+/// Whether the conventions need not be written: reading puts the same ones there.
+fn is_default(policies: &Policies) -> bool {
+    *policies == Policies::default()
 }

@@ -67,7 +67,10 @@ impl State {
                     let product = self.named_price(&charge.price)?;
                     let customer = &invoice.customer;
                     let reading = usage.usage(&charge.meter, customer, charge.period, product.0)?;
-                    let usage = usage_lines(charge, product, invoice.currency, &reading, ids)?;
+                    let usage = {
+                        let policies = &self.settings.policies;
+                        usage_lines(charge, product, invoice.currency, &reading, policies, ids)?
+                    };
                     lines.extend(usage.into_iter().map(Arc::new));
                 }
             }

@@ -1,7 +1,8 @@
 //! From an item and its price to the lines of an invoice.
 
 use super::{SubscriptionItem, SubscriptionItemId};
-use crate::catalog::{Basis, Price, RatedLine, TierLines, full_amount, rate};
+use crate::Policies;
+use crate::catalog::{Basis, Price, RatedLine, full_amount, rate};
 use crate::invoice::{Derivation, Line, Numbered, UsageCharge, UsageReading};
 use counterfoil_core::{Currency, Decimal12, Exact, Period, Refusal};
 
@@ -15,11 +16,12 @@ pub fn item_lines(
     (price, name): (&Price, &str),
     currency: Currency,
     (period, whole): (Period, Period),
+    policies: &Policies,
     ids: &mut dyn Numbered,
 ) -> Result<Vec<Line>, Refusal> {
     let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
     if period == whole {
-        let rated = rate(price, currency, quantity, TierLines::PerTier)?;
+        let rated = rate(price, currency, quantity, policies.tier_lines)?;
         return Ok(lines_of_item(rated, &item.id, (price, name), period, ids, |basis| {
             Derivation::Rated { basis }
         }));
@@ -52,10 +54,11 @@ pub fn usage_lines(
     (price, name): (&Price, &str),
     currency: Currency,
     reading: &UsageReading,
+    policies: &Policies,
     ids: &mut dyn Numbered,
 ) -> Result<Vec<Line>, Refusal> {
     let quantity = reading.quantity.max(Decimal12::ZERO);
-    let rated = rate(price, currency, quantity, TierLines::PerTier)?;
+    let rated = rate(price, currency, quantity, policies.tier_lines)?;
     let product = (price, name);
     Ok(lines_of_item(rated, &charge.subscription_item, product, charge.period, ids, |basis| {
         Derivation::Metered { basis, reading: reading.clone() }

@@ -1,0 +1,143 @@
+//! A command to subscribe, to a subscription.
+
+use super::super::{
+    CancellationReason, CreateSubscription, PaymentBehavior, ProrationBehavior, Subscription,
+    SubscriptionId, SubscriptionItemId, SubscriptionStatus, TrialEnd, period_from,
+};
+use super::Prices;
+use super::items::{check_collection, check_count, check_items, new_item, recurring, sold_price};
+use crate::text;
+use counterfoil_core::{
+    Anchor, Currency, IntervalUnit, Metadata, Period, Refusal, Timestamp, limits,
+};
+
+/// Makes a subscription with its first periods. What its first payment needs is the caller's
+/// business; here it is trialing, or active.
+///
+/// # Errors
+/// [`Refusal`] for prices that cannot be combined or are retired, and for parameters out of range.
+pub fn decide_create(
+    command: &CreateSubscription,
+    id: SubscriptionId,
+    seq: u64,
+    item_ids: Vec<SubscriptionItemId>,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<Subscription, Refusal> {
+    check_count(command.items.len())?;
+    let currency = currency_of(command, prices)?;
+    let trial = trial(command, at)?;
+    let begins = trial.map_or(at, |trial| trial.end);
+    let anchor = anchor(command, prices, begins, at)?;
+    check_collection(command.collection_method, command.days_until_due)?;
+    text::check_optional("description", command.description.as_deref())?;
+    text::check_optional("default_payment_method", command.default_payment_method.as_deref())?;
+    let mut items = Vec::with_capacity(command.items.len());
+    for (index, (input, item_id)) in command.items.iter().zip(item_ids).enumerate() {
+        let price = sold_price(prices, &input.price, currency, &format!("items[{index}].price"))?;
+        let period = match trial {
+            Some(trial) => trial,
+            None => period_from(&anchor, recurring(price)?, at)?,
+        };
+        items.push(new_item(input, item_id, (price, currency), period, index, at)?);
+    }
+    check_items(&items, prices)?;
+    Ok(Subscription {
+        id,
+        seq,
+        customer: command.customer.clone(),
+        status: match trial {
+            Some(_) => SubscriptionStatus::Trialing,
+            None => SubscriptionStatus::Active,
+        },
+        currency,
+        created: at,
+        start_date: at,
+        anchor,
+        free_stub: command.proration_behavior == Some(ProrationBehavior::None),
+        collection_method: command.collection_method,
+        days_until_due: command.days_until_due,
+        default_payment_method: command.default_payment_method.clone(),
+        items_added: u64::try_from(items.len()).unwrap_or(u64::MAX),
+        items,
+        trial,
+        cancel_at_period_end: command.cancel_at_period_end,
+        canceled_at: command.cancel_at_period_end.then_some(at),
+        ended_at: None,
+        cancellation_reason: command
+            .cancel_at_period_end
+            .then_some(CancellationReason::CancellationRequested),
+        first_invoice: None,
+        latest_invoice: None,
+        incomplete_expires_at: None,
+        description: command.description.clone(),
+        metadata: Metadata::of(command.metadata.as_ref())?,
+    })
+}
+
+impl CreateSubscription {
+    /// Whether the first payment is left to somebody else.
+    #[must_use]
+    pub fn leaves_payment_open(&self) -> bool {
+        self.payment_behavior == PaymentBehavior::DefaultIncomplete
+    }
+}
+
+fn currency_of(command: &CreateSubscription, prices: &dyn Prices) -> Result<Currency, Refusal> {
+    match (command.currency, command.items.first()) {
+        (Some(currency), _) => Ok(currency),
+        (None, Some(item)) => Ok(prices.price(&item.price)?.currency),
+        (None, None) => Err(Refusal::missing("items")),
+    }
+}
+
+fn trial(command: &CreateSubscription, at: Timestamp) -> Result<Option<Period>, Refusal> {
+    let latest = at.checked_add_days(i64::from(limits::TRIAL_DAYS_MAX))?;
+    match (command.trial_end, command.trial_period_days) {
+        (Some(_), Some(_)) => {
+            Err(Refusal::invalid("trial_end", "give trial_end or trial_period_days, not both"))
+        }
+        (None | Some(TrialEnd::Now), None) | (None, Some(0)) => Ok(None),
+        (Some(TrialEnd::At(end)), None) if end <= at || end > latest => {
+            let reason =
+                format!("a trial ends in the future, within {} days", limits::TRIAL_DAYS_MAX);
+            Err(Refusal::invalid("trial_end", reason))
+        }
+        (Some(TrialEnd::At(end)), None) => Ok(Some(Period::new(at, end))),
+        (None, Some(days)) if days > limits::TRIAL_DAYS_MAX => {
+            let reason = format!("{days} days (the limit is {})", limits::TRIAL_DAYS_MAX);
+            Err(Refusal::invalid("trial_period_days", reason))
+        }
+        (None, Some(days)) => Ok(Some(Period::new(at, at.checked_add_days(i64::from(days))?))),
+    }
+}
+
+fn anchor(
+    command: &CreateSubscription,
+    prices: &dyn Prices,
+    begins: Timestamp,
+    at: Timestamp,
+) -> Result<Anchor, Refusal> {
+    match (command.billing_cycle_anchor, command.billing_cycle_anchor_config) {
+        (None, None) => Ok(Anchor::at(begins)),
+        (Some(_), Some(_)) => {
+            let reason = "give billing_cycle_anchor or billing_cycle_anchor_config, not both";
+            Err(Refusal::invalid("billing_cycle_anchor", reason))
+        }
+        (Some(anchor), None) if anchor <= at => {
+            let reason = format!("{anchor} does not lie in the future");
+            Err(Refusal::invalid("billing_cycle_anchor", reason))
+        }
+        (Some(anchor), None) => Ok(Anchor::at(anchor)),
+        (None, Some(config)) => {
+            for item in &command.items {
+                let unit = recurring(prices.price(&item.price)?)?.unit;
+                if !matches!(unit, IntervalUnit::Month | IntervalUnit::Year) {
+                    let reason = "only prices by month or year have such an anchor";
+                    return Err(Refusal::invalid("billing_cycle_anchor_config", reason));
+                }
+            }
+            config.next_anchor(at)
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Subscription commands to subscriptions.
+
+mod create;
+mod items;
+mod update;
+
+pub use create::decide_create;
+pub use update::decide_update;
+
+use crate::catalog::{Price, PriceId};
+use counterfoil_core::Refusal;
+
+/// The catalog, as far as subscriptions look into it.
+pub trait Prices {
+    /// A price.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    fn price(&self, id: &PriceId) -> Result<&Price, Refusal>;
+    /// Whether the product of a price may be sold anew.
+    fn is_sold(&self, price: &Price) -> bool;
+}

@@ -1,0 +1,122 @@
+//! How a subscription begins.
+
+use super::super::tx::Tx;
+use crate::answer::Target;
+use counterfoil_billing::customer::check_live;
+use counterfoil_billing::invoice::{
+    BillingReason, Charge, CollectionMethod, Invoice, InvoiceStatus, Trigger,
+};
+use counterfoil_billing::subscription::{
+    self, CreateSubscription, SubscriptionEvent, SubscriptionId, SubscriptionItemId,
+    SubscriptionStatus,
+};
+use counterfoil_core::{Refusal, limits};
+
+impl Tx<'_> {
+    pub(in crate::decide) fn create_subscription(
+        &mut self,
+        command: &CreateSubscription,
+    ) -> Result<Target, Refusal> {
+        let shard = self.state.shard(&command.customer)?;
+        check_live(shard.customer(), "it cannot subscribe any more")?;
+        let live = shard.subscriptions.values().filter(|other| !other.is_ended()).count();
+        if live >= limits::CUSTOMER_SUBSCRIPTIONS_MAX {
+            return Err(Refusal::CustomerMaxSubscriptions {
+                customer: command.customer.to_string(),
+                limit: limits::CUSTOMER_SUBSCRIPTIONS_MAX,
+            });
+        }
+        let taken = |state: &crate::State, id: &_| state.owners.subscriptions.contains_key(id);
+        let id = self.new_id(command.id.as_ref(), taken)?;
+        let seq = self.next_seq();
+        let chosen = command.items.iter().map(|item| item.id.clone()).collect();
+        let item_ids = self.item_ids(seq, chosen)?;
+        let at = self.at();
+        let created =
+            subscription::decide_create(command, id.clone(), seq, item_ids, &self.state, at)?;
+        self.emit(SubscriptionEvent::Created(created.into()));
+        self.first_invoice(&id, command.leaves_payment_open())?;
+        Ok(Target::Subscription(id))
+    }
+
+    /// The ids of new items: those that were chosen, and derived ones that are free.
+    pub(in crate::decide) fn item_ids(
+        &self,
+        seq: u64,
+        chosen: Vec<Option<SubscriptionItemId>>,
+    ) -> Result<Vec<SubscriptionItemId>, Refusal> {
+        let taken = &self.state.owners.subscription_items;
+        let mut n = 0_u64;
+        let mut ids = Vec::with_capacity(chosen.len());
+        for id in chosen {
+            ids.push(match id {
+                Some(id) if taken.contains_key(&id) => {
+                    return Err(Refusal::taken("subscription_item", id));
+                }
+                Some(id) => id,
+                None => loop {
+                    n = n.saturating_add(1);
+                    let id = SubscriptionItemId::numbered(seq, n);
+                    if !taken.contains_key(&id) {
+                        break id;
+                    }
+                },
+            });
+        }
+        Ok(ids)
+    }
+
+    /// Invoices the beginning of a subscription: what is licensed, in advance. A subscription to
+    /// metered prices alone begins without an invoice (point 27).
+    pub(in crate::decide) fn first_invoice(
+        &mut self,
+        id: &SubscriptionId,
+        leave_open: bool,
+    ) -> Result<(), Refusal> {
+        let subscription = self.state.subscription(id)?.clone();
+        let periods: Vec<_> =
+            subscription.items.iter().map(|item| (item.id.clone(), item.period)).collect();
+        let lines = self.advance_lines(&subscription, &periods)?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut charges =
+            self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
+        charges.extend(lines.into_iter().map(Charge::from));
+        if subscription.collection_method == CollectionMethod::SendInvoice {
+            let finalizes_at = self.at().checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?;
+            let fill = |invoice: &mut Invoice| {
+                invoice.billing_reason = BillingReason::SubscriptionCreate;
+                invoice.auto_advance = true;
+                invoice.finalizes_at = Some(finalizes_at);
+            };
+            self.draft_for_subscription(&subscription, fill, charges)?;
+            return Ok(());
+        }
+        let fill = |invoice: &mut Invoice| {
+            invoice.billing_reason = BillingReason::SubscriptionCreate;
+        };
+        let invoice = self.draft_for_subscription(&subscription, fill, charges)?;
+        if subscription.is_in_trial() {
+            // What a trial's invoice takes along is collected like any other; the trial goes on.
+            self.finalize(&invoice, !leave_open)?;
+            return self.collect_if_due(&invoice);
+        }
+        self.finalize(&invoice, false)?;
+        if self.state.invoice(&invoice)?.status == InvoiceStatus::Paid {
+            return Ok(());
+        }
+        let expires = self.at().checked_add_seconds(limits::INCOMPLETE_SECONDS)?;
+        self.emit(SubscriptionEvent::StatusChanged {
+            customer: subscription.customer,
+            id: subscription.id,
+            at: self.at(),
+            status: SubscriptionStatus::Incomplete,
+            incomplete_expires_at: Some(expires),
+        });
+        if leave_open {
+            return Ok(());
+        }
+        self.attempt(&invoice, None, Trigger::FirstInvoice)
+    }
+}

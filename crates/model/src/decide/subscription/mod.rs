@@ -1,0 +1,7 @@
+//! Subscriptions: their beginning, their periods, their end.
+
+mod create;
+mod end;
+mod renew;
+mod status;
+mod update;

@@ -1,0 +1,150 @@
+//! The periods of a subscription: what ends, what begins, and what both charge.
+
+use super::super::tx::Tx;
+use counterfoil_billing::invoice::{
+    BillingReason, Charge, Derivation, Invoice, InvoiceId, Line, Numbered, UsageCharge,
+};
+use counterfoil_billing::subscription::{
+    Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItem, SubscriptionItemId,
+    item_lines, rolled_periods, whole_period,
+};
+use counterfoil_core::{Decimal12, Period, Refusal, limits};
+
+impl Tx<'_> {
+    /// The end of a period, and of a trial: items whose period ended begin their next one, and a
+    /// draft bills the usage of the old periods and the licences of the new ones (rules 3.3, 8.5).
+    pub(in crate::decide) fn renew(&mut self, id: &SubscriptionId) -> Result<(), Refusal> {
+        let before = self.state.subscription(id)?.clone();
+        let boundary = before.current_period().end;
+        let trial_ended = before.is_in_trial();
+        let interval = |item: &SubscriptionItem| {
+            self.state.price(&item.price).ok().and_then(|price| price.interval())
+        };
+        let periods = rolled_periods(&before, boundary, interval)?;
+        let usage = self.usage_charges(&before, |item| item.period.end <= boundary)?;
+        self.emit(SubscriptionEvent::Renewed {
+            customer: before.customer.clone(),
+            id: id.clone(),
+            at: self.at(),
+            periods: periods.clone(),
+            trial_ended,
+        });
+        let renewed = self.state.subscription(id)?.clone();
+        let lines = self.advance_lines(&renewed, &periods)?;
+        let own = in_item_order(&renewed, usage, lines);
+        let mut charges = self.sweep(&renewed.customer, renewed.currency, Some(&renewed.id))?;
+        if own.is_empty() && charges.is_empty() {
+            return Ok(());
+        }
+        charges.extend(own);
+        self.draft_for_period(&renewed, before.current_period(), charges)?;
+        Ok(())
+    }
+
+    pub(in crate::decide) fn draft_for_period(
+        &mut self,
+        subscription: &Subscription,
+        period: Period,
+        charges: Vec<Charge>,
+    ) -> Result<InvoiceId, Refusal> {
+        let finalizes_at = self.at().checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?;
+        let fill = |invoice: &mut Invoice| {
+            invoice.billing_reason = BillingReason::SubscriptionCycle;
+            invoice.period = period;
+            invoice.auto_advance = true;
+            invoice.finalizes_at = Some(finalizes_at);
+        };
+        self.draft_for_subscription(subscription, fill, charges)
+    }
+
+    /// The lines of licensed items for periods that begin: free in a trial, in part for a stub.
+    pub(in crate::decide) fn advance_lines(
+        &self,
+        subscription: &Subscription,
+        periods: &[(SubscriptionItemId, Period)],
+    ) -> Result<Vec<Line>, Refusal> {
+        // The invoice that will hold these lines is the next object to be created.
+        let mut numbers = self.numbers(&subscription.customer, self.next_seq(), 0)?;
+        let mut lines = Vec::new();
+        for (id, period) in periods {
+            let Some(item) = subscription.item(id) else { continue };
+            let (price, name) = self.state.named_price(&item.price)?;
+            if price.meter().is_some() {
+                continue;
+            }
+            if subscription.is_in_trial() {
+                lines.push(trial_line(item, name, *period, &mut numbers));
+                continue;
+            }
+            let Some(interval) = price.interval() else { continue };
+            let whole = whole_period(&subscription.anchor, interval, *period)?;
+            let stub = *period != whole;
+            // A stub is free where that was asked for, but only the first period can be one.
+            if stub && subscription.free_stub {
+                continue;
+            }
+            let (product, periods) = ((price, name), (*period, whole));
+            let currency = subscription.currency;
+            let policies = &self.state.settings.policies;
+            lines.extend(item_lines(item, product, currency, periods, policies, &mut numbers)?);
+        }
+        Ok(lines)
+    }
+
+    /// The usage of metered items up to now; that of a trial is not billed (rule 6.8).
+    pub(in crate::decide) fn usage_charges(
+        &self,
+        subscription: &Subscription,
+        bills: impl Fn(&SubscriptionItem) -> bool,
+    ) -> Result<Vec<Charge>, Refusal> {
+        let mut charges = Vec::new();
+        if subscription.is_in_trial() {
+            return Ok(charges);
+        }
+        for item in subscription.items.iter().filter(|item| bills(item)) {
+            let price = self.state.price(&item.price)?;
+            let Some(meter) = price.meter() else { continue };
+            let end = item.period.end.min(self.at());
+            charges.push(Charge::Usage(UsageCharge {
+                subscription_item: item.id.clone(),
+                price: item.price.clone(),
+                meter: meter.clone(),
+                period: Period::new(item.period.start, end),
+            }));
+        }
+        Ok(charges)
+    }
+}
+
+fn trial_line(item: &SubscriptionItem, name: &str, period: Period, ids: &mut dyn Numbered) -> Line {
+    Line {
+        id: ids.line(),
+        name: format!("Trial of {name}"),
+        description: None,
+        amount: 0,
+        quantity: Decimal12::from_int(item.quantity.unwrap_or(1)),
+        unit_amount: Some(Decimal12::ZERO),
+        price: Some(item.price.clone()),
+        period,
+        proration: false,
+        subscription_item: Some(item.id.clone()),
+        invoice_item: None,
+        derivation: Derivation::Trial,
+    }
+}
+
+/// The charges of a renewal in the order of the items (rule 8.5).
+fn in_item_order(subscription: &Subscription, usage: Vec<Charge>, lines: Vec<Line>) -> Vec<Charge> {
+    let mut charges: Vec<Charge> = usage;
+    charges.extend(lines.into_iter().map(Charge::from));
+    let place = |charge: &Charge| {
+        let item = match charge {
+            Charge::Line(line) => line.subscription_item.as_ref(),
+            Charge::Usage(usage) => Some(&usage.subscription_item),
+            Charge::Item(_) => None,
+        };
+        subscription.items.iter().position(|other| Some(&other.id) == item)
+    };
+    charges.sort_by_key(place);
+    charges
+}
