@@ -15,4 +15,49 @@ pub struct Policies {
     /// The lines of a tiered price (point 2).
     #[serde(skip_serializing_if = "crate::is_default")]
     pub tier_lines: TierLines,
+    /// What parts of a period are counted in.
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub proration_basis: ProrationBasis,
+    /// Which days count, where parts of a period are counted in days.
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub day_count: DayCount,
+    /// What a first period that is shorter than its interval is a part of (point 3).
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub stub_denominator: StubDenominator,
+}
+
+/// What parts of a period are counted in (rule 6.6).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProrationBasis {
+    /// Seconds.
+    #[default]
+    Second,
+    /// Days of UTC, whatever the time of day.
+    Day,
+}
+
+/// Which days of a period count.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DayCount {
+    /// All but the one that it ends on: 31 from 1 January to 1 February.
+    #[default]
+    Exclusive,
+    /// The one that it ends on too: 32 from 1 January to 1 February.
+    Inclusive,
+}
+
+/// What a stub is a part of (point 3).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StubDenominator {
+    /// The whole interval that ends at its boundary.
+    #[default]
+    Aligned,
+    /// The whole interval that would begin with it.
+    Imagined,
 }

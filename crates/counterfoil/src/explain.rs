@@ -5,7 +5,10 @@ use crate::metering::Readings;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::Price;
 use counterfoil_billing::catalog::{Basis, Round};
-use counterfoil_billing::invoice::{Derivation, InvoiceId, InvoiceStatus, Line, UsageReading};
+use counterfoil_billing::invoice::{
+    Derivation, Fraction, FractionUnit, InvoiceId, InvoiceStatus, Line, ProrationBase,
+    ProrationDetails, ProrationKind, UsageReading,
+};
 use counterfoil_core::{Decimal12, Money};
 use counterfoil_meter::{Position, UsageEvent};
 use counterfoil_model::InvoiceView;
@@ -164,16 +167,57 @@ fn computation(line: &Line, code: &str) -> String {
         Derivation::Rated { basis } | Derivation::Metered { basis, .. } => {
             of_basis(*basis, &product, line, &code)
         }
-        Derivation::Prorated { whole } => format!(
-            "{} of {} seconds of the period {whole}, rounded once: {} minor units of {code}",
-            line.period.seconds(),
-            whole.seconds(),
-            line.amount
-        ),
+        Derivation::Prorated { whole, fraction } => {
+            let seconds = Fraction {
+                part: line.period.seconds(),
+                whole: whole.seconds(),
+                unit: FractionUnit::Second,
+            };
+            format!(
+                "{} of the period {whole}, rounded once: {} minor units of {code}",
+                part(fraction.unwrap_or(seconds)),
+                line.amount
+            )
+        }
+        Derivation::Changed(details) => of_change(line, details, &code),
         Derivation::Trial => "free: a trial".to_owned(),
         Derivation::Given => format!("given: {} minor units of {code}", line.amount),
         Derivation::Item => format!("{product} minor units of {code}"),
     }
+}
+
+fn part(fraction: Fraction) -> String {
+    let unit = match fraction.unit {
+        FractionUnit::Second => "seconds",
+        FractionUnit::Day => "days",
+    };
+    format!("{} of {} {unit}", fraction.part, fraction.whole)
+}
+
+/// What a change gives back or charges, and what it is a part of (rule 6.6).
+fn of_change(line: &Line, details: &ProrationDetails, code: &str) -> String {
+    let base = match &details.base {
+        ProrationBase::Price => match line.unit_amount {
+            Some(unit) => format!("{} × {unit}", line.quantity),
+            None => format!("{} at the price", line.quantity),
+        },
+        ProrationBase::Line { invoice, line, amount } => {
+            format!("{amount} of line {line} of {invoice}")
+        }
+        ProrationBase::Item { invoice_item, amount } => {
+            format!("{amount} of invoice item {invoice_item}")
+        }
+    };
+    let verb = match details.kind {
+        ProrationKind::Unused => "given back",
+        ProrationKind::Remaining => "charged",
+    };
+    format!(
+        "{verb}: {base} for {}, {} of it, rounded once: {} minor units of {code}",
+        details.whole,
+        part(details.fraction),
+        line.amount
+    )
 }
 
 fn of_basis(basis: Basis, product: &str, line: &Line, code: &str) -> String {

@@ -27,7 +27,8 @@ use counterfoil_billing::meter::{
     CreateMeter, DeactivateMeter, Meter, ReactivateMeter, UpdateMeter,
 };
 use counterfoil_billing::subscription::{
-    CancelSubscription, CreateSubscription, Subscription, SubscriptionId, UpdateSubscription,
+    CancelSubscription, CreateSubscription, MigrateSubscription, Subscription, SubscriptionId,
+    UpdateSubscription,
 };
 use counterfoil_core::Period;
 use counterfoil_meter::{Breakdown, EventBatch, EventColumns, Grouping, Position, Summary};
@@ -217,6 +218,8 @@ commands! {
         update(UpdateSubscription) -> Subscription: Subscription;
         /// Ends a subscription now.
         cancel(CancelSubscription) -> Subscription: Subscription;
+        /// Takes a subscription from the classic billing mode to the flexible one.
+        migrate(MigrateSubscription) -> Subscription: Subscription;
     }
     InvoiceItems {
         /// Creates an item that waits for an invoice, or on a draft.

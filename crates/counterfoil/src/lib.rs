@@ -119,18 +119,21 @@ pub use counterfoil_billing::customer::{
 pub use counterfoil_billing::invoice::{
     AfterRetries, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
     CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation, FinalizeInvoice,
-    Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceStatus, Line,
-    MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId, PendingItems, PeriodInput,
-    RetryPolicy, SendInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
+    Fraction, FractionUnit, Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId,
+    InvoiceStatus, Line, MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId,
+    PendingItems, PeriodInput, ProrationBase, ProrationDetails, ProrationKind, RetryPolicy,
+    SendInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
 };
 pub use counterfoil_billing::meter::{
     Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,
     ReactivateMeter, UpdateMeter, ValueSettings,
 };
 pub use counterfoil_billing::subscription::{
-    CancelSubscription, CancellationReason, CreateSubscription, ItemChange, ItemInput,
-    PaymentBehavior, ProrationBehavior, Subscription, SubscriptionId, SubscriptionItem,
-    SubscriptionItemId, SubscriptionStatus, TrialEnd, UpdateSubscription,
+    AnchorChange, BillingMode, BillingModeInput, BillingModeKind, CancelAt, CancelSubscription,
+    CancellationReason, ClosedUsage, CreateSubscription, FlexibleBillingInput, ItemChange,
+    ItemInput, MigrateSubscription, PaymentBehavior, ProrationBehavior, ProrationDiscounts,
+    Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
+    TrialEnd, UpdateSubscription,
 };
 pub use counterfoil_billing::{Patch, PersonalData, Texts};
 pub use counterfoil_core::{

@@ -169,6 +169,8 @@ enum Cover {
     Trial,
     /// The subscription was canceled before the period was over.
     Canceled,
+    /// A change of its item dropped it.
+    Dropped,
 }
 
 pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
@@ -202,7 +204,10 @@ fn unbilled_of(
         let period = match reason {
             // Outside every subscription there is no period to name.
             UnbilledReason::NoSubscription => narrowed(book, (meter, id.as_str(), bucket), period)?,
-            UnbilledReason::Late | UnbilledReason::Trial | UnbilledReason::Canceled => period,
+            UnbilledReason::Late
+            | UnbilledReason::Trial
+            | UnbilledReason::Canceled
+            | UnbilledReason::Changed => period,
         };
         let (meter, customer) = (meter.id.clone(), id.clone());
         let dimensions = bucket.clone();
@@ -241,7 +246,28 @@ fn coverage(
             }
         }
     }
+    for item in shard.invoice_items() {
+        // Usage of an item that was removed: read when it was, and billed with the invoice item.
+        if let Some(Derivation::Metered { reading, .. }) = &item.derivation
+            && reading.meter == *meter
+            && item.price.as_ref().is_none_or(selects)
+        {
+            let cover = Cover::Billed(Position(reading.position));
+            covered.push(Covered { period: item.period, cover });
+        }
+    }
     for subscription in shard.subscriptions() {
+        for closed in &subscription.closed_usage {
+            let (usage, ended) = (&closed.charge, subscription.ended_at.is_some());
+            if usage.meter == *meter && selects(&usage.price) {
+                let cover = match (closed.dropped, ended) {
+                    (true, _) => Cover::Dropped,
+                    (false, true) => Cover::Canceled,
+                    (false, false) => Cover::Awaited,
+                };
+                covered.push(Covered { period: usage.period, cover });
+            }
+        }
         let on_meter = |item: &&counterfoil_billing::subscription::SubscriptionItem| {
             book.state
                 .price(&item.price)
@@ -251,11 +277,12 @@ fn coverage(
             if let Some(trial) = subscription.trial {
                 covered.push(Covered { period: trial, cover: Cover::Trial });
             }
-            let (start, end) = (item.period.start, item.period.end);
+            let period = item.usage_period();
             covered.push(match subscription.ended_at {
-                None => Covered { period: item.period, cover: Cover::Awaited },
+                None => Covered { period, cover: Cover::Awaited },
                 Some(at) => {
-                    Covered { period: Period::new(start, at.min(end)), cover: Cover::Canceled }
+                    let end = at.min(period.end);
+                    Covered { period: Period::new(period.start, end), cover: Cover::Canceled }
                 }
             });
         }
@@ -290,6 +317,7 @@ fn gaps(covered: &[Covered]) -> Vec<(Period, UnbilledReason, Option<Position>)> 
             None if over().any(|cover| cover == Cover::Canceled) => {
                 (UnbilledReason::Canceled, None)
             }
+            None if over().any(|cover| cover == Cover::Dropped) => (UnbilledReason::Changed, None),
             None => (UnbilledReason::NoSubscription, None),
         };
         // Pieces that one rule covers read as one period.

@@ -14,7 +14,7 @@ use counterfoil_billing::invoice::{
 };
 use counterfoil_billing::meter::{CreateMeter, DeactivateMeter, ReactivateMeter, UpdateMeter};
 use counterfoil_billing::subscription::{
-    CancelSubscription, CreateSubscription, UpdateSubscription,
+    CancelSubscription, CreateSubscription, MigrateSubscription, UpdateSubscription,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,7 @@ commands! {
     "subscription.create" CreateSubscription: CreateSubscription;
     "subscription.update" UpdateSubscription: UpdateSubscription;
     "subscription.cancel" CancelSubscription: CancelSubscription;
+    "subscription.migrate" MigrateSubscription: MigrateSubscription;
     "invoiceitem.create" CreateInvoiceItem: CreateInvoiceItem;
     "invoiceitem.update" UpdateInvoiceItem: UpdateInvoiceItem;
     "invoiceitem.delete" DeleteInvoiceItem: DeleteInvoiceItem;
@@ -168,6 +169,7 @@ impl Command {
             Self::CreateSubscription(params) => Some(params.customer.clone()),
             Self::UpdateSubscription(params) => of_subscription(&params.id),
             Self::CancelSubscription(params) => of_subscription(&params.id),
+            Self::MigrateSubscription(params) => of_subscription(&params.id),
             Self::CreateInvoiceItem(params) => Some(params.customer.clone()),
             Self::UpdateInvoiceItem(params) => of_item(&params.id),
             Self::DeleteInvoiceItem(params) => of_item(&params.id),

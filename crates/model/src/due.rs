@@ -71,14 +71,16 @@ pub enum DueTarget {
 
 /// What is due on a subscription, if anything is.
 pub(crate) fn of_subscription(subscription: &Subscription) -> Option<DueKey> {
-    let (at, class) = match subscription.status {
-        SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired => return None,
-        SubscriptionStatus::Incomplete => (subscription.incomplete_expires_at?, DueClass::Deadline),
-        SubscriptionStatus::Trialing => (subscription.current_period().end, DueClass::AgreedChange),
-        _ if subscription.cancel_at_period_end => {
-            (subscription.current_period().end, DueClass::AgreedChange)
+    let end = subscription.current_period().end;
+    let (at, class) = match (subscription.status, subscription.agreed_end()) {
+        (SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired, _) => return None,
+        (SubscriptionStatus::Incomplete, agreed) => {
+            let expires = subscription.incomplete_expires_at?;
+            (agreed.map_or(expires, |agreed| agreed.min(expires)), DueClass::Deadline)
         }
-        _ => (subscription.current_period().end, DueClass::Rollover),
+        (_, Some(agreed)) if agreed <= end => (agreed, DueClass::AgreedChange),
+        (SubscriptionStatus::Trialing, _) => (end, DueClass::AgreedChange),
+        _ => (end, DueClass::Rollover),
     };
     let target = DueTarget::Subscription(subscription.id.clone());
     Some(DueKey { at, class, seq: subscription.seq, target })

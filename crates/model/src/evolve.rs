@@ -6,7 +6,7 @@
 use crate::base::DueQueue;
 use crate::due::{self, DueKey};
 use crate::state::{ItemHome, Owners, Shard};
-use counterfoil_billing::invoice::{Charge, Invoice, InvoiceEvent, InvoiceId};
+use counterfoil_billing::invoice::{Charge, Invoice, InvoiceEvent, InvoiceId, UsageCharge};
 use counterfoil_billing::subscription::{Subscription, SubscriptionEvent};
 use std::sync::Arc;
 
@@ -85,6 +85,12 @@ impl Evolution<'_> {
             let subscription = Arc::make_mut(subscription);
             subscription.first_invoice.get_or_insert_with(|| invoice.id.clone());
             subscription.latest_invoice = Some(invoice.id.clone());
+            // As with items: what it charges for waits no longer.
+            let charged = |charge: &UsageCharge| {
+                let taken = |other: &Charge| matches!(other, Charge::Usage(own) if own == charge);
+                invoice.charges.iter().any(taken)
+            };
+            subscription.closed_usage.retain(|usage| usage.dropped || !charged(&usage.charge));
         }
         self.shard.invoices.insert_mut(invoice.id.clone(), Arc::clone(invoice));
         self.reschedule([None], due::of_invoice(invoice));

@@ -149,8 +149,8 @@ pub fn invariant_invoice_numbers_have_no_gap(shard: &Shard) -> Check {
     Ok(())
 }
 
-/// Rule 19.7: the period of every live item ends on a boundary of the anchor, or with the trial,
-/// and is not empty.
+/// Rule 19.7: the period of every live item ends on a boundary of the anchor, with the agreed end
+/// before that, or with the trial, and is not empty.
 ///
 /// # Errors
 /// Where it is not so.
@@ -174,6 +174,7 @@ pub fn invariant_periods_end_on_boundaries(state: &State, shard: &Shard) -> Chec
             let next = interval.and_then(|interval| {
                 subscription.anchor.next_boundary_after(interval, item.period.start).ok()
             });
+            let next = next.map(|next| subscription.cancel_at.map_or(next, |end| end.min(next)));
             if next != Some(item.period.end) {
                 return violated(name, format!("{}: {} off its anchor", item.id, item.period));
             }

@@ -28,6 +28,8 @@ pub enum UnbilledReason {
     Trial,
     /// The subscription was canceled, and its usage not invoiced.
     Canceled,
+    /// Its item got another price, or was removed, and the change dropped it (rule 6.7).
+    Changed,
     /// No subscription of the customer covered it.
     NoSubscription,
 }
@@ -40,6 +42,7 @@ impl UnbilledReason {
             Self::Late => "late",
             Self::Trial => "trial",
             Self::Canceled => "canceled",
+            Self::Changed => "changed",
             Self::NoSubscription => "no_subscription",
         }
     }
@@ -147,12 +150,13 @@ fn item_line(item: &InvoiceItem, ids: &mut dyn Numbered) -> Line {
         unit_amount: item.unit_amount,
         price: item.price.clone(),
         period: item.period,
-        proration: false,
-        subscription_item: None,
+        proration: item.proration,
+        subscription_item: item.subscription_item.clone(),
         invoice_item: Some(item.id.clone()),
-        derivation: match item.unit_amount {
-            Some(_) => Derivation::Item,
-            None => Derivation::Given,
+        derivation: match (&item.derivation, item.unit_amount) {
+            (Some(derivation), _) => derivation.clone(),
+            (None, Some(_)) => Derivation::Item,
+            (None, None) => Derivation::Given,
         },
     }
 }

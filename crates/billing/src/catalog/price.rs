@@ -221,6 +221,19 @@ impl Scheme {
             Self::Tiered { .. } => None,
         }
     }
+
+    /// Whether it costs nothing at any quantity.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        let nothing =
+            |amount: Option<Decimal12>| amount.is_none_or(|amount| amount == Decimal12::ZERO);
+        match self {
+            Self::PerUnit { unit_amount, .. } => nothing(Some(*unit_amount)),
+            Self::Tiered { tiers, .. } => {
+                tiers.iter().all(|tier| nothing(tier.unit_amount) && nothing(tier.flat_amount))
+            }
+        }
+    }
 }
 
 impl Tier {

@@ -1,10 +1,10 @@
 //! Invoice items: amounts that wait for an invoice, or were put on a draft (rule 8.5).
 
-use super::{InvoiceId, InvoiceItemId};
+use super::{Derivation, InvoiceId, InvoiceItemId};
 use crate::Patch;
 use crate::catalog::{Price, PriceId};
 use crate::customer::CustomerId;
-use crate::subscription::SubscriptionId;
+use crate::subscription::{SubscriptionId, SubscriptionItemId};
 use crate::text;
 use counterfoil_core::{
     Currency, Decimal12, Exact, Metadata, MetadataPatch, Period, Refusal, Timestamp, limits,
@@ -24,6 +24,15 @@ pub struct InvoiceItem {
     /// The subscription whose invoices alone may take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription: Option<SubscriptionId>,
+    /// The item of the subscription that it charges or credits, where the book made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription_item: Option<SubscriptionItemId>,
+    /// Whether the amount is for a part of a period (rule 6.6).
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub proration: bool,
+    /// How the amount came about, where the book made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derivation: Option<Derivation>,
     /// The draft that took it; it waits where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoice: Option<InvoiceId>,
@@ -209,6 +218,9 @@ pub fn decide_create_item(
         seq,
         customer: command.customer.clone(),
         subscription: command.subscription.clone(),
+        subscription_item: None,
+        proration: false,
+        derivation: None,
         invoice: command.invoice.clone(),
         currency,
         amount,
@@ -233,6 +245,12 @@ pub fn decide_update_item(
     command: &UpdateInvoiceItem,
 ) -> Result<InvoiceItem, Refusal> {
     let mut item = item.clone();
+    let recomputes =
+        command.amount.is_some() || command.quantity.is_some() || command.period.is_some();
+    if item.derivation.is_some() && recomputes {
+        let reason = "its amount follows from a change of its subscription; delete it instead";
+        return Err(Refusal::invalid("amount", reason));
+    }
     if let Some(quantity) = command.quantity {
         let unit = item.unit_amount.ok_or_else(|| {
             Refusal::invalid("quantity", "the item has an amount, not a price of one")

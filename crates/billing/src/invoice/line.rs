@@ -1,6 +1,6 @@
 //! What an invoice charges for, and how each amount came about.
 
-use super::{InvoiceItemId, InvoiceLineId};
+use super::{InvoiceId, InvoiceItemId, InvoiceLineId};
 use crate::catalog::{Basis, MeterId, PriceId};
 use crate::subscription::SubscriptionItemId;
 use counterfoil_core::{Decimal12, Period};
@@ -82,7 +82,12 @@ pub enum Derivation {
     Prorated {
         /// The whole period that the price is for.
         whole: Period,
+        /// The part; that of the seconds of the line's period where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fraction: Option<Fraction>,
     },
+    /// A change in the middle of a period (rule 6.6).
+    Changed(ProrationDetails),
     /// The price at the usage of the period.
     Metered {
         /// The part of the price that applied.
@@ -96,6 +101,81 @@ pub enum Derivation {
     Given,
     /// An invoice item of a price or a unit amount, times its quantity.
     Item,
+}
+
+/// How the amount of a change in the middle of a period came about: a part of an amount for a whole
+/// period, rounded once (rule 6.6).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProrationDetails {
+    /// Whether time is given back or charged.
+    pub kind: ProrationKind,
+    /// What a part is taken of.
+    pub base: ProrationBase,
+    /// The period that the base is for.
+    pub whole: Period,
+    /// The part.
+    pub fraction: Fraction,
+}
+
+/// Whether a proration gives time back or charges for it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProrationKind {
+    /// Time that was charged for and is not used any more.
+    Unused,
+    /// Time that remains, at what the item is from now on.
+    Remaining,
+}
+
+/// What a proration takes a part of.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProrationBase {
+    /// The price at the quantity of the line.
+    Price,
+    /// The line that charged for the time.
+    Line {
+        /// Its invoice.
+        invoice: InvoiceId,
+        /// The line.
+        line: InvoiceLineId,
+        /// Its amount in minor units.
+        amount: i64,
+    },
+    /// The invoice item that charged for the time.
+    Item {
+        /// The item.
+        invoice_item: InvoiceItemId,
+        /// Its amount in minor units.
+        amount: i64,
+    },
+}
+
+/// A part of a whole, counted in units of time.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fraction {
+    /// How many units the part has.
+    pub part: i64,
+    /// How many units the whole has; at least 1.
+    pub whole: i64,
+    /// What is counted.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub unit: FractionUnit,
+}
+
+/// What the parts of a period are counted in.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FractionUnit {
+    /// Seconds.
+    #[default]
+    Second,
+    /// Days of UTC.
+    Day,
 }
 
 /// Usage as it was read from a meter for a line.

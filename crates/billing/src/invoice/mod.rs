@@ -21,7 +21,10 @@ pub use item::{
     CreateInvoiceItem, DeleteInvoiceItem, InvoiceItem, PeriodInput, UpdateInvoiceItem,
     check_editable, decide_create_item, decide_update_item,
 };
-pub use line::{Charge, Deferral, Derivation, Line, UsageCharge, UsageReading};
+pub use line::{
+    Charge, Deferral, Derivation, Fraction, FractionUnit, Line, ProrationBase, ProrationDetails,
+    ProrationKind, UsageCharge, UsageReading,
+};
 pub use payment::{
     AfterRetries, Attempt, DeclineCode, InvoiceAfterRetries, Outcome, RetryPolicy, Trigger,
     decide_attempt, decide_outcome, paid,

@@ -166,7 +166,8 @@ impl RetryPolicy {
 /// What an attempt on an invoice starts with: somebody to charge, or a failure for want of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// The first payment of a subscription: no automatic retry follows (point 39).
+    /// The first payment of a subscription, or one for a change of it: no automatic retry follows
+    /// (point 39).
     FirstInvoice,
     /// Collection by itself: at finalization, or a retry.
     Automatic,

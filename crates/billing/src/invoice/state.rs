@@ -147,6 +147,8 @@ pub enum BillingReason {
     SubscriptionCreate,
     /// A period of a subscription ended.
     SubscriptionCycle,
+    /// A subscription was changed.
+    SubscriptionUpdate,
 }
 
 /// How an invoice is collected.

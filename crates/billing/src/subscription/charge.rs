@@ -3,8 +3,10 @@
 use super::{SubscriptionItem, SubscriptionItemId};
 use crate::Policies;
 use crate::catalog::{Basis, Price, RatedLine, full_amount, rate};
-use crate::invoice::{Derivation, Line, Numbered, UsageCharge, UsageReading};
-use counterfoil_core::{Currency, Decimal12, Exact, Period, Refusal};
+use crate::invoice::{
+    Derivation, Fraction, FractionUnit, Line, Numbered, UsageCharge, UsageReading,
+};
+use counterfoil_core::{Currency, Decimal12, Period, Refusal};
 
 /// The lines of a licensed item for one of its periods: the price at the quantity for a whole
 /// period, one line with the exact fraction of it for a part (rule 6.5, point 29).
@@ -26,8 +28,8 @@ pub fn item_lines(
             Derivation::Rated { basis }
         }));
     }
-    let fraction = Exact::ratio(period.seconds().into(), whole.seconds().into())?;
-    let amount = full_amount(price, currency, quantity)?.checked_mul(fraction)?.round()?;
+    let fraction = Fraction::of(period, whole, policies);
+    let amount = full_amount(price, currency, quantity)?.checked_mul(fraction.exact()?)?.round()?;
     Ok(vec![Line {
         id: ids.line(),
         name: format!("Part of a period of {name} ({quantity})"),
@@ -40,7 +42,10 @@ pub fn item_lines(
         proration: true,
         subscription_item: Some(item.id.clone()),
         invoice_item: None,
-        derivation: Derivation::Prorated { whole },
+        derivation: Derivation::Prorated {
+            whole,
+            fraction: Some(fraction).filter(|fraction| fraction.unit != FractionUnit::Second),
+        },
     }])
 }
 

@@ -1,6 +1,6 @@
 //! What a caller may ask for.
 
-use super::{SubscriptionId, SubscriptionItemId};
+use super::{BillingModeInput, SubscriptionId, SubscriptionItemId};
 use crate::Patch;
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
@@ -28,6 +28,12 @@ pub struct CreateSubscription {
     /// The same as fields of a date; instead of `billing_cycle_anchor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_cycle_anchor_config: Option<AnchorConfig>,
+    /// How the amounts of its changes are computed; flexible where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_mode: Option<BillingModeInput>,
+    /// When service began, in the past: the time since then is charged too (rule 6.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backdate_start_date: Option<Timestamp>,
     /// Whether a first period that is shorter than the interval is charged in part or free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proration_behavior: Option<ProrationBehavior>,
@@ -52,6 +58,9 @@ pub struct CreateSubscription {
     /// Whether it ends with its first period.
     #[serde(default)]
     pub cancel_at_period_end: bool,
+    /// When it ends (rule 6.10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_at: Option<CancelAt>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -71,6 +80,8 @@ impl CreateSubscription {
             currency: None,
             billing_cycle_anchor: None,
             billing_cycle_anchor_config: None,
+            billing_mode: None,
+            backdate_start_date: None,
             proration_behavior: None,
             trial_end: None,
             trial_period_days: None,
@@ -79,6 +90,7 @@ impl CreateSubscription {
             payment_behavior: PaymentBehavior::default(),
             default_payment_method: None,
             cancel_at_period_end: false,
+            cancel_at: None,
             description: None,
             metadata: None,
         }
@@ -179,6 +191,77 @@ impl<'de> Deserialize<'de> for TrialEnd {
     }
 }
 
+/// What an update does to the anchor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnchorChange {
+    /// New periods begin now.
+    Now,
+    /// It stays, also where the classic mode would move it.
+    Unchanged,
+}
+
+/// When a subscription ends: an instant, or a word for one that is known when it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelAt {
+    /// At an instant.
+    At(Timestamp),
+    /// With the period of an item that ends first.
+    MinPeriodEnd,
+    /// With the period of an item that ends last.
+    MaxPeriodEnd,
+    /// With the latest time that an item was billed for.
+    MaxBilledUntil,
+}
+
+impl CancelAt {
+    const MIN_PERIOD_END: &'static str = "min_period_end";
+    const MAX_PERIOD_END: &'static str = "max_period_end";
+    const MAX_BILLED_UNTIL: &'static str = "max_billed_until";
+}
+
+impl Serialize for CancelAt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::At(at) => at.serialize(serializer),
+            Self::MinPeriodEnd => serializer.serialize_str(Self::MIN_PERIOD_END),
+            Self::MaxPeriodEnd => serializer.serialize_str(Self::MAX_PERIOD_END),
+            Self::MaxBilledUntil => serializer.serialize_str(Self::MAX_BILLED_UNTIL),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CancelAt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = CancelAt;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time, min_period_end, max_period_end or max_billed_until")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<CancelAt, E> {
+                Timestamp::from_unix(value).map(CancelAt::At).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<CancelAt, E> {
+                self.visit_i64(i64::try_from(value).map_err(E::custom)?)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<CancelAt, E> {
+                match text {
+                    CancelAt::MIN_PERIOD_END => Ok(CancelAt::MinPeriodEnd),
+                    CancelAt::MAX_PERIOD_END => Ok(CancelAt::MaxPeriodEnd),
+                    CancelAt::MAX_BILLED_UNTIL => Ok(CancelAt::MaxBilledUntil),
+                    _ => Timestamp::parse(text).map(CancelAt::At).map_err(E::custom),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 /// `subscription.update`: fields that are absent stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateSubscription {
@@ -187,9 +270,21 @@ pub struct UpdateSubscription {
     /// Changes of items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemChange>,
-    /// What the changes of items do to the bill. `none` is what is built.
+    /// What a change in the middle of a period does to the bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proration_behavior: Option<ProrationBehavior>,
+    /// The instant that time is divided at, within the current period; now where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proration_date: Option<Timestamp>,
+    /// Whether new periods begin now (rule 6.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_cycle_anchor: Option<AnchorChange>,
+    /// When a trial ends: one that runs, or one that begins now (rule 6.8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_end: Option<TrialEnd>,
+    /// When it ends; `null` takes that back (rule 6.10).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub cancel_at: Patch<CancelAt>,
     /// Whether it ends with the current period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_at_period_end: Option<bool>,
@@ -218,6 +313,10 @@ impl UpdateSubscription {
             id,
             items: Vec::new(),
             proration_behavior: None,
+            proration_date: None,
+            billing_cycle_anchor: None,
+            trial_end: None,
+            cancel_at: Patch::Keep,
             cancel_at_period_end: None,
             default_payment_method: Patch::Keep,
             collection_method: None,
@@ -257,7 +356,16 @@ pub struct CancelSubscription {
     /// Whether usage and pending items are invoiced at once; usage is discarded where not.
     #[serde(default)]
     pub invoice_now: bool,
-    /// Whether unused time is credited. `false` is what is built.
+    /// Whether unused time is credited.
     #[serde(default)]
     pub prorate: bool,
+}
+
+/// `subscription.migrate`: from the classic billing mode to the flexible one, for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateSubscription {
+    /// Which subscription.
+    pub id: SubscriptionId,
+    /// The flexible mode.
+    pub billing_mode: BillingModeInput,
 }

@@ -120,6 +120,7 @@ impl SubscriptionEvent {
                 for (id, period) in periods {
                     if let Some(item) = current.items.iter_mut().find(|item| item.id == *id) {
                         item.period = *period;
+                        item.usage_since = None;
                     }
                 }
                 if *trial_ended {

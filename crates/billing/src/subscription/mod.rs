@@ -4,18 +4,28 @@ mod charge;
 mod command;
 mod decide;
 mod event;
+mod mode;
 mod period;
+mod proration;
 mod state;
 
 pub use charge::{item_lines, lines_of_item, usage_lines};
 pub use command::{
-    CancelSubscription, CreateSubscription, ItemChange, ItemInput, PaymentBehavior,
-    ProrationBehavior, TrialEnd, UpdateSubscription,
+    AnchorChange, CancelAt, CancelSubscription, CreateSubscription, ItemChange, ItemInput,
+    MigrateSubscription, PaymentBehavior, ProrationBehavior, TrialEnd, UpdateSubscription,
 };
-pub use decide::{Prices, decide_create, decide_update};
+pub use decide::{
+    Prices, Updated, decide_create, decide_migrate, decide_update, elapsed_periods, too_many_lines,
+};
 pub use event::SubscriptionEvent;
-pub use period::{period_from, rolled_periods, whole_period};
-pub use state::{CancellationReason, Subscription, SubscriptionItem, SubscriptionStatus};
+pub use mode::{
+    BillingMode, BillingModeInput, BillingModeKind, FlexibleBillingInput, ProrationDiscounts,
+};
+pub use period::{period_from, rolled_periods, until, whole_period};
+pub use proration::{Change, Debit, Proration, ProrationSource, debits, prorations, whole_of};
+pub use state::{
+    CancellationReason, ClosedUsage, Subscription, SubscriptionItem, SubscriptionStatus,
+};
 
 use counterfoil_core::{Id, kind};
 

@@ -1,9 +1,9 @@
 //! A subscription.
 
-use super::{SubscriptionId, SubscriptionItemId};
+use super::{BillingMode, SubscriptionId, SubscriptionItemId};
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
-use crate::invoice::{CollectionMethod, InvoiceId};
+use crate::invoice::{CollectionMethod, InvoiceId, UsageCharge};
 use counterfoil_core::{Anchor, Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -28,6 +28,9 @@ pub struct Subscription {
     pub start_date: Timestamp,
     /// What the boundaries of its periods are computed from (rule 6.4).
     pub anchor: Anchor,
+    /// How the amounts of its changes are computed.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub billing_mode: BillingMode,
     /// Whether a first period that is shorter than the interval is free (rule 6.4).
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub free_stub: bool,
@@ -46,9 +49,15 @@ pub struct Subscription {
     /// Its latest trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Period>,
+    /// Usage of parts of a period that a change ended: the next invoice takes it (rule 6.7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed_usage: Vec<ClosedUsage>,
     /// Whether it ends with the current period.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub cancel_at_period_end: bool,
+    /// When it ends; no period reaches beyond it (rule 6.10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_at: Option<Timestamp>,
     /// When its end was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_at: Option<Timestamp>,
@@ -88,11 +97,26 @@ pub struct SubscriptionItem {
     pub quantity: Option<i64>,
     /// Its current period.
     pub period: Period,
+    /// For a metered price: since when usage of the current period is charged at it, where that is
+    /// not the whole period (rule 6.7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_since: Option<Timestamp>,
     /// When it was added.
     pub created: Timestamp,
     /// Metadata (rule 1.6); personal.
     #[serde(skip)]
     pub metadata: Metadata,
+}
+
+/// The usage of a part of a period that a change of its item ended (rule 6.7).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedUsage {
+    /// The usage, at the price that was in force.
+    pub charge: UsageCharge,
+    /// Whether no invoice takes it.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub dropped: bool,
 }
 
 /// Where a subscription stands (rule 6.2).
@@ -142,6 +166,15 @@ impl Subscription {
         Period::new(start.unwrap_or(self.created), end.unwrap_or(self.created))
     }
 
+    /// When it ends by what was agreed on, if it does.
+    #[must_use]
+    pub fn agreed_end(&self) -> Option<Timestamp> {
+        match self.cancel_at {
+            Some(at) => Some(at),
+            None => self.cancel_at_period_end.then(|| self.current_period().end),
+        }
+    }
+
     /// Whether the current period is the trial.
     #[must_use]
     pub fn is_in_trial(&self) -> bool {
@@ -152,6 +185,14 @@ impl Subscription {
     #[must_use]
     pub fn item(&self, id: &SubscriptionItemId) -> Option<&SubscriptionItem> {
         self.items.iter().find(|item| item.id == *id)
+    }
+}
+
+impl SubscriptionItem {
+    /// The part of the current period whose usage is charged at its price.
+    #[must_use]
+    pub fn usage_period(&self) -> Period {
+        Period::new(self.usage_since.unwrap_or(self.period.start), self.period.end)
     }
 }
 

@@ -48,7 +48,9 @@ impl Tx<'_> {
         let subscription = self.state.subscription(id)?;
         match class {
             DueClass::Deadline => self.expire_incomplete(id)?,
-            DueClass::AgreedChange if subscription.cancel_at_period_end => {
+            DueClass::AgreedChange
+                if subscription.agreed_end().is_some_and(|end| end <= self.at()) =>
+            {
                 self.end_with_period(id)?;
             }
             _ => self.renew(id)?,

@@ -2,10 +2,10 @@
 
 use super::quantity;
 use counterfoil::{
-    BillingReason, CancellationReason, CollectionMethod, Currency, CustomerId, Decimal12, Id,
-    InvoiceId, InvoiceItem, InvoiceItemId, InvoiceStatus, InvoiceView, Line, Metadata, Period,
-    PriceId, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId,
-    SubscriptionStatus, Timestamp, kind,
+    BillingModeKind, BillingReason, CancellationReason, CollectionMethod, Currency, CustomerId,
+    Decimal12, Derivation, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceStatus, InvoiceView,
+    Line, Metadata, Period, PriceId, ProrationBase, ProrationDiscounts, Subscription,
+    SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus, Timestamp, kind,
 };
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub struct SubscriptionReport {
     pub status: SubscriptionStatus,
     /// What the boundaries of its periods are computed from.
     pub billing_cycle_anchor: Timestamp,
+    /// How the amounts of its changes are computed.
+    pub billing_mode: BillingModeReport,
     /// The latest start of its items' periods.
     pub current_period_start: Timestamp,
     /// The earliest end of its items' periods.
@@ -28,7 +30,7 @@ pub struct SubscriptionReport {
     pub trial_start: Option<Timestamp>,
     /// When its latest trial ends.
     pub trial_end: Option<Timestamp>,
-    /// Always none: a date to end at cannot be given yet.
+    /// When it ends.
     pub cancel_at: Option<Timestamp>,
     /// Whether it ends with the current period.
     pub cancel_at_period_end: bool,
@@ -58,6 +60,25 @@ pub struct SubscriptionReport {
     pub description: Option<String>,
     /// Metadata.
     pub metadata: Metadata,
+}
+
+/// How the amounts of the changes of a subscription are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BillingModeReport {
+    /// Classic or flexible.
+    #[serde(rename = "type")]
+    pub kind: BillingModeKind,
+    /// What only the flexible mode has.
+    pub flexible: Option<FlexibleReport>,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What only the flexible mode has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct FlexibleReport {
+    /// Where the discounts of a proration are shown.
+    pub proration_discounts: ProrationDiscounts,
 }
 
 /// Why a subscription ended, or will.
@@ -188,12 +209,42 @@ pub struct LineReport {
     pub subscription_item: Option<SubscriptionItemId>,
     /// The invoice item that became this line.
     pub invoice_item: Option<InvoiceItemId>,
+    /// What a proration gives back, where it was charged by a line or an invoice item.
+    pub proration_details: ProrationReport,
     /// Always empty.
     pub discount_amounts: [(); 0],
     /// Always empty.
     pub tax_amounts: [(); 0],
     /// Always empty.
     pub pretax_credit_amounts: [(); 0],
+}
+
+/// What a proration gives back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProrationReport {
+    /// What charged for the time that is given back.
+    pub credited_items: Option<CreditedItemsReport>,
+}
+
+/// What charged for the time that is given back: an invoice item, or a line of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CreditedItemsReport {
+    /// `invoice_item` or `invoice_line_items`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The invoice item.
+    pub invoice_item: Option<InvoiceItemId>,
+    /// The line.
+    pub invoice_line_item_details: Option<CreditedLinesReport>,
+}
+
+/// The line of an invoice that charged for the time that is given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CreditedLinesReport {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// Its line.
+    pub invoice_line_items: [Id<kind::InvoiceLine>; 1],
 }
 
 /// An invoice item that waits for an invoice.
@@ -222,6 +273,10 @@ pub struct InvoiceItemReport {
     pub period: Period,
     /// Whether the amount is for a part of a period.
     pub proration: bool,
+    /// The subscription item that is charged.
+    pub subscription_item: Option<SubscriptionItemId>,
+    /// What a proration gives back, where it was charged by a line or an invoice item.
+    pub proration_details: ProrationReport,
     /// Whether discounts apply.
     pub discountable: bool,
     /// When it was created.
@@ -241,11 +296,12 @@ impl SubscriptionReport {
             customer: subscription.customer.clone(),
             status: subscription.status,
             billing_cycle_anchor: subscription.anchor.at,
+            billing_mode: BillingModeReport::of(subscription),
             current_period_start: period.start,
             current_period_end: period.end,
             trial_start: subscription.trial.map(|trial| trial.start),
             trial_end: subscription.trial.map(|trial| trial.end),
-            cancel_at: None,
+            cancel_at: subscription.cancel_at,
             cancel_at_period_end: subscription.cancel_at_period_end,
             canceled_at: subscription.canceled_at,
             ended_at: subscription.ended_at,
@@ -261,6 +317,44 @@ impl SubscriptionReport {
             description: subscription.description.clone(),
             metadata: subscription.metadata.clone(),
         }
+    }
+}
+
+impl BillingModeReport {
+    fn of(subscription: &Subscription) -> Self {
+        let mode = subscription.billing_mode;
+        let flexible = FlexibleReport { proration_discounts: mode.proration_discounts };
+        Self {
+            kind: mode.kind,
+            flexible: (!mode.is_classic()).then_some(flexible),
+            updated_at: mode.updated_at.unwrap_or(subscription.created),
+        }
+    }
+}
+
+impl ProrationReport {
+    fn of(derivation: Option<&Derivation>) -> Self {
+        let base = match derivation {
+            Some(Derivation::Changed(details)) => &details.base,
+            _ => &ProrationBase::Price,
+        };
+        let credited_items = match base {
+            ProrationBase::Price => None,
+            ProrationBase::Item { invoice_item, .. } => Some(CreditedItemsReport {
+                kind: "invoice_item",
+                invoice_item: Some(invoice_item.clone()),
+                invoice_line_item_details: None,
+            }),
+            ProrationBase::Line { invoice, line, .. } => Some(CreditedItemsReport {
+                kind: "invoice_line_items",
+                invoice_item: None,
+                invoice_line_item_details: Some(CreditedLinesReport {
+                    invoice: invoice.clone(),
+                    invoice_line_items: [line.clone()],
+                }),
+            }),
+        };
+        Self { credited_items }
     }
 }
 
@@ -335,6 +429,7 @@ impl LineReport {
             proration: line.proration,
             subscription_item: line.subscription_item.clone(),
             invoice_item: line.invoice_item.clone(),
+            proration_details: ProrationReport::of(Some(&line.derivation)),
             discount_amounts: [],
             tax_amounts: [],
             pretax_credit_amounts: [],
@@ -355,7 +450,9 @@ impl InvoiceItemReport {
             quantity: item.quantity,
             price: item.price.clone(),
             period: item.period,
-            proration: false,
+            proration: item.proration,
+            subscription_item: item.subscription_item.clone(),
+            proration_details: ProrationReport::of(item.derivation.as_ref()),
             discountable: item.discountable,
             date: item.created,
             metadata: item.metadata.clone(),

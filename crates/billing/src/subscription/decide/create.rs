@@ -5,10 +5,12 @@ use super::super::{
     SubscriptionId, SubscriptionItemId, SubscriptionStatus, TrialEnd, period_from,
 };
 use super::Prices;
+use super::cycle::{fit_periods, resolved};
 use super::items::{check_collection, check_count, check_items, new_item, recurring, sold_price};
+use super::mode::billing_mode;
 use crate::text;
 use counterfoil_core::{
-    Anchor, Currency, IntervalUnit, Metadata, Period, Refusal, Timestamp, limits,
+    Anchor, Currency, Interval, IntervalUnit, Metadata, Period, Refusal, Timestamp, limits,
 };
 
 /// Makes a subscription with its first periods. What its first payment needs is the caller's
@@ -27,8 +29,15 @@ pub fn decide_create(
     check_count(command.items.len())?;
     let currency = currency_of(command, prices)?;
     let trial = trial(command, at)?;
-    let begins = trial.map_or(at, |trial| trial.end);
+    let mode = billing_mode(command.billing_mode)?;
+    let start_date = start_date(command, trial, at)?;
+    let begins = match trial {
+        Some(trial) => trial.end,
+        None if mode.is_classic() => at,
+        None => start_date,
+    };
     let anchor = anchor(command, prices, begins, at)?;
+    let is_free = command.proration_behavior == Some(ProrationBehavior::None);
     check_collection(command.collection_method, command.days_until_due)?;
     text::check_optional("description", command.description.as_deref())?;
     text::check_optional("default_payment_method", command.default_payment_method.as_deref())?;
@@ -37,12 +46,13 @@ pub fn decide_create(
         let price = sold_price(prices, &input.price, currency, &format!("items[{index}].price"))?;
         let period = match trial {
             Some(trial) => trial,
-            None => period_from(&anchor, recurring(price)?, at)?,
+            None => first_period(&anchor, recurring(price)?, (start_date, is_free), at)?,
         };
         items.push(new_item(input, item_id, (price, currency), period, index, at)?);
     }
-    check_items(&items, prices)?;
-    Ok(Subscription {
+    check_items(&items, mode, prices)?;
+    let ends = command.cancel_at_period_end || command.cancel_at.is_some();
+    let mut created = Subscription {
         id,
         seq,
         customer: command.customer.clone(),
@@ -52,27 +62,111 @@ pub fn decide_create(
         },
         currency,
         created: at,
-        start_date: at,
+        start_date,
         anchor,
-        free_stub: command.proration_behavior == Some(ProrationBehavior::None),
+        billing_mode: mode,
+        free_stub: is_free,
         collection_method: command.collection_method,
         days_until_due: command.days_until_due,
         default_payment_method: command.default_payment_method.clone(),
         items_added: u64::try_from(items.len()).unwrap_or(u64::MAX),
         items,
         trial,
+        closed_usage: Vec::new(),
         cancel_at_period_end: command.cancel_at_period_end,
-        canceled_at: command.cancel_at_period_end.then_some(at),
+        cancel_at: None,
+        canceled_at: ends.then_some(at),
         ended_at: None,
-        cancellation_reason: command
-            .cancel_at_period_end
-            .then_some(CancellationReason::CancellationRequested),
+        cancellation_reason: ends.then_some(CancellationReason::CancellationRequested),
         first_invoice: None,
         latest_invoice: None,
         incomplete_expires_at: None,
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
-    })
+    };
+    if let Some(wanted) = command.cancel_at {
+        if command.cancel_at_period_end {
+            let reason = "give cancel_at or cancel_at_period_end, not both";
+            return Err(Refusal::invalid("cancel_at", reason));
+        }
+        created.cancel_at = Some(resolved(&created, wanted, prices, at)?);
+        fit_periods(&mut created, prices)?;
+    }
+    Ok(created)
+}
+
+/// When service began: now, or before (rule 6.5).
+fn start_date(
+    command: &CreateSubscription,
+    trial: Option<Period>,
+    at: Timestamp,
+) -> Result<Timestamp, Refusal> {
+    let Some(start) = command.backdate_start_date else { return Ok(at) };
+    let refuse = |reason: &str| Err(Refusal::invalid("backdate_start_date", reason));
+    if start > at {
+        return refuse("service began in the past");
+    }
+    if trial.is_some() {
+        return refuse("a trial begins now");
+    }
+    if command.billing_cycle_anchor_config.is_some() {
+        return refuse("give billing_cycle_anchor, not billing_cycle_anchor_config");
+    }
+    Ok(start)
+}
+
+/// The first period of an item: the one that runs now, from its boundary, or from the start of
+/// service where that is later. What is free begins now (rules 6.4 and 6.5).
+fn first_period(
+    anchor: &Anchor,
+    interval: Interval,
+    (start_date, is_free): (Timestamp, bool),
+    at: Timestamp,
+) -> Result<Period, Refusal> {
+    if is_free {
+        return Ok(period_from(anchor, interval, at)?);
+    }
+    let whole = anchor.period_at(interval, at)?;
+    Ok(Period::new(whole.start.max(start_date), whole.end))
+}
+
+/// The periods that were over when a backdated subscription was created, for each item, oldest
+/// first: in the flexible mode one for each period of the anchor, in the classic one all in one.
+///
+/// # Errors
+/// [`Refusal::ParameterInvalid`] where there are more than an invoice has lines.
+pub fn elapsed_periods(
+    subscription: &Subscription,
+    prices: &dyn Prices,
+) -> Result<Vec<(SubscriptionItemId, Period)>, Refusal> {
+    let mut elapsed = Vec::new();
+    if subscription.free_stub {
+        return Ok(elapsed);
+    }
+    for item in &subscription.items {
+        let interval = recurring(prices.price(&item.price)?)?;
+        let mut start = subscription.start_date;
+        while start < item.period.start {
+            let next = match subscription.billing_mode {
+                mode if mode.is_classic() => item.period.start,
+                _ => period_from(&subscription.anchor, interval, start)?.end,
+            };
+            elapsed.push((item.id.clone(), Period::new(start, next)));
+            start = next;
+            if elapsed.len() > limits::INVOICE_ITEMS_MAX {
+                return Err(too_many_lines());
+            }
+        }
+    }
+    Ok(elapsed)
+}
+
+/// A backdated subscription whose first invoice would be too long.
+#[must_use]
+pub fn too_many_lines() -> Refusal {
+    let limit = limits::INVOICE_ITEMS_MAX;
+    let reason = format!("the first invoice would have more than {limit} lines (the limit)");
+    Refusal::invalid("backdate_start_date", reason)
 }
 
 impl CreateSubscription {

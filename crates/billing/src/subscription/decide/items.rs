@@ -1,6 +1,6 @@
 //! What a subscription may consist of.
 
-use super::super::{ItemInput, SubscriptionItem, SubscriptionItemId};
+use super::super::{BillingMode, ItemInput, SubscriptionItem, SubscriptionItemId};
 use super::Prices;
 use crate::catalog::{Price, PriceId, Usage, full_amount};
 use crate::invoice::CollectionMethod;
@@ -75,6 +75,7 @@ pub(super) fn new_item(
         price: price.id.clone(),
         quantity: quantity((price, currency), input.quantity, index)?,
         period,
+        usage_since: None,
         created: at,
         metadata: Metadata::of(input.metadata.as_ref())?,
     })
@@ -114,8 +115,12 @@ pub(super) fn is_metered(price: &Price) -> bool {
 }
 
 /// Refuses items that cannot be in one subscription: the same price or id twice, and intervals that
-/// are not multiples of the shortest one (rule 6.14).
-pub(super) fn check_items(items: &[SubscriptionItem], prices: &dyn Prices) -> Result<(), Refusal> {
+/// are not multiples of the shortest one, or in the classic mode differ (rule 6.14).
+pub(super) fn check_items(
+    items: &[SubscriptionItem],
+    mode: BillingMode,
+    prices: &dyn Prices,
+) -> Result<(), Refusal> {
     let (mut seen, mut ids) = (BTreeSet::new(), BTreeSet::new());
     let mut intervals = Vec::with_capacity(items.len());
     for item in items {
@@ -133,6 +138,10 @@ pub(super) fn check_items(items: &[SubscriptionItem], prices: &dyn Prices) -> Re
         sizes.push(size(*interval)?);
     }
     let Some(shortest) = sizes.iter().min_by_key(|size| size.order()) else { return Ok(()) };
+    if mode.is_classic() && sizes.iter().any(|size| size != shortest) {
+        let reason = "intervals differ, which only the flexible billing mode allows";
+        return Err(Refusal::invalid("items", reason));
+    }
     let by_month = sizes.iter().any(|size| matches!(size, Size::Months(_)));
     if sizes.iter().all(|size| size.is_multiple_of(shortest) && !(by_month && size.is_of_weeks())) {
         return Ok(());
@@ -156,6 +165,7 @@ fn check_selections(items: &[SubscriptionItem], prices: &dyn Prices) -> Result<(
 }
 
 /// The size of an interval in the unit that makes it comparable.
+#[derive(PartialEq)]
 enum Size {
     Days(u32),
     Months(u32),

@@ -1,11 +1,14 @@
 //! Subscription commands to subscriptions.
 
 mod create;
+mod cycle;
 mod items;
+mod mode;
 mod update;
 
-pub use create::decide_create;
-pub use update::decide_update;
+pub use create::{decide_create, elapsed_periods, too_many_lines};
+pub use mode::decide_migrate;
+pub use update::{Updated, decide_update};
 
 use crate::catalog::{Price, PriceId};
 use counterfoil_core::Refusal;

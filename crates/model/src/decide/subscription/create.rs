@@ -1,16 +1,17 @@
 //! How a subscription begins.
 
 use super::super::tx::Tx;
+use super::renew::in_item_order;
 use crate::answer::Target;
 use counterfoil_billing::customer::check_live;
 use counterfoil_billing::invoice::{
-    BillingReason, Charge, CollectionMethod, Invoice, InvoiceStatus, Trigger,
+    BillingReason, Charge, CollectionMethod, Invoice, InvoiceStatus, Trigger, UsageCharge,
 };
 use counterfoil_billing::subscription::{
-    self, CreateSubscription, SubscriptionEvent, SubscriptionId, SubscriptionItemId,
+    self, CreateSubscription, Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItemId,
     SubscriptionStatus,
 };
-use counterfoil_core::{Refusal, limits};
+use counterfoil_core::{Period, Refusal, limits};
 
 impl Tx<'_> {
     pub(in crate::decide) fn create_subscription(
@@ -66,6 +67,26 @@ impl Tx<'_> {
         Ok(ids)
     }
 
+    /// The usage of the periods that were over when a backdated subscription began.
+    fn elapsed_usage(
+        &self,
+        subscription: &Subscription,
+        elapsed: &[(SubscriptionItemId, Period)],
+    ) -> Result<Vec<Charge>, Refusal> {
+        let mut charges = Vec::new();
+        for (id, period) in elapsed {
+            let Some(item) = subscription.item(id) else { continue };
+            let Some(meter) = self.state.price(&item.price)?.meter() else { continue };
+            charges.push(Charge::Usage(UsageCharge {
+                subscription_item: id.clone(),
+                price: item.price.clone(),
+                meter: meter.clone(),
+                period: *period,
+            }));
+        }
+        Ok(charges)
+    }
+
     /// Invoices the beginning of a subscription: what is licensed, in advance. A subscription to
     /// metered prices alone begins without an invoice (point 27).
     pub(in crate::decide) fn first_invoice(
@@ -74,15 +95,20 @@ impl Tx<'_> {
         leave_open: bool,
     ) -> Result<(), Refusal> {
         let subscription = self.state.subscription(id)?.clone();
-        let periods: Vec<_> =
-            subscription.items.iter().map(|item| (item.id.clone(), item.period)).collect();
+        let mut periods = subscription::elapsed_periods(&subscription, &self.state)?;
+        let elapsed = self.elapsed_usage(&subscription, &periods)?;
+        periods.extend(subscription.items.iter().map(|item| (item.id.clone(), item.period)));
         let lines = self.advance_lines(&subscription, &periods)?;
-        if lines.is_empty() {
+        if lines.is_empty() && elapsed.is_empty() {
             return Ok(());
+        }
+        let own = in_item_order(&subscription, elapsed, lines);
+        if own.len() > limits::INVOICE_ITEMS_MAX {
+            return Err(subscription::too_many_lines());
         }
         let mut charges =
             self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
-        charges.extend(lines.into_iter().map(Charge::from));
+        charges.extend(own);
         if subscription.collection_method == CollectionMethod::SendInvoice {
             let finalizes_at = self.at().checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?;
             let fill = |invoice: &mut Invoice| {

@@ -24,16 +24,16 @@ impl Tx<'_> {
             let status = subscription.status;
             return Err(Refusal::state("subscription", &command.id, status, reason));
         }
-        if command.prorate {
-            let reason = "crediting unused time needs prorations, which are not built yet";
-            return Err(Refusal::invalid("prorate", reason));
+        let billed = subscription.status != SubscriptionStatus::Incomplete;
+        if command.prorate && billed {
+            let without = Subscription { items: Vec::new(), ..subscription.clone() };
+            self.prorate(&subscription, &without, self.at(), false)?;
+        }
+        if !command.prorate && !command.invoice_now {
+            self.drop_prorations(&subscription)?;
         }
         let closing =
-            if command.invoice_now && subscription.status != SubscriptionStatus::Incomplete {
-                self.closing_invoice(&subscription)?
-            } else {
-                None
-            };
+            if command.invoice_now && billed { self.closing_invoice(&subscription)? } else { None };
         // The closing invoice may have ended it already: no retries, and canceled after the last.
         if !self.state.subscription(&command.id)?.is_ended() {
             let reason = CancellationReason::CancellationRequested;

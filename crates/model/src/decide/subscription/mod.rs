@@ -2,6 +2,7 @@
 
 mod create;
 mod end;
+mod proration;
 mod renew;
 mod status;
 mod update;

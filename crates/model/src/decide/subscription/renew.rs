@@ -6,7 +6,7 @@ use counterfoil_billing::invoice::{
 };
 use counterfoil_billing::subscription::{
     Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItem, SubscriptionItemId,
-    item_lines, rolled_periods, whole_period,
+    item_lines, rolled_periods, until, whole_of,
 };
 use counterfoil_core::{Decimal12, Period, Refusal, limits};
 
@@ -76,16 +76,22 @@ impl Tx<'_> {
                 lines.push(trial_line(item, name, *period, &mut numbers));
                 continue;
             }
-            let Some(interval) = price.interval() else { continue };
-            let whole = whole_period(&subscription.anchor, interval, *period)?;
-            let stub = *period != whole;
-            // A stub is free where that was asked for, but only the first period can be one.
-            if stub && subscription.free_stub {
-                continue;
+            let policies = &self.state.settings.policies;
+            let mut whole = whole_of(subscription, price, *period, policies)?;
+            // A stub is free where that was asked for, but only the first period can be one. A first
+            // period that an agreed end shortens is charged in full then (rule 6.10).
+            if subscription.free_stub {
+                let anchor = &subscription.anchor;
+                let boundary = price.interval().map(|every| anchor.period_at(every, period.start));
+                if boundary.transpose()?.is_some_and(|whole| whole.start != period.start) {
+                    continue;
+                }
+                if self.at() == subscription.created {
+                    whole = *period;
+                }
             }
             let (product, periods) = ((price, name), (*period, whole));
             let currency = subscription.currency;
-            let policies = &self.state.settings.policies;
             lines.extend(item_lines(item, product, currency, periods, policies, &mut numbers)?);
         }
         Ok(lines)
@@ -97,22 +103,27 @@ impl Tx<'_> {
         subscription: &Subscription,
         bills: impl Fn(&SubscriptionItem) -> bool,
     ) -> Result<Vec<Charge>, Refusal> {
-        let mut charges = Vec::new();
+        let mut charges = self.closed_usage(subscription);
         if subscription.is_in_trial() {
             return Ok(charges);
         }
         for item in subscription.items.iter().filter(|item| bills(item)) {
             let price = self.state.price(&item.price)?;
             let Some(meter) = price.meter() else { continue };
-            let end = item.period.end.min(self.at());
             charges.push(Charge::Usage(UsageCharge {
                 subscription_item: item.id.clone(),
                 price: item.price.clone(),
                 meter: meter.clone(),
-                period: Period::new(item.period.start, end),
+                period: until(item.usage_period(), Some(self.at())),
             }));
         }
         Ok(charges)
+    }
+
+    /// The usage that waits since a change ended its period (rule 6.7).
+    pub(in crate::decide) fn closed_usage(&self, subscription: &Subscription) -> Vec<Charge> {
+        let waiting = subscription.closed_usage.iter().filter(|usage| !usage.dropped);
+        waiting.map(|usage| Charge::Usage(usage.charge.clone())).collect()
     }
 }
 
@@ -134,7 +145,11 @@ fn trial_line(item: &SubscriptionItem, name: &str, period: Period, ids: &mut dyn
 }
 
 /// The charges of a renewal in the order of the items (rule 8.5).
-fn in_item_order(subscription: &Subscription, usage: Vec<Charge>, lines: Vec<Line>) -> Vec<Charge> {
+pub(super) fn in_item_order(
+    subscription: &Subscription,
+    usage: Vec<Charge>,
+    lines: Vec<Line>,
+) -> Vec<Charge> {
     let mut charges: Vec<Charge> = usage;
     charges.extend(lines.into_iter().map(Charge::from));
     let place = |charge: &Charge| {

@@ -4,7 +4,8 @@ use super::super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::check_live;
 use counterfoil_billing::subscription::{
-    self, SubscriptionEvent, SubscriptionItemId, UpdateSubscription,
+    self, AnchorChange, MigrateSubscription, ProrationBehavior, Subscription, SubscriptionEvent,
+    SubscriptionItemId, UpdateSubscription, Updated,
 };
 use counterfoil_core::Refusal;
 
@@ -13,16 +14,31 @@ impl Tx<'_> {
         &mut self,
         command: &UpdateSubscription,
     ) -> Result<Target, Refusal> {
-        let subscription = self.state.subscription(&command.id)?;
-        check_live(self.state.customer(&subscription.customer)?, "its subscriptions have ended")?;
+        let before = self.state.subscription(&command.id)?.clone();
+        check_live(self.state.customer(&before.customer)?, "its subscriptions have ended")?;
+        let updated = self.decide_update(&before, command)?;
+        let (at, after) = (self.at(), updated.subscription.clone());
+        self.emit(SubscriptionEvent::Updated { at, subscription: after.clone().into() });
+        self.bill_change(&before, &updated, command)?;
+        if updated.ended_trial {
+            self.renew(&command.id)?;
+        }
+        Ok(Target::Subscription(command.id.clone()))
+    }
+
+    fn decide_update(
+        &self,
+        subscription: &Subscription,
+        command: &UpdateSubscription,
+    ) -> Result<Updated, Refusal> {
+        let taken = &self.state.owners.subscription_items;
         for change in &command.items {
             let Some(id) = &change.id else { continue };
-            let taken = self.state.owners.subscription_items.contains_key(id);
+            let taken = taken.contains_key(id);
             if taken && subscription.item(id).is_none() && change.price.is_some() {
                 return Err(Refusal::taken("subscription_item", id));
             }
         }
-        let taken = &self.state.owners.subscription_items;
         let mut n = subscription.items_added;
         let new_item_id = || loop {
             n = n.saturating_add(1);
@@ -31,10 +47,60 @@ impl Tx<'_> {
                 return id;
             }
         };
+        subscription::decide_update(subscription, command, new_item_id, &self.state, self.at())
+    }
+
+    /// What a change does to the bill, as was asked for (rules 6.4 and 6.6). In the classic mode
+    /// new periods are invoiced at once, whatever was asked for. In the flexible one nothing is
+    /// invoiced by itself, unless items changed as well and what comes of it does not cancel out.
+    fn bill_change(
+        &mut self,
+        before: &Subscription,
+        updated: &Updated,
+        command: &UpdateSubscription,
+    ) -> Result<(), Refusal> {
+        let after = &updated.subscription;
+        let behavior = command.proration_behavior.unwrap_or_default();
+        let invoices_periods = updated.began_anew && after.billing_mode.is_classic();
+        let first = self.next_seq();
+        if behavior != ProrationBehavior::None {
+            self.prorate(before, after, updated.divided_at, !invoices_periods)?;
+        }
+        self.bill_removed_usage(after, &updated.removed_usage)?;
+        let mut lines = Vec::new();
+        if invoices_periods {
+            let current = self.state.subscription(&after.id)?;
+            let periods: Vec<_> =
+                current.items.iter().map(|item| (item.id.clone(), item.period)).collect();
+            lines = self.advance_lines(current, &periods)?;
+        }
+        let asked = command.billing_cycle_anchor == Some(AnchorChange::Now);
+        let remains = asked && !command.items.is_empty() && self.sum_since(after, first)? != 0;
+        let at_once = behavior == ProrationBehavior::AlwaysInvoice || invoices_periods || remains;
+        if at_once && !updated.ended_trial {
+            self.update_invoice(&after.id, lines)?;
+        }
+        Ok(())
+    }
+
+    /// The sum of the items of a subscription that were made from a place in the order of creation.
+    fn sum_since(&self, subscription: &Subscription, seq: u64) -> Result<i128, Refusal> {
+        let shard = self.state.shard(&subscription.customer)?;
+        let own = shard
+            .items
+            .values()
+            .filter(|item| item.seq >= seq && item.subscription.as_ref() == Some(&subscription.id));
+        Ok(own.map(|item| i128::from(item.amount)).sum())
+    }
+
+    pub(in crate::decide) fn migrate_subscription(
+        &mut self,
+        command: &MigrateSubscription,
+    ) -> Result<Target, Refusal> {
+        let subscription = self.state.subscription(&command.id)?;
         let at = self.at();
-        let updated =
-            subscription::decide_update(subscription, command, new_item_id, &self.state, at)?;
-        self.emit(SubscriptionEvent::Updated { at, subscription: updated.into() });
+        let migrated = subscription::decide_migrate(subscription, command, at)?;
+        self.emit(SubscriptionEvent::Updated { at, subscription: migrated.into() });
         Ok(Target::Subscription(command.id.clone()))
     }
 }

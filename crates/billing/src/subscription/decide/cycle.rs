@@ -1,0 +1,236 @@
+//! The periods of a subscription under a change: its anchor, its trial and its agreed end.
+
+use super::super::{
+    AnchorChange, CancelAt, CancellationReason, ClosedUsage, Subscription, SubscriptionItem,
+    SubscriptionStatus, TrialEnd, UpdateSubscription, period_from, until,
+};
+use super::Prices;
+use super::items::recurring;
+use crate::Patch;
+use crate::invoice::UsageCharge;
+use counterfoil_core::{Anchor, Period, Refusal, Timestamp, limits};
+
+/// Lets new periods of all items begin at an instant, which becomes the anchor (rule 6.4). Usage of
+/// the periods that end waits for the next invoice.
+pub(super) fn begin_anew(
+    subscription: &mut Subscription,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    subscription.anchor = Anchor::at(at);
+    close_all_usage(subscription, prices, at)?;
+    for item in &mut subscription.items {
+        let interval = recurring(prices.price(&item.price)?)?;
+        item.period = period_from(&subscription.anchor, interval, at)?;
+        item.usage_since = None;
+    }
+    Ok(())
+}
+
+fn close_all_usage(
+    subscription: &mut Subscription,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    if subscription.is_in_trial() {
+        return Ok(());
+    }
+    for item in &subscription.items {
+        let used = usage_until(item, prices, at)?;
+        let closed = used.map(|charge| ClosedUsage { charge, dropped: false });
+        subscription.closed_usage.extend(closed);
+    }
+    Ok(())
+}
+
+/// The usage of a metered item in its period up to an instant; none where no time has passed.
+pub(super) fn usage_until(
+    item: &SubscriptionItem,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<Option<UsageCharge>, Refusal> {
+    let price = prices.price(&item.price)?;
+    let used = until(item.usage_period(), Some(at));
+    Ok(price.meter().filter(|_| !used.is_empty()).map(|meter| UsageCharge {
+        subscription_item: item.id.clone(),
+        price: item.price.clone(),
+        meter: meter.clone(),
+        period: used,
+    }))
+}
+
+/// Moves the end of a trial, or begins one: every period ends with it, and it becomes the anchor
+/// (rules 6.4 and 6.8).
+pub(super) fn set_trial_end(
+    subscription: &mut Subscription,
+    end: TrialEnd,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    let end = match end {
+        TrialEnd::Now => return end_trial(subscription, at),
+        TrialEnd::At(end) => end,
+    };
+    let latest = at.checked_add_days(i64::from(limits::TRIAL_DAYS_MAX))?;
+    if end <= at || end > latest {
+        let reason = format!("a trial ends in the future, within {} days", limits::TRIAL_DAYS_MAX);
+        return Err(Refusal::invalid("trial_end", reason));
+    }
+    let running = subscription.trial.filter(|_| subscription.is_in_trial());
+    if running.is_none() {
+        close_all_usage(subscription, prices, at)?;
+    }
+    let begun = running.map_or(at, |trial| trial.start);
+    for item in &mut subscription.items {
+        let start = if running.is_some() { item.period.start } else { at };
+        item.period = Period::new(start, end);
+        item.usage_since = None;
+    }
+    subscription.trial = Some(Period::new(begun, end));
+    subscription.anchor = Anchor::at(end);
+    subscription.status = SubscriptionStatus::Trialing;
+    subscription.free_stub = false;
+    Ok(())
+}
+
+/// Ends a trial now, if one runs. An anchor of its own stays.
+fn end_trial(subscription: &mut Subscription, at: Timestamp) -> Result<(), Refusal> {
+    let Some(trial) = subscription.trial.filter(|_| subscription.is_in_trial()) else {
+        return Ok(());
+    };
+    if subscription.anchor.at == trial.end {
+        subscription.anchor = Anchor::at(at);
+    }
+    subscription.trial = Some(until(trial, Some(at)));
+    for item in &mut subscription.items {
+        item.period = until(item.period, Some(at));
+    }
+    Ok(())
+}
+
+/// Agrees on an end, moves it or takes it back (rule 6.10).
+pub(super) fn set_agreed_end(
+    subscription: &mut Subscription,
+    command: &UpdateSubscription,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    let before = subscription.agreed_end();
+    match (&command.cancel_at, command.cancel_at_period_end) {
+        (Patch::Set(_), Some(true)) => {
+            let reason = "give cancel_at or cancel_at_period_end, not both";
+            return Err(Refusal::invalid("cancel_at", reason));
+        }
+        (Patch::Set(wanted), _) => {
+            subscription.cancel_at = Some(resolved(subscription, *wanted, prices, at)?);
+            subscription.cancel_at_period_end = false;
+        }
+        (Patch::Clear, at_period_end) => {
+            subscription.cancel_at = None;
+            subscription.cancel_at_period_end =
+                at_period_end.unwrap_or(subscription.cancel_at_period_end);
+        }
+        (Patch::Keep, Some(at_period_end)) => {
+            if at_period_end {
+                subscription.cancel_at = None;
+            }
+            subscription.cancel_at_period_end = at_period_end;
+        }
+        (Patch::Keep, None) => return Ok(()),
+    }
+    let agreed = subscription.cancel_at.is_some() || subscription.cancel_at_period_end;
+    let asked = subscription.canceled_at.filter(|_| before.is_some());
+    subscription.canceled_at = agreed.then_some(asked.unwrap_or(at));
+    subscription.cancellation_reason = agreed.then_some(CancellationReason::CancellationRequested);
+    Ok(())
+}
+
+/// The instant that an agreed end stands for, as the periods are now.
+pub(super) fn resolved(
+    subscription: &Subscription,
+    wanted: CancelAt,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<Timestamp, Refusal> {
+    let ends = subscription.items.iter().map(|item| item.period.end);
+    let end = match wanted {
+        CancelAt::At(end) => end,
+        CancelAt::MinPeriodEnd => ends.min().unwrap_or(at),
+        CancelAt::MaxPeriodEnd => ends.max().unwrap_or(at),
+        CancelAt::MaxBilledUntil => {
+            let mut latest = subscription.start_date;
+            for item in &subscription.items {
+                latest = latest.max(billed_until(item, prices)?);
+            }
+            latest
+        }
+    };
+    if end <= at {
+        let reason = format!("{end} does not lie in the future");
+        return Err(Refusal::invalid("cancel_at", reason));
+    }
+    Ok(end)
+}
+
+/// Until when an item was billed: licences ahead, usage behind.
+fn billed_until(item: &SubscriptionItem, prices: &dyn Prices) -> Result<Timestamp, Refusal> {
+    let metered = prices.price(&item.price)?.meter().is_some();
+    Ok(if metered { item.usage_period().start } else { item.period.end })
+}
+
+/// Lets every period end on its boundary, or with the agreed end before that. A trial ends every
+/// period by itself; in the classic mode it ends with the agreed end too (rule 6.8).
+pub(super) fn fit_periods(
+    subscription: &mut Subscription,
+    prices: &dyn Prices,
+) -> Result<(), Refusal> {
+    if let Some(trial) = subscription.trial.filter(|_| subscription.is_in_trial()) {
+        let agreed = subscription.cancel_at.filter(|_| subscription.billing_mode.is_classic());
+        let trial = until(trial, agreed);
+        subscription.trial = Some(trial);
+        for item in &mut subscription.items {
+            item.period.end = trial.end;
+        }
+        return Ok(());
+    }
+    for item in &mut subscription.items {
+        let interval = recurring(prices.price(&item.price)?)?;
+        let whole = period_from(&subscription.anchor, interval, item.period.start)?;
+        item.period = until(whole, subscription.cancel_at);
+    }
+    Ok(())
+}
+
+/// Whether a change lets new periods begin: asked for, or in the classic mode with another interval
+/// or with the first price that costs something (rule 6.4).
+pub(super) fn begins_anew(
+    before: &Subscription,
+    after: &Subscription,
+    asked: Option<AnchorChange>,
+    prices: &dyn Prices,
+) -> Result<bool, Refusal> {
+    match asked {
+        Some(AnchorChange::Now) => return Ok(true),
+        Some(AnchorChange::Unchanged) => return Ok(false),
+        None => {}
+    }
+    if !after.billing_mode.is_classic() || after.is_in_trial() {
+        return Ok(false);
+    }
+    for old in &before.items {
+        let Some(new) = after.item(&old.id) else { continue };
+        if recurring(prices.price(&old.price)?)? != recurring(prices.price(&new.price)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(is_free(before, prices)? && !is_free(after, prices)?)
+}
+
+fn is_free(subscription: &Subscription, prices: &dyn Prices) -> Result<bool, Refusal> {
+    for item in &subscription.items {
+        if !prices.price(&item.price)?.scheme_in(subscription.currency)?.is_free() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,411 @@
+//! Prorations: what a change in the middle of a period gives back and charges (rule 6.6).
+//!
+//! Everything here is a function of a subscription before and after a change, of the lines that
+//! charged for its items, and of an instant. Fractions are exact and each amount is rounded once,
+//! on its own: never the net of a credit and a debit.
+
+use super::{Subscription, SubscriptionItem, SubscriptionItemId, whole_period};
+use crate::catalog::{Price, PriceId, full_amount};
+use crate::invoice::{
+    Charge, Derivation, Fraction, FractionUnit, Invoice, InvoiceItem, InvoiceItemId, InvoiceStatus,
+    Line, ProrationBase, ProrationDetails, ProrationKind,
+};
+use crate::policy::{DayCount, Policies, ProrationBasis};
+use counterfoil_core::{ArithmeticError, Currency, Decimal12, Exact, Period, Refusal, Timestamp};
+
+/// A proration before it is an invoice item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proration {
+    /// The item that it charges or credits.
+    pub subscription_item: SubscriptionItemId,
+    /// What a person reads.
+    pub name: String,
+    /// In minor units: negative for time that is given back.
+    pub amount: i64,
+    /// The quantity.
+    pub quantity: Decimal12,
+    /// The price of one, in minor units, where there is one.
+    pub unit_amount: Option<Decimal12>,
+    /// The price.
+    pub price: PriceId,
+    /// The time that is given back or charged.
+    pub period: Period,
+    /// How the amount came about.
+    pub details: ProrationDetails,
+}
+
+/// Something that charged for time of an item, and how much of that time still stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Debit {
+    /// Which line or invoice item, with its amount.
+    pub base: ProrationBase,
+    /// The amount in minor units.
+    pub amount: i64,
+    /// What the catalog calls it.
+    pub price: Option<PriceId>,
+    /// The quantity.
+    pub quantity: Decimal12,
+    /// The price of one, in minor units, where there is one.
+    pub unit_amount: Option<Decimal12>,
+    /// The time that was charged.
+    pub period: Period,
+    /// The first second that was given back; the end of the period where nothing was.
+    pub stands_until: Timestamp,
+    /// The invoice item that it is or was.
+    item: Option<InvoiceItemId>,
+}
+
+/// Where a change finds prices and what was charged.
+pub trait ProrationSource {
+    /// A price with the name that its lines bear.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    fn named_price(&self, id: &PriceId) -> Result<(&Price, &str), Refusal>;
+    /// What charged for time of an item, oldest first.
+    fn debits(&self, item: &SubscriptionItemId) -> Vec<Debit>;
+}
+
+/// A change of a subscription at an instant.
+pub struct Change<'a> {
+    /// The subscription until then.
+    pub before: &'a Subscription,
+    /// The subscription from then on.
+    pub after: &'a Subscription,
+    /// The instant that time is divided at.
+    pub at: Timestamp,
+    /// Whether what remains is charged here; in a classic change that begins a new period, the
+    /// lines of that period charge for it.
+    pub charges: bool,
+    /// The conventions of the book.
+    pub policies: &'a Policies,
+}
+
+impl Fraction {
+    /// The exact value.
+    ///
+    /// # Errors
+    /// [`ArithmeticError::DivisionByZero`] where the whole has no unit.
+    pub fn exact(self) -> Result<Exact, ArithmeticError> {
+        Exact::ratio(self.part.into(), self.whole.into())
+    }
+
+    /// The part of a whole period that another one is, as a book counts time.
+    #[must_use]
+    pub fn of(part: Period, whole: Period, policies: &Policies) -> Self {
+        match policies.proration_basis {
+            ProrationBasis::Second => {
+                Self { part: part.seconds(), whole: whole.seconds(), unit: FractionUnit::Second }
+            }
+            ProrationBasis::Day => {
+                let days = |period| days(period, policies.day_count);
+                Self { part: days(part), whole: days(whole).max(1), unit: FractionUnit::Day }
+            }
+        }
+    }
+}
+
+/// The days of UTC that a period touches, without or with the one that it ends on.
+fn days(period: Period, count: DayCount) -> i64 {
+    if period.is_empty() {
+        return 0;
+    }
+    let days = period.end.day_number().saturating_sub(period.start.day_number());
+    match count {
+        DayCount::Exclusive => days,
+        DayCount::Inclusive => days.saturating_add(1),
+    }
+}
+
+/// What charged for time of an item and still stands, oldest first, from the invoices of its
+/// subscription and the items on drafts and without an invoice.
+///
+/// An invoice that was voided never charged anything, and what it gave back was not given back.
+pub fn debits<'a>(
+    item: &SubscriptionItemId,
+    invoices: impl IntoIterator<Item = &'a Invoice>,
+    items: impl IntoIterator<Item = &'a InvoiceItem>,
+) -> Vec<Debit> {
+    let (mut debits, mut given_back) = (Vec::new(), Vec::new());
+    let mut note = |credit: Option<(&ProrationBase, Timestamp)>, debit: Option<Debit>| {
+        given_back.extend(credit.map(|(base, from)| (base.clone(), from)));
+        debits.extend(debit.filter(|debit| debit.amount != 0));
+    };
+    for invoice in invoices {
+        if invoice.status == InvoiceStatus::Void {
+            continue;
+        }
+        for charge in &invoice.charges {
+            if let Charge::Line(line) = charge
+                && line.subscription_item.as_ref() == Some(item)
+            {
+                let credit = credited(&line.derivation).map(|base| (base, line.period.start));
+                let debit = || charges_ahead(&line.derivation).then(|| of_line(invoice, line));
+                note(credit, if credit.is_none() { debit() } else { None });
+            }
+        }
+    }
+    for own in items {
+        if own.subscription_item.as_ref() == Some(item)
+            && let Some(derivation) = &own.derivation
+        {
+            let credit = credited(derivation).map(|base| (base, own.period.start));
+            let debit = || charges_ahead(derivation).then(|| of_item(own));
+            note(credit, if credit.is_none() { debit() } else { None });
+        }
+    }
+    for debit in &mut debits {
+        let own = given_back.iter().filter(|(base, _)| debit.is(base)).map(|(_, from)| *from);
+        debit.stands_until = own.fold(debit.stands_until, Timestamp::min);
+    }
+    debits
+}
+
+fn credited(derivation: &Derivation) -> Option<&ProrationBase> {
+    match derivation {
+        Derivation::Changed(details) if details.kind == ProrationKind::Unused => {
+            Some(&details.base)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a line charges for time ahead: usage is behind, and a trial is free.
+fn charges_ahead(derivation: &Derivation) -> bool {
+    match derivation {
+        Derivation::Rated { .. } | Derivation::Prorated { .. } => true,
+        Derivation::Changed(details) => details.kind == ProrationKind::Remaining,
+        Derivation::Metered { .. } | Derivation::Trial | Derivation::Given | Derivation::Item => {
+            false
+        }
+    }
+}
+
+fn of_line(invoice: &Invoice, line: &Line) -> Debit {
+    let (invoice, id, amount) = (invoice.id.clone(), line.id.clone(), line.amount);
+    Debit {
+        base: ProrationBase::Line { invoice, line: id, amount },
+        amount,
+        price: line.price.clone(),
+        quantity: line.quantity,
+        unit_amount: line.unit_amount,
+        period: line.period,
+        stands_until: line.period.end,
+        item: line.invoice_item.clone(),
+    }
+}
+
+fn of_item(item: &InvoiceItem) -> Debit {
+    Debit {
+        base: ProrationBase::Item { invoice_item: item.id.clone(), amount: item.amount },
+        amount: item.amount,
+        price: item.price.clone(),
+        quantity: item.quantity,
+        unit_amount: item.unit_amount,
+        period: item.period,
+        stands_until: item.period.end,
+        item: Some(item.id.clone()),
+    }
+}
+
+impl Debit {
+    /// Whether a base names this debit: an item may have become a line since.
+    fn is(&self, base: &ProrationBase) -> bool {
+        match (base, &self.base) {
+            (ProrationBase::Line { line, .. }, ProrationBase::Line { line: own, .. }) => {
+                line == own
+            }
+            (ProrationBase::Item { invoice_item, .. }, _) => {
+                self.item.as_ref() == Some(invoice_item)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The period that the price of an item is for, and that a part of it is a fraction of: from one
+/// boundary to the next one, never a stub or a shortened period (point 23). A stub that was
+/// backdated, and any stub where the book says so, is a part of the interval that would begin with
+/// it (rule 6.5, point 3).
+///
+/// # Errors
+/// [`ArithmeticError::Overflow`] beyond the calendar.
+pub fn whole_of(
+    subscription: &Subscription,
+    price: &Price,
+    period: Period,
+    policies: &Policies,
+) -> Result<Period, ArithmeticError> {
+    let Some(interval) = price.interval() else { return Ok(period) };
+    let is_backdated =
+        period.start == subscription.start_date && subscription.start_date < subscription.created;
+    whole_period(&subscription.anchor, interval, period, is_backdated, policies)
+}
+
+/// What a change gives back and charges: for each item of the former subscription its credits and
+/// then its debit, and then the debits of new items. Metered items are charged for their usage and
+/// are not among them; nor is anything in a trial, which is free.
+///
+/// # Errors
+/// [`Refusal::AmountTooLarge`] where an amount is out of range.
+pub fn prorations(
+    change: &Change<'_>,
+    source: &dyn ProrationSource,
+) -> Result<Vec<Proration>, Refusal> {
+    let mut found = Vec::new();
+    for old in &change.before.items {
+        let new = change.after.item(&old.id);
+        if !change.before.is_in_trial()
+            && let Some(from) = given_back_from(old, new, change.at)
+        {
+            change.give_back(old, from, source, &mut found)?;
+        }
+        if let Some(new) = new
+            && let Some(period) = charged_anew(old, new, change.at)
+        {
+            change.charge(new, period, source, &mut found)?;
+        }
+    }
+    for new in &change.after.items {
+        if change.before.item(&new.id).is_none() {
+            let period = Period::new(change.at, new.period.end);
+            change.charge(new, period, source, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an item still charges the same for the same period, but for its end.
+fn is_same(old: &SubscriptionItem, new: &SubscriptionItem) -> bool {
+    let of = |item: &SubscriptionItem| (item.price.clone(), item.quantity, item.period.start);
+    of(old) == of(new)
+}
+
+fn given_back_from(
+    old: &SubscriptionItem,
+    new: Option<&SubscriptionItem>,
+    at: Timestamp,
+) -> Option<Timestamp> {
+    match new {
+        Some(new) if is_same(old, new) => {
+            (new.period.end < old.period.end).then_some(new.period.end)
+        }
+        _ => Some(at),
+    }
+}
+
+fn charged_anew(old: &SubscriptionItem, new: &SubscriptionItem, at: Timestamp) -> Option<Period> {
+    let start = if !is_same(old, new) {
+        if old.period.start == new.period.start { at } else { new.period.start }
+    } else if new.period.end > old.period.end {
+        old.period.end
+    } else {
+        return None;
+    };
+    Some(Period::new(start, new.period.end))
+}
+
+impl Change<'_> {
+    fn give_back(
+        &self,
+        item: &SubscriptionItem,
+        from: Timestamp,
+        source: &dyn ProrationSource,
+        found: &mut Vec<Proration>,
+    ) -> Result<(), Refusal> {
+        let (price, name) = source.named_price(&item.price)?;
+        if self.before.billing_mode.is_classic() {
+            if price.meter().is_some() {
+                return Ok(());
+            }
+            let unused = Period::new(from.max(item.period.start), item.period.end);
+            let whole = whole_of(self.before, price, item.period, self.policies)?;
+            let kind = ProrationKind::Unused;
+            found.extend(self.of_price(item, (price, name), kind, unused, whole)?);
+            return Ok(());
+        }
+        for debit in source.debits(&item.id) {
+            let unused = Period::new(from.max(debit.period.start), debit.stands_until);
+            if unused.is_empty() {
+                continue;
+            }
+            let fraction = Fraction::of(unused, debit.period, self.policies);
+            let amount = Exact::from_int(debit.amount).checked_mul(fraction.exact()?)?.round()?;
+            let price = debit.price.unwrap_or_else(|| item.price.clone());
+            let name = source.named_price(&price)?.1;
+            found.push(Proration {
+                subscription_item: item.id.clone(),
+                name: named(ProrationKind::Unused, name, debit.quantity),
+                amount: amount.checked_neg().ok_or(ArithmeticError::Overflow)?,
+                quantity: debit.quantity,
+                unit_amount: debit.unit_amount,
+                price,
+                period: unused,
+                details: ProrationDetails {
+                    kind: ProrationKind::Unused,
+                    base: debit.base,
+                    whole: debit.period,
+                    fraction,
+                },
+            });
+        }
+        Ok(())
+    }
+
+    fn charge(
+        &self,
+        item: &SubscriptionItem,
+        period: Period,
+        source: &dyn ProrationSource,
+        found: &mut Vec<Proration>,
+    ) -> Result<(), Refusal> {
+        let (price, name) = source.named_price(&item.price)?;
+        if !self.charges || self.after.is_in_trial() || price.meter().is_some() {
+            return Ok(());
+        }
+        let whole = whole_of(self.after, price, item.period, self.policies)?;
+        let kind = ProrationKind::Remaining;
+        found.extend(self.of_price(item, (price, name), kind, period, whole)?);
+        Ok(())
+    }
+
+    /// A part of the price of an item at its quantity; none where there is no time.
+    fn of_price(
+        &self,
+        item: &SubscriptionItem,
+        (price, name): (&Price, &str),
+        kind: ProrationKind,
+        period: Period,
+        whole: Period,
+    ) -> Result<Option<Proration>, Refusal> {
+        if period.is_empty() {
+            return Ok(None);
+        }
+        let currency: Currency = self.after.currency;
+        let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
+        let fraction = Fraction::of(period, whole, self.policies);
+        let full = full_amount(price, currency, quantity)?;
+        let amount = full.checked_mul(fraction.exact()?)?.round()?;
+        let signed = match kind {
+            ProrationKind::Unused => amount.checked_neg().ok_or(ArithmeticError::Overflow)?,
+            ProrationKind::Remaining => amount,
+        };
+        Ok(Some(Proration {
+            subscription_item: item.id.clone(),
+            name: named(kind, name, quantity),
+            amount: signed,
+            quantity,
+            unit_amount: price.scheme_in(currency)?.unit_amount_decimal(),
+            price: price.id.clone(),
+            period,
+            details: ProrationDetails { kind, base: ProrationBase::Price, whole, fraction },
+        }))
+    }
+}
+
+fn named(kind: ProrationKind, name: &str, quantity: Decimal12) -> String {
+    match kind {
+        ProrationKind::Unused => format!("Unused time of {name} ({quantity})"),
+        ProrationKind::Remaining => format!("Remaining time of {name} ({quantity})"),
+    }
+}

@@ -1,0 +1,190 @@
+//! What a change in the middle of a period puts on the bill (rules 6.6 and 6.7).
+
+use super::super::tx::Tx;
+use crate::State;
+use counterfoil_billing::catalog::{Price, PriceId};
+use counterfoil_billing::invoice::{
+    BillingReason, Charge, CollectionMethod, Derivation, Invoice, InvoiceEvent, InvoiceId,
+    InvoiceItem, InvoiceStatus, Line, Trigger, UsageCharge,
+};
+use counterfoil_billing::subscription::{
+    self, Change, Debit, Proration, ProrationSource, Subscription, SubscriptionId,
+    SubscriptionItemId, usage_lines,
+};
+use counterfoil_core::{Decimal12, Metadata, Period, Refusal, Timestamp};
+
+/// The prices of a book, and what charged for the items of one subscription.
+struct Source<'a> {
+    state: &'a State,
+    subscription: &'a Subscription,
+}
+
+impl ProrationSource for Source<'_> {
+    fn named_price(&self, id: &PriceId) -> Result<(&Price, &str), Refusal> {
+        self.state.named_price(id)
+    }
+
+    fn debits(&self, item: &SubscriptionItemId) -> Vec<Debit> {
+        let Ok(shard) = self.state.shard(&self.subscription.customer) else { return Vec::new() };
+        let of = Some(&self.subscription.id);
+        let mut invoices: Vec<&Invoice> = shard
+            .invoices
+            .values()
+            .map(AsRef::as_ref)
+            .filter(|i| i.subscription.as_ref() == of)
+            .collect();
+        invoices.sort_by_key(|invoice| invoice.seq);
+        subscription::debits(item, invoices, shard.invoice_items())
+    }
+}
+
+impl Tx<'_> {
+    /// Puts on the bill what a change gives back and charges: as items that wait for an invoice.
+    pub(in crate::decide) fn prorate(
+        &mut self,
+        before: &Subscription,
+        after: &Subscription,
+        at: Timestamp,
+        charges: bool,
+    ) -> Result<(), Refusal> {
+        let policies = &self.state.settings.policies;
+        let change = Change { before, after, at, charges, policies };
+        let source = Source { state: &self.state, subscription: before };
+        let found = subscription::prorations(&change, &source)?;
+        // Newest first is how an invoice shows them: credits before debits, items in their order.
+        for proration in found.into_iter().rev() {
+            self.create_item(after, |item| fill_proration(item, proration))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the usage of metered items that were removed on the bill, as it reads now.
+    pub(in crate::decide) fn bill_removed_usage(
+        &mut self,
+        subscription: &Subscription,
+        removed: &[UsageCharge],
+    ) -> Result<(), Refusal> {
+        for charge in removed {
+            let product = self.state.named_price(&charge.price)?;
+            let customer = &subscription.customer;
+            let usage = self.context.usage;
+            let reading = usage.usage(&charge.meter, customer, charge.period, product.0)?;
+            if reading.events == 0 {
+                continue;
+            }
+            let policies = &self.state.settings.policies;
+            let mut ids = self.numbers(customer, 0, 0)?;
+            let currency = subscription.currency;
+            let lines = usage_lines(charge, product, currency, &reading, policies, &mut ids)?;
+            for line in lines.into_iter().rev() {
+                self.create_item(subscription, |item| fill_usage(item, line))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An item of a subscription that the book makes itself.
+    fn create_item(
+        &mut self,
+        subscription: &Subscription,
+        fill: impl FnOnce(&mut InvoiceItem),
+    ) -> Result<(), Refusal> {
+        let taken = |state: &State, id: &_| state.owners.invoice_items.contains_key(id);
+        let mut item = InvoiceItem {
+            id: self.new_id(None, taken)?,
+            seq: self.next_seq(),
+            customer: subscription.customer.clone(),
+            subscription: Some(subscription.id.clone()),
+            subscription_item: None,
+            proration: false,
+            derivation: None,
+            invoice: None,
+            currency: subscription.currency,
+            amount: 0,
+            quantity: Decimal12::ONE,
+            unit_amount: None,
+            price: None,
+            name: String::new(),
+            description: None,
+            period: Period::instant(self.at()),
+            discountable: false,
+            created: self.at(),
+            metadata: Metadata::default(),
+        };
+        fill(&mut item);
+        self.emit(InvoiceEvent::ItemCreated(item.into()));
+        Ok(())
+    }
+
+    /// Invoices what waits for a subscription now, with the lines of periods that begin: finalized
+    /// at once, charged once, and it goes on by itself no further (rule 6.6).
+    pub(in crate::decide) fn update_invoice(
+        &mut self,
+        id: &SubscriptionId,
+        lines: Vec<Line>,
+    ) -> Result<Option<InvoiceId>, Refusal> {
+        let subscription = self.state.subscription(id)?.clone();
+        let mut charges =
+            self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
+        if lines.is_empty()
+            && subscription.closed_usage.iter().all(|usage| usage.dropped)
+            && !self.waits_for(id, &charges)
+        {
+            return Ok(None);
+        }
+        charges.extend(self.closed_usage(&subscription));
+        charges.extend(lines.into_iter().map(Charge::from));
+        let period = Period::new(subscription.current_period().start, self.at());
+        let fill = |invoice: &mut Invoice| {
+            invoice.billing_reason = BillingReason::SubscriptionUpdate;
+            invoice.period = period;
+        };
+        let invoice = self.draft_for_subscription(&subscription, fill, charges)?;
+        self.finalize(&invoice, false)?;
+        let made = self.state.invoice(&invoice)?;
+        let charged = made.collection_method == CollectionMethod::ChargeAutomatically;
+        if charged && made.status == InvoiceStatus::Open {
+            self.attempt(&invoice, None, Trigger::FirstInvoice)?;
+        }
+        Ok(Some(invoice))
+    }
+
+    /// Removes the prorations that wait for a subscription (rule 6.10).
+    pub(in crate::decide) fn drop_prorations(&mut self, of: &Subscription) -> Result<(), Refusal> {
+        let shard = self.state.shard(&of.customer)?;
+        let waits = |item: &&InvoiceItem| {
+            item.proration && item.invoice.is_none() && item.subscription.as_ref() == Some(&of.id)
+        };
+        let items: Vec<_> =
+            shard.invoice_items().into_iter().filter(waits).map(|item| item.id.clone()).collect();
+        for id in items {
+            let (customer, at) = (of.customer.clone(), self.at());
+            self.emit(InvoiceEvent::ItemDeleted { customer, id, at });
+        }
+        Ok(())
+    }
+}
+
+fn fill_proration(item: &mut InvoiceItem, proration: Proration) {
+    item.subscription_item = Some(proration.subscription_item);
+    item.proration = true;
+    item.name = proration.name;
+    item.amount = proration.amount;
+    item.quantity = proration.quantity;
+    item.unit_amount = proration.unit_amount;
+    item.price = Some(proration.price);
+    item.period = proration.period;
+    item.derivation = Some(Derivation::Changed(proration.details));
+}
+
+fn fill_usage(item: &mut InvoiceItem, line: Line) {
+    item.subscription_item = line.subscription_item;
+    item.name = line.name;
+    item.amount = line.amount;
+    item.quantity = line.quantity;
+    item.unit_amount = line.unit_amount;
+    item.price = line.price;
+    item.period = line.period;
+    item.discountable = true;
+    item.derivation = Some(line.derivation);
+}
