@@ -1,5 +1,6 @@
 //! Random things that anybody may do with a book.
 
+use super::changes::{Change, changes};
 use super::{
     CALLS, begin, customer, customer_id, invoice_id, mark, price_id, subscription, subscription_id,
 };
@@ -45,6 +46,7 @@ pub enum Act {
     SwapPlan { sub: u8, plan: usize },
     CancelAtEnd { sub: u8, yes: bool },
     Cancel { sub: u8, invoice_now: bool },
+    Change(Change),
     Item { item: u8, cus: u8, sub: Option<u8>, invoice: Option<u8>, amount: i64 },
     ChangeItem { item: u8, amount: i64 },
     DeleteItem { item: u8 },
@@ -159,6 +161,7 @@ pub fn acts() -> impl Strategy<Value = Acts> {
         2 => (sub(), any::<bool>()).prop_map(|(sub, yes)| Act::CancelAtEnd { sub, yes }),
         1 => (sub(), any::<bool>())
             .prop_map(|(sub, invoice_now)| Act::Cancel { sub, invoice_now }),
+        8 => changes(SUBSCRIPTIONS, CUSTOMERS).prop_map(Act::Change),
         4 => (0..ITEMS, cus(), option(sub()), option(0..INVOICES), amount()).prop_map(
             |(item, cus, sub, invoice, amount)| Act::Item { item, cus, sub, invoice, amount }
         ),
@@ -352,6 +355,7 @@ impl World {
                 }
             }
             Act::Resolve { nth, paid } => self.outcome(*nth, *paid)?,
+            Act::Change(change) => change.command(&self.book, self.now()),
             Act::OnInvoice { which, verb } => on_invoice(self.invoice(*which)?, *verb),
             act => self.of_subscription(act).unwrap_or_else(|| of_item(act)),
         })

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub mod acts;
+pub mod changes;
 
 use counterfoil::{
     Attempt, CreateCustomer, CreateMeter, CreatePrice, CreateProduct, CreateSubscription, Currency,
