@@ -67,9 +67,9 @@
 //! # What there is today, and what there is not
 //! Products, prices (per unit, packages, graduated and volume tiers, several currencies, licensed
 //! and metered), customers and their balance, subscriptions (trials, anchors, stubs, mixed
-//! intervals, renewal, cancellation), invoices (drafts, numbering, balance, attempts and retries,
+//! intervals, renewal, prorations, starts in the past, cancellation), invoices (drafts, numbering, balance, attempts and retries,
 //! due dates, voiding), invoice items, meters (sum, count, last; dimensions, corrections, alerts)
-//! and the journal. Not yet: prorations, discounts, taxes, schedules, quotes, credit notes, credit
+//! and the journal. Not yet: discounts, taxes, schedules, quotes, credit notes, credit
 //! grants, entitlements, treasury.
 #![forbid(unsafe_code)]
 
@@ -128,6 +128,7 @@ pub use counterfoil_billing::meter::{
     Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,
     ReactivateMeter, UpdateMeter, ValueSettings,
 };
+pub use counterfoil_billing::policy::{self, Policies};
 pub use counterfoil_billing::subscription::{
     AnchorChange, BillingMode, BillingModeInput, BillingModeKind, CancelAt, CancelSubscription,
     CancellationReason, ClosedUsage, CreateSubscription, FlexibleBillingInput, ItemChange,

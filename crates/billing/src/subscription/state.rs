@@ -175,6 +175,15 @@ impl Subscription {
         }
     }
 
+    /// The anchor as it is shown: in the classic mode the agreed end, where that shortens the
+    /// current period (rule 6.4).
+    #[must_use]
+    pub fn billing_cycle_anchor(&self) -> Timestamp {
+        let shortened = self.cancel_at.filter(|end| *end == self.current_period().end);
+        let moves = self.billing_mode.is_classic() && !self.is_in_trial();
+        shortened.filter(|_| moves).unwrap_or(self.anchor.at)
+    }
+
     /// Whether the current period is the trial.
     #[must_use]
     pub fn is_in_trial(&self) -> bool {

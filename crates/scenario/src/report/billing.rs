@@ -295,7 +295,7 @@ impl SubscriptionReport {
             id: subscription.id.clone(),
             customer: subscription.customer.clone(),
             status: subscription.status,
-            billing_cycle_anchor: subscription.anchor.at,
+            billing_cycle_anchor: subscription.billing_cycle_anchor(),
             billing_mode: BillingModeReport::of(subscription),
             current_period_start: period.start,
             current_period_end: period.end,

@@ -5,7 +5,7 @@ use crate::de::decode;
 use crate::document::{Body, Document, Operation, Step, Unreadable, UnreadableProblem};
 use crate::shape::check_shape;
 use counterfoil::files::UsageFile;
-use counterfoil::{Currency, RetryPolicy, Settings};
+use counterfoil::{Currency, Policies, RetryPolicy, Settings};
 use counterfoil_core::{Refusal, Timestamp};
 use serde::Deserialize;
 
@@ -16,16 +16,17 @@ struct SettingsInput {
     name: String,
     currency: Currency,
     retries: RetryPolicy,
+    policies: Policies,
 }
 
 impl Default for SettingsInput {
     fn default() -> Self {
-        let Settings { name, currency, retries, .. } = Settings::default();
-        Self { name, currency, retries }
+        let Settings { name, currency, retries, policies, .. } = Settings::default();
+        Self { name, currency, retries, policies }
     }
 }
 
-/// The settings that a scenario gives its book: `name`, `currency` and `retries`. A book that
+/// The settings that a scenario gives its book: `name`, `currency`, `retries` and `policies`. A book that
 /// exists keeps those it was created with.
 ///
 /// # Errors
@@ -47,6 +48,7 @@ pub fn settings_of(document: &Document) -> Result<Settings, Unreadable> {
         name: input.name,
         currency: input.currency,
         retries: input.retries,
+        policies: input.policies,
         ..Settings::default()
     };
     settings.check().map_err(|refusal| malformed(node.line, refusal))?;

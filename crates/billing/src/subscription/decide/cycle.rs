@@ -116,6 +116,7 @@ pub(super) fn set_agreed_end(
     at: Timestamp,
 ) -> Result<(), Refusal> {
     let before = subscription.agreed_end();
+    let shown = subscription.billing_cycle_anchor();
     match (&command.cancel_at, command.cancel_at_period_end) {
         (Patch::Set(_), Some(true)) => {
             let reason = "give cancel_at or cancel_at_period_end, not both";
@@ -137,6 +138,14 @@ pub(super) fn set_agreed_end(
             subscription.cancel_at_period_end = at_period_end;
         }
         (Patch::Keep, None) => return Ok(()),
+    }
+    // In the classic mode an end that is taken back leaves the anchor where the period began, but
+    // for the first one, which keeps the anchor that it had (rule 6.4).
+    let period = subscription.current_period();
+    let was_shortened = shown != subscription.anchor.at;
+    if was_shortened && subscription.cancel_at.is_none() && period.start != subscription.start_date
+    {
+        subscription.anchor = Anchor::at(period.start);
     }
     let agreed = subscription.cancel_at.is_some() || subscription.cancel_at_period_end;
     let asked = subscription.canceled_at.filter(|_| before.is_some());
