@@ -32,6 +32,11 @@ pub const PRICE_INTERVAL_WEEKS_MAX: u32 = 156;
 pub const PRICE_INTERVAL_DAYS_MAX: u32 = 1_095;
 /// Longest trial, in days.
 pub const TRIAL_DAYS_MAX: u32 = 730;
+/// Seconds before the end of a trial at which it is announced (6.8).
+pub const TRIAL_NOTICE_SECONDS: i64 = 3 * 86_400;
+/// Seconds in which the invoice of a resumption, or of a pending update, waits for an attempt to
+/// pay it (6.9 and 6.15).
+pub const PENDING_INVOICE_SECONDS: i64 = 23 * 3_600;
 /// Days that a customer may be given to pay.
 pub const DAYS_UNTIL_DUE_MAX: u32 = 3_650;
 /// Largest amount that a caller may give, in minor units: fifteen digits.

@@ -27,8 +27,8 @@ use counterfoil_billing::meter::{
     CreateMeter, DeactivateMeter, Meter, ReactivateMeter, UpdateMeter,
 };
 use counterfoil_billing::subscription::{
-    CancelSubscription, CreateSubscription, MigrateSubscription, Subscription, SubscriptionId,
-    UpdateSubscription,
+    CancelSubscription, CreateSubscription, MigrateSubscription, ResumeSubscription, Subscription,
+    SubscriptionId, UpdateSubscription,
 };
 use counterfoil_core::Period;
 use counterfoil_meter::{Breakdown, EventBatch, EventColumns, Grouping, Position, Summary};
@@ -220,6 +220,8 @@ commands! {
         cancel(CancelSubscription) -> Subscription: Subscription;
         /// Takes a subscription from the classic billing mode to the flexible one.
         migrate(MigrateSubscription) -> Subscription: Subscription;
+        /// Lets a paused subscription go on, where its invoice has to be paid once that is.
+        resume(ResumeSubscription) -> Subscription: Subscription;
     }
     InvoiceItems {
         /// Creates an item that waits for an invoice, or on a draft.

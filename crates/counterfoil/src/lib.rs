@@ -130,11 +130,13 @@ pub use counterfoil_billing::meter::{
 };
 pub use counterfoil_billing::policy::{self, Policies};
 pub use counterfoil_billing::subscription::{
-    AnchorChange, BillingMode, BillingModeInput, BillingModeKind, CancelAt, CancelSubscription,
-    CancellationReason, ClosedUsage, CreateSubscription, FlexibleBillingInput, ItemChange,
-    ItemInput, MigrateSubscription, PaymentBehavior, ProrationBehavior, ProrationDiscounts,
-    Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
-    TrialEnd, UpdateSubscription,
+    AddInvoiceItem, AnchorChange, BillingMode, BillingModeInput, BillingModeKind, CancelAt,
+    CancelSubscription, CancellationReason, ClosedUsage, CreateSubscription, FlexibleBillingInput,
+    ItemChange, ItemInput, MigrateSubscription, MissingPaymentMethod, Pause, PauseBehavior,
+    PauseCollection, PaymentBehavior, PriceData, ProrationBehavior, ProrationDiscounts,
+    ResumeAnchor, ResumeSubscription, Resumption, Subscription, SubscriptionId, SubscriptionItem,
+    SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior, TrialSettings,
+    UpdateSubscription,
 };
 pub use counterfoil_billing::{Patch, PersonalData, Texts};
 pub use counterfoil_core::{

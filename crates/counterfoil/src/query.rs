@@ -8,6 +8,7 @@ use counterfoil_billing::catalog::{MeterId, Price, PriceId};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{Charge, Derivation, InvoiceId, InvoiceStatus};
 use counterfoil_billing::meter::Meter;
+use counterfoil_billing::subscription::SubscriptionStatus;
 use counterfoil_core::{Decimal12, Period, Refusal, Timestamp};
 use counterfoil_journal::TrialBalance;
 use counterfoil_meter::{Breakdown, Position, UsageEvent};
@@ -171,6 +172,8 @@ enum Cover {
     Canceled,
     /// A change of its item dropped it.
     Dropped,
+    /// The subscription was paused.
+    Paused,
 }
 
 pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
@@ -207,7 +210,8 @@ fn unbilled_of(
             UnbilledReason::Late
             | UnbilledReason::Trial
             | UnbilledReason::Canceled
-            | UnbilledReason::Changed => period,
+            | UnbilledReason::Changed
+            | UnbilledReason::Paused => period,
         };
         let (meter, customer) = (meter.id.clone(), id.clone());
         let dimensions = bucket.clone();
@@ -277,6 +281,14 @@ fn coverage(
             if let Some(trial) = subscription.trial {
                 covered.push(Covered { period: trial, cover: Cover::Trial });
             }
+            for pause in &subscription.pauses {
+                let period = Period::new(pause.start, pause.end.unwrap_or(Timestamp::MAX));
+                covered.push(Covered { period, cover: Cover::Paused });
+            }
+            // Its items have no period that counts.
+            if subscription.status == SubscriptionStatus::Paused {
+                continue;
+            }
             let period = item.usage_period();
             covered.push(match subscription.ended_at {
                 None => Covered { period, cover: Cover::Awaited },
@@ -318,6 +330,7 @@ fn gaps(covered: &[Covered]) -> Vec<(Period, UnbilledReason, Option<Position>)> 
                 (UnbilledReason::Canceled, None)
             }
             None if over().any(|cover| cover == Cover::Dropped) => (UnbilledReason::Changed, None),
+            None if over().any(|cover| cover == Cover::Paused) => (UnbilledReason::Paused, None),
             None => (UnbilledReason::NoSubscription, None),
         };
         // Pieces that one rule covers read as one period.

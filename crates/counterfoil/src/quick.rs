@@ -286,6 +286,7 @@ structs! {
         no ending_balance, may amount_due, no amount_paid, no amount_overpaid,
         no balance_transactions, no attempt_count, no attempts_made, no next_payment_attempt,
         no open_attempt, no retries_exhausted, no overdue, no status_transitions,
+        no collection_paused,
         no description, no metadata,
     }
     UsageCharge { is subscription_item, is price, is meter, is period, }

@@ -11,11 +11,12 @@ use counterfoil::stored::{StoredEvent, fuzz_decode};
 use counterfoil::{
     ActivateAlert, AlertId, ArchiveAlert, CancelSubscription, CollectionMethod, CreateAlert,
     CreateBalanceTransaction, CreateCustomer, CreateInvoice, CreateInvoiceItem, CreateMeter,
-    CreateMeterEvent, CreatePrice, CreateProduct, Currency, DeactivateAlert, DeactivateMeter,
-    DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, EraseCustomer, Event,
-    FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible, Outcome, Patch, PayInvoice,
-    PendingItems, ReactivateMeter, SendInvoice, UpdateCustomer, UpdateInvoiceItem, UpdateMeter,
-    UpdatePrice, UpdateProduct, UpdateSubscription, VoidInvoice,
+    CreateMeterEvent, CreatePrice, CreateProduct, CreateSubscription, Currency, DeactivateAlert,
+    DeactivateMeter, DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, EraseCustomer,
+    Event, FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible, Outcome, Patch,
+    PayInvoice, PendingItems, ProrationBehavior, ReactivateMeter, ResumeAnchor, ResumeSubscription,
+    SendInvoice, UpdateCustomer, UpdateInvoiceItem, UpdateMeter, UpdatePrice, UpdateProduct,
+    UpdateSubscription, VoidInvoice,
 };
 use counterfoil_billing::customer::CustomerEvent;
 use counterfoil_model::{EventType, UpcastError, known_type};
@@ -43,6 +44,8 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     alerts(&book);
     invoices_by_hand(&book);
     subscriptions_over_time(&book);
+    a_trial_and_a_pause(&book);
+    creations_that_wait_for_their_payment(&book);
     let mut found = BTreeMap::new();
     for event in book.events(Lsn::ZERO).flat_map(|record| record.unwrap().events) {
         // The one that says most.
@@ -212,6 +215,40 @@ fn subscriptions_over_time(book: &Engine) {
     book.customers().delete(DeleteCustomer { id: customer_id("cus_2") }).unwrap();
     book.customers().create(customer("cus_3", "")).unwrap();
     book.customers().erase(EraseCustomer { id: customer_id("cus_3") }).unwrap();
+}
+
+fn a_trial_and_a_pause(book: &Engine) {
+    book.customers().create(customer("cus_4", "")).unwrap();
+    let create: CreateSubscription = serde_json::from_value(json!({
+        "id": "sub_paused", "customer": "cus_4", "trial_period_days": 5,
+        "trial_settings": { "end_behavior": { "missing_payment_method": "pause" } },
+        "items": [{ "price": "price_month" }],
+    }))
+    .unwrap();
+    let id = book.subscriptions().create(create).unwrap().id;
+    let now = book.now().unwrap().unwrap();
+    book.advance_to(now.checked_add_days(6).unwrap(), &mut gateway).unwrap();
+    let mut resume = ResumeSubscription::new(id);
+    resume.billing_cycle_anchor = ResumeAnchor::Unchanged;
+    resume.proration_behavior = Some(ProrationBehavior::None);
+    book.subscriptions().resume(resume).unwrap();
+}
+
+fn creations_that_wait_for_their_payment(book: &Engine) {
+    book.customers().create(customer("cus_5", "pm_bad")).unwrap();
+    let create: CreateSubscription = serde_json::from_value(json!({
+        "id": "sub_never", "customer": "cus_5", "payment_behavior": "error_if_incomplete",
+        "description": "if it is paid for", "metadata": { "contract": "9" },
+        "items": [{ "price": "price_month", "metadata": { "seat": "two" } }],
+        "add_invoice_items": [{
+            "price_data": { "product": "prod_pro", "currency": "usd", "unit_amount": 500 },
+            "metadata": { "order": "A-2" },
+        }],
+    }))
+    .unwrap();
+    book.subscriptions().create(create).unwrap();
+    let now = book.now().unwrap().unwrap();
+    book.advance_to(now, &mut gateway).unwrap();
 }
 
 fn to_hex(bytes: &[u8]) -> String {

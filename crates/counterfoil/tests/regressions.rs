@@ -282,7 +282,8 @@ fn a_command_comes_after_what_was_due_in_its_second() {
     let mut plan = b.plan(&[&seat]);
     plan.trial_period_days = Some(7);
     let subs = [b.subscribe(plan.clone(), ok), b.subscribe(plan, ok)];
-    // Both trials end in one second, and the budget is for one of them.
+    // The ends of the trials were announced; both come in one second, and the budget is for one.
+    b.until("2025-01-06", ok);
     assert!(b.book.tick(t("2025-01-09"), 1).unwrap().remaining);
     assert_eq!(b.status(&subs[1]), Trialing);
     let mut update = UpdateSubscription::new(subs[1].clone());

@@ -14,7 +14,8 @@ use counterfoil_billing::invoice::{
 };
 use counterfoil_billing::meter::{CreateMeter, DeactivateMeter, ReactivateMeter, UpdateMeter};
 use counterfoil_billing::subscription::{
-    CancelSubscription, CreateSubscription, MigrateSubscription, UpdateSubscription,
+    CancelSubscription, CreateSubscription, MigrateSubscription, ResumeSubscription,
+    UpdateSubscription,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,7 @@ commands! {
     "subscription.update" UpdateSubscription: UpdateSubscription;
     "subscription.cancel" CancelSubscription: CancelSubscription;
     "subscription.migrate" MigrateSubscription: MigrateSubscription;
+    "subscription.resume" ResumeSubscription: ResumeSubscription;
     "invoiceitem.create" CreateInvoiceItem: CreateInvoiceItem;
     "invoiceitem.update" UpdateInvoiceItem: UpdateInvoiceItem;
     "invoiceitem.delete" DeleteInvoiceItem: DeleteInvoiceItem;
@@ -170,6 +172,7 @@ impl Command {
             Self::UpdateSubscription(params) => of_subscription(&params.id),
             Self::CancelSubscription(params) => of_subscription(&params.id),
             Self::MigrateSubscription(params) => of_subscription(&params.id),
+            Self::ResumeSubscription(params) => of_subscription(&params.id),
             Self::CreateInvoiceItem(params) => Some(params.customer.clone()),
             Self::UpdateInvoiceItem(params) => of_item(&params.id),
             Self::DeleteInvoiceItem(params) => of_item(&params.id),

@@ -69,21 +69,40 @@ pub enum DueTarget {
     Invoice(InvoiceId),
 }
 
-/// What is due on a subscription, if anything is.
-pub(crate) fn of_subscription(subscription: &Subscription) -> Option<DueKey> {
-    let end = subscription.current_period().end;
-    let (at, class) = match (subscription.status, subscription.agreed_end()) {
-        (SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired, _) => return None,
-        (SubscriptionStatus::Incomplete, agreed) => {
-            let expires = subscription.incomplete_expires_at?;
-            (agreed.map_or(expires, |agreed| agreed.min(expires)), DueClass::Deadline)
-        }
-        (_, Some(agreed)) if agreed <= end => (agreed, DueClass::AgreedChange),
-        (SubscriptionStatus::Trialing, _) => (end, DueClass::AgreedChange),
-        _ => (end, DueClass::Rollover),
+/// What is due on a subscription: the end of its period, the end of a pause of its collection, and
+/// the deadline that passes first.
+pub(crate) fn of_subscription(subscription: &Subscription) -> [Option<DueKey>; 3] {
+    if subscription.is_ended() {
+        return [None, None, None];
+    }
+    let key = |at: Option<Timestamp>, class| {
+        let target = || DueTarget::Subscription(subscription.id.clone());
+        at.map(|at| DueKey { at, class, seq: subscription.seq, target: target() })
     };
-    let target = DueTarget::Subscription(subscription.id.clone());
-    Some(DueKey { at, class, seq: subscription.seq, target })
+    let end = subscription.current_period().end;
+    let period = match (subscription.status, subscription.agreed_end()) {
+        (SubscriptionStatus::Incomplete, _) => None,
+        // Without a period that counts, only an instant can be agreed on.
+        (SubscriptionStatus::Paused, _) => key(subscription.cancel_at, DueClass::AgreedChange),
+        (_, Some(agreed)) if agreed <= end => key(Some(agreed), DueClass::AgreedChange),
+        (SubscriptionStatus::Trialing, _) => key(Some(end), DueClass::AgreedChange),
+        _ => key(Some(end), DueClass::Rollover),
+    };
+    let resumes_at = subscription.pause_collection.and_then(|pause| pause.resumes_at);
+    [
+        period,
+        key(resumes_at, DueClass::AgreedChange),
+        key(deadline(subscription), DueClass::Deadline),
+    ]
+}
+
+/// The deadline of a subscription that passes first.
+fn deadline(subscription: &Subscription) -> Option<Timestamp> {
+    let agreed = subscription.agreed_end();
+    let incomplete = subscription.incomplete_expires_at;
+    let incomplete = incomplete.map(|expires| agreed.map_or(expires, |end| end.min(expires)));
+    let resumption = subscription.resumption.as_ref().and_then(|own| own.expires_at);
+    [incomplete, resumption, subscription.trial_notice_at].into_iter().flatten().min()
 }
 
 /// What is due on an invoice: up to two things, a retry and a due date.

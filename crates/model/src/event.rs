@@ -136,6 +136,11 @@ event_types! {
     302 1 "subscription.renewed" Subscription SubscriptionEvent Renewed;
     303 1 "subscription.status_changed" Subscription SubscriptionEvent StatusChanged;
     304 1 "subscription.ended" Subscription SubscriptionEvent Ended;
+    315 1 "subscription.trial_will_end" Subscription SubscriptionEvent TrialWillEnd;
+    316 1 "subscription.paused" Subscription SubscriptionEvent Paused;
+    317 1 "subscription.resumed" Subscription SubscriptionEvent Resumed;
+    318 1 "subscription.creation_pending" Subscription SubscriptionEvent CreationPending;
+    319 1 "subscription.creation_abandoned" Subscription SubscriptionEvent CreationAbandoned;
     400 2 "invoiceitem.created" Invoice InvoiceEvent ItemCreated;
     401 2 "invoiceitem.updated" Invoice InvoiceEvent ItemUpdated;
     402 1 "invoiceitem.deleted" Invoice InvoiceEvent ItemDeleted;

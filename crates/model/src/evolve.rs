@@ -6,8 +6,10 @@
 use crate::base::DueQueue;
 use crate::due::{self, DueKey};
 use crate::state::{ItemHome, Owners, Shard};
-use counterfoil_billing::invoice::{Charge, Invoice, InvoiceEvent, InvoiceId, UsageCharge};
-use counterfoil_billing::subscription::{Subscription, SubscriptionEvent};
+use counterfoil_billing::invoice::{
+    Charge, Invoice, InvoiceEvent, InvoiceId, PaymentAttemptId, UsageCharge,
+};
+use counterfoil_billing::subscription::{PendingCreation, Subscription, SubscriptionEvent};
 use std::sync::Arc;
 
 /// A shard in change, and what of the book changes with it.
@@ -23,6 +25,14 @@ impl Evolution<'_> {
     pub(crate) fn subscription(&mut self, event: &SubscriptionEvent) {
         let id = event.subscription();
         match event {
+            SubscriptionEvent::CreationPending(pending) => {
+                self.creation_pending(pending);
+                return;
+            }
+            SubscriptionEvent::CreationAbandoned { attempt, .. } => {
+                self.creation_abandoned(attempt);
+                return;
+            }
             SubscriptionEvent::Created(subscription) => {
                 self.subscription_created(subscription);
                 return;
@@ -34,10 +44,47 @@ impl Evolution<'_> {
         let before = due::of_subscription(subscription);
         event.evolve(Arc::make_mut(subscription));
         let after = due::of_subscription(subscription);
-        self.reschedule([before], [after]);
+        self.reschedule(before, after);
+    }
+
+    /// The ids of a creation are taken as long as it is pending; its objects are not there yet.
+    fn creation_pending(&mut self, pending: &Arc<PendingCreation>) {
+        *self.created = pending.last_seq().max(*self.created);
+        let customer = pending.customer();
+        let owners = &mut *self.owners;
+        owners.subscriptions.insert_mut(pending.id().clone(), customer.clone());
+        for item in &pending.subscription.items {
+            owners.subscription_items.insert_mut(item.id.clone(), pending.id().clone());
+        }
+        for item in &pending.items {
+            let home = ItemHome { customer: customer.clone(), billed: None };
+            owners.invoice_items.insert_mut(item.id.clone(), home);
+        }
+        owners.invoices.insert_mut(pending.invoice.id.clone(), customer.clone());
+        let attempt = pending.attempt.id.clone();
+        owners.attempts.insert_mut(attempt.clone(), pending.invoice.id.clone());
+        self.shard.creations.insert_mut(attempt, Arc::clone(pending));
+    }
+
+    fn creation_abandoned(&mut self, attempt: &PaymentAttemptId) {
+        let Some(pending) = self.shard.creations.get(attempt).cloned() else { return };
+        self.shard.creations.remove_mut(attempt);
+        self.owners.attempts.remove_mut(attempt);
+        self.owners.subscriptions.remove_mut(pending.id());
+        self.owners.invoices.remove_mut(&pending.invoice.id);
+        for item in &pending.subscription.items {
+            self.owners.subscription_items.remove_mut(&item.id);
+        }
+        for item in &pending.items {
+            self.owners.invoice_items.remove_mut(&item.id);
+        }
     }
 
     fn subscription_created(&mut self, subscription: &Arc<Subscription>) {
+        let pending = self.shard.creations.iter().find(|(_, own)| *own.id() == subscription.id);
+        if let Some(attempt) = pending.map(|(attempt, _)| attempt.clone()) {
+            self.creation_abandoned(&attempt);
+        }
         *self.created = self.created.saturating_add(1);
         // A customer's first subscription fixes its currency (rule 2.1).
         if self.shard.subscriptions.is_empty() {
@@ -47,7 +94,7 @@ impl Evolution<'_> {
         self.own_items(subscription);
         self.owners.subscriptions.insert_mut(id.clone(), customer);
         self.shard.subscriptions.insert_mut(id, Arc::clone(subscription));
-        self.reschedule([None], [due::of_subscription(subscription)]);
+        self.reschedule([None], due::of_subscription(subscription));
     }
 
     fn own_items(&mut self, subscription: &Subscription) {

@@ -150,14 +150,15 @@ pub fn invariant_invoice_numbers_have_no_gap(shard: &Shard) -> Check {
 }
 
 /// Rule 19.7: the period of every live item ends on a boundary of the anchor, with the agreed end
-/// before that, or with the trial, and is not empty.
+/// before that, or with the trial, and is not empty. While a subscription is paused its items have
+/// no period that counts.
 ///
 /// # Errors
 /// Where it is not so.
 pub fn invariant_periods_end_on_boundaries(state: &State, shard: &Shard) -> Check {
     let name = "periods_end_on_boundaries";
     for subscription in shard.subscriptions() {
-        if subscription.is_ended() {
+        if subscription.is_ended() || subscription.status == SubscriptionStatus::Paused {
             continue;
         }
         for item in &subscription.items {
@@ -223,7 +224,7 @@ pub fn invariant_due_work_follows_from_the_objects(state: &State) -> Check {
         if shard.customer().parked.is_some() {
             continue;
         }
-        expected.extend(shard.subscriptions().into_iter().filter_map(due::of_subscription));
+        expected.extend(shard.subscriptions().into_iter().flat_map(due::of_subscription).flatten());
         expected.extend(shard.invoices().into_iter().flat_map(due::of_invoice).flatten());
     }
     let actual: BTreeSet<_> = state.due.iter().collect();

@@ -6,7 +6,7 @@ use crate::State;
 use crate::state::{Remembered, Shard};
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::customer::CustomerId;
-use counterfoil_billing::invoice::{InvoiceId, InvoiceItemId};
+use counterfoil_billing::invoice::{InvoiceId, InvoiceItemId, PaymentAttemptId};
 use counterfoil_billing::subscription::SubscriptionId;
 use counterfoil_core::Refusal;
 use rpds::VectorSync;
@@ -33,6 +33,9 @@ pub struct CustomerPersonal {
     /// Of its invoice items.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<InvoiceItemId, PersonalData>,
+    /// Of its subscriptions that are not paid for yet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub creations: BTreeMap<PaymentAttemptId, PersonalData>,
 }
 
 impl CustomerPersonal {
@@ -62,6 +65,9 @@ impl Shard {
         for (id, item) in &self.items {
             keep(&mut own.items, id, item.personal());
         }
+        for (id, pending) in &self.creations {
+            keep(&mut own.creations, id, pending.personal());
+        }
         own
     }
 
@@ -90,6 +96,11 @@ impl Shard {
         for (id, data) in personal.items {
             if let Some(item) = self.items.get_mut(&id) {
                 Arc::make_mut(item).set_personal(data);
+            }
+        }
+        for (id, data) in personal.creations {
+            if let Some(pending) = self.creations.get_mut(&id) {
+                Arc::make_mut(pending).set_personal(data);
             }
         }
     }

@@ -14,7 +14,9 @@ use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
 };
 use counterfoil_billing::meter::{Meter, MeterEvent};
-use counterfoil_billing::subscription::{Prices, Subscription, SubscriptionId, SubscriptionItemId};
+use counterfoil_billing::subscription::{
+    PendingCreation, Prices, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
+};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_journal::Journal;
 use rpds::{RedBlackTreeSetSync, VectorSync};
@@ -109,6 +111,9 @@ pub struct Shard {
     pub(crate) subscriptions: Map<SubscriptionId, Arc<Subscription>>,
     pub(crate) invoices: Map<InvoiceId, Arc<Invoice>>,
     pub(crate) items: Map<InvoiceItemId, Arc<InvoiceItem>>,
+    /// Subscriptions that nobody sees until they are paid for, by the attempt that decides.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) creations: Map<PaymentAttemptId, Arc<PendingCreation>>,
 }
 
 /// What is remembered under an idempotency key.
@@ -131,6 +136,7 @@ impl Shard {
             subscriptions: Map::default(),
             invoices: Map::default(),
             items: Map::default(),
+            creations: Map::default(),
         }
     }
 
@@ -166,6 +172,13 @@ impl Shard {
     #[must_use]
     pub fn invoices(&self) -> Vec<&Invoice> {
         by_creation(self.invoices.values().map(AsRef::as_ref), |i| i.seq)
+    }
+
+    /// Subscriptions that are not seen until they are paid for (point 68), in the order in which
+    /// they were asked for.
+    #[must_use]
+    pub fn pending_creations(&self) -> Vec<&PendingCreation> {
+        by_creation(self.creations.values().map(AsRef::as_ref), |c| c.subscription.seq)
     }
 
     /// Its items on drafts and without an invoice, oldest first.
@@ -233,8 +246,9 @@ impl State {
         let subscriptions = shard.subscriptions.values();
         let invoices = shard.invoices.values();
         subscriptions
-            .filter_map(|subscription| due::of_subscription(subscription))
-            .chain(invoices.flat_map(|invoice| due::of_invoice(invoice)).flatten())
+            .flat_map(|subscription| due::of_subscription(subscription))
+            .chain(invoices.flat_map(|invoice| due::of_invoice(invoice)))
+            .flatten()
             .min()
     }
 
@@ -322,6 +336,29 @@ impl State {
             .ok_or_else(|| self.unknown("invoiceitem", id))
     }
 
+    /// The subscription that comes about if an attempt succeeds.
+    #[must_use]
+    pub fn pending_creation(&self, attempt: &PaymentAttemptId) -> Option<&PendingCreation> {
+        let invoice = self.owners.attempts.get(attempt)?;
+        let customer = self.owners.invoices.get(invoice)?;
+        self.shards.get(&*customer)?.creations.get(attempt).map(AsRef::as_ref)
+    }
+
+    /// A subscription as whoever created it is given it: one that is not paid for yet reads as
+    /// incomplete, though nobody else sees it.
+    fn subscription_or_pending(&self, id: &SubscriptionId) -> Result<Subscription, Refusal> {
+        let customer = self.owners.subscriptions.get(id);
+        let shard = customer.and_then(|customer| self.shards.get(&*customer));
+        let mut pending = shard.into_iter().flat_map(|shard| shard.creations.values());
+        if let Some(pending) = pending.find(|pending| pending.id() == id) {
+            let mut subscription = pending.subscription.clone();
+            subscription.status = SubscriptionStatus::Incomplete;
+            subscription.latest_invoice = Some(pending.invoice.id.clone());
+            return Ok(subscription);
+        }
+        self.subscription(id).cloned()
+    }
+
     /// A product.
     ///
     /// # Errors
@@ -379,10 +416,14 @@ impl State {
     /// The attempts whose outcome is awaited, oldest first.
     #[must_use]
     pub fn open_attempts(&self) -> Vec<&Attempt> {
-        let invoices = self.owners.attempts.values().filter_map(|id| self.invoice(id).ok());
-        let mut attempts: Vec<_> = invoices
-            .filter_map(|invoice| Some((invoice.open_attempt.as_ref()?, invoice.seq)))
-            .collect();
+        let of_attempt = |(attempt, invoice): (&PaymentAttemptId, &InvoiceId)| {
+            if let Some(pending) = self.pending_creation(attempt) {
+                return Some((&pending.attempt, pending.invoice.seq));
+            }
+            let invoice = self.invoice(invoice).ok()?;
+            Some((invoice.open_attempt.as_ref()?, invoice.seq))
+        };
+        let mut attempts: Vec<_> = self.owners.attempts.iter().filter_map(of_attempt).collect();
         attempts.sort_by_key(|(attempt, seq)| (attempt.created, *seq));
         attempts.into_iter().map(|(attempt, _)| attempt).collect()
     }
@@ -410,7 +451,7 @@ impl State {
                 let none = || Refusal::unknown("customer_balance_transaction", id);
                 Output::BalanceTransaction(latest.ok_or_else(none)?.1.clone())
             }
-            Target::Subscription(id) => Output::Subscription(self.subscription(id)?.clone()),
+            Target::Subscription(id) => Output::Subscription(self.subscription_or_pending(id)?),
             Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
             Target::InvoiceItem(id) => Output::InvoiceItem(self.invoice_item(id)?.clone()),
             Target::Deleted(kind, id) => Output::Deleted { kind: kind.clone(), id: id.clone() },
@@ -651,7 +692,7 @@ impl State {
     fn forget_due_work(&mut self, customer: &CustomerId) {
         let Some(shard) = self.shards.get(customer).cloned() else { return };
         let subscriptions = shard.subscriptions.values();
-        let keys = subscriptions.filter_map(|subscription| due::of_subscription(subscription));
+        let keys = subscriptions.flat_map(|own| due::of_subscription(own).into_iter().flatten());
         let invoices = shard.invoices.values();
         let more = invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten());
         for key in keys.chain(more) {

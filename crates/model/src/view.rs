@@ -30,6 +30,8 @@ pub enum UnbilledReason {
     Canceled,
     /// Its item got another price, or was removed, and the change dropped it (rule 6.7).
     Changed,
+    /// It lies in a pause of the subscription.
+    Paused,
     /// No subscription of the customer covered it.
     NoSubscription,
 }
@@ -43,6 +45,7 @@ impl UnbilledReason {
             Self::Trial => "trial",
             Self::Canceled => "canceled",
             Self::Changed => "changed",
+            Self::Paused => "paused",
             Self::NoSubscription => "no_subscription",
         }
     }

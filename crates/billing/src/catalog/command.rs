@@ -254,22 +254,36 @@ pub struct RecurringInput {
     /// items of a subscription may not select the same event.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dimensions: BTreeMap<String, String>,
+    /// How many days a trial lasts, for subscriptions that ask for the trial of their prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_period_days: Option<u32>,
 }
 
 impl RecurringInput {
     /// Licensed, every day, week, month or year.
     #[must_use]
     pub const fn every(interval: IntervalUnit) -> Self {
-        let dimensions = BTreeMap::new();
-        Self { interval, interval_count: None, usage_type: None, meter: None, dimensions }
+        Self {
+            interval,
+            interval_count: None,
+            usage_type: None,
+            meter: None,
+            dimensions: BTreeMap::new(),
+            trial_period_days: None,
+        }
     }
 
     /// Metered, every day, week, month or year.
     #[must_use]
     pub const fn metered(interval: IntervalUnit, meter: MeterId) -> Self {
-        let usage_type = Some(UsageType::Metered);
-        let dimensions = BTreeMap::new();
-        Self { interval, interval_count: None, usage_type, meter: Some(meter), dimensions }
+        Self {
+            interval,
+            interval_count: None,
+            usage_type: Some(UsageType::Metered),
+            meter: Some(meter),
+            dimensions: BTreeMap::new(),
+            trial_period_days: None,
+        }
     }
 
     /// The same for the events that have a value of a dimension only.

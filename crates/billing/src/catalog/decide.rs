@@ -224,7 +224,12 @@ fn checked_recurring(input: &RecurringInput) -> Result<Recurring, Refusal> {
             Usage::Metered { meter: meter.clone(), dimensions: input.dimensions.clone() }
         }
     };
-    Ok(Recurring { interval, usage })
+    let trial_period_days = input.trial_period_days.filter(|days| *days > 0);
+    if let Some(days) = trial_period_days.filter(|days| *days > limits::TRIAL_DAYS_MAX) {
+        let reason = format!("{days} days (the limit is {})", limits::TRIAL_DAYS_MAX);
+        return Err(Refusal::invalid("recurring.trial_period_days", reason));
+    }
+    Ok(Recurring { interval, usage, trial_period_days })
 }
 
 fn checked_tiers(inputs: &[TierInput]) -> Result<Vec<Tier>, Refusal> {

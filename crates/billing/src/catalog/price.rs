@@ -52,6 +52,9 @@ pub struct Recurring {
     pub interval: Interval,
     /// Where the quantity comes from.
     pub usage: Usage,
+    /// How many days a trial lasts, for subscriptions that ask for the trial of their prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_period_days: Option<u32>,
 }
 
 /// Where the quantity of a recurring price comes from, and when it is billed (rule 3.3).

@@ -85,6 +85,7 @@ impl Invoice {
             retries_exhausted: false,
             overdue: false,
             status_transitions: StatusTransitions::default(),
+            collection_paused: None,
             description: None,
             metadata: Metadata::default(),
         }
@@ -228,6 +229,23 @@ pub(super) fn balance_transaction(
     let mut ledger = Ledger { invoice, ids, at, balance, posted: Vec::new() };
     ledger.post(kind, amount)?;
     Ok(ledger.posted)
+}
+
+/// The credit that a customer is given for what was collected beyond what an invoice needed.
+///
+/// # Errors
+/// [`ArithmeticError::Overflow`] where the balance is out of range.
+pub fn balance_credit(
+    invoice: &Invoice,
+    customer: &Customer,
+    amount: i64,
+    ids: &mut dyn Numbered,
+    at: Timestamp,
+) -> Result<BalanceTransaction, ArithmeticError> {
+    let credit = amount.checked_neg().ok_or(ArithmeticError::Overflow)?;
+    let change = (BalanceTransactionKind::InvoiceOverpaid, credit);
+    let mut posted = balance_transaction(invoice, customer, change, ids, at)?;
+    posted.pop().ok_or(ArithmeticError::Overflow)
 }
 
 /// Voids an invoice: the balance and the revenue are as if it had never been (rule 8.7).

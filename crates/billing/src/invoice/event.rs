@@ -345,6 +345,20 @@ impl InvoiceEvent {
 }
 
 impl Finalized {
+    /// The same without anything taken from the balance or given to it: nobody will be asked to pay
+    /// it. None where it comes to less than nothing, which somebody is owed.
+    #[must_use]
+    pub fn without_collection(mut self) -> Option<Self> {
+        if self.total < 0 {
+            return None;
+        }
+        self.ending_balance = self.starting_balance;
+        self.balance_transactions.clear();
+        self.amount_due = self.total;
+        (self.status, self.auto_advance) = (InvoiceStatus::Open, false);
+        Some(self)
+    }
+
     fn evolve(&self, invoice: &mut Invoice) {
         invoice.status = self.status;
         invoice.number = Some(self.number.clone());

@@ -13,8 +13,8 @@ pub use command::{
     PendingItems, SendInvoice, VoidInvoice,
 };
 pub use decide::{
-    Numbered, check_draft, check_payable, decide_create, decide_finalize, decide_overdue,
-    decide_send, decide_uncollectible, decide_void,
+    Numbered, balance_credit, check_draft, check_payable, decide_create, decide_finalize,
+    decide_overdue, decide_send, decide_uncollectible, decide_void,
 };
 pub use event::{Finalized, InvoiceEvent, LatePayment, Voided};
 pub use item::{

@@ -2,7 +2,7 @@
 
 use super::{Attempt, Charge, InvoiceId, Line};
 use crate::customer::{BalanceTransaction, CustomerId};
-use crate::subscription::SubscriptionId;
+use crate::subscription::{PauseBehavior, SubscriptionId};
 use counterfoil_core::{ArithmeticError, Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -92,6 +92,9 @@ pub struct Invoice {
     /// When it changed status.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub status_transitions: StatusTransitions,
+    /// What becomes of it because collection was paused when it was made (rule 6.11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection_paused: Option<PauseBehavior>,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,

@@ -1,11 +1,11 @@
 //! What a caller may ask for.
 
-use super::{BillingModeInput, SubscriptionId, SubscriptionItemId};
+use super::{BillingModeInput, PauseCollection, SubscriptionId, SubscriptionItemId, TrialSettings};
 use crate::Patch;
-use crate::catalog::PriceId;
+use crate::catalog::{PriceId, ProductId};
 use crate::customer::CustomerId;
-use crate::invoice::CollectionMethod;
-use counterfoil_core::{AnchorConfig, Currency, MetadataPatch, Timestamp};
+use crate::invoice::{CollectionMethod, PeriodInput};
+use counterfoil_core::{AnchorConfig, Currency, Decimal12, MetadataPatch, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
@@ -43,6 +43,15 @@ pub struct CreateSubscription {
     /// How many days a trial lasts; instead of `trial_end`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial_period_days: Option<u32>,
+    /// Whether it has the trial that its prices say: the longest one.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub trial_from_plan: bool,
+    /// What follows the trial where there is nobody to charge (rule 6.8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_settings: Option<TrialSettings>,
+    /// What is charged once, with the first invoice: up to 20 items. A trial does not put them off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add_invoice_items: Vec<AddInvoiceItem>,
     /// How its invoices are collected.
     #[serde(default)]
     pub collection_method: CollectionMethod,
@@ -85,6 +94,9 @@ impl CreateSubscription {
             proration_behavior: None,
             trial_end: None,
             trial_period_days: None,
+            trial_from_plan: false,
+            trial_settings: None,
+            add_invoice_items: Vec::new(),
             collection_method: CollectionMethod::default(),
             days_until_due: None,
             payment_behavior: PaymentBehavior::default(),
@@ -119,6 +131,45 @@ impl From<PriceId> for ItemInput {
     }
 }
 
+/// Something that a subscription charges once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddInvoiceItem {
+    /// A one-time price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceId>,
+    /// A price that is made for this alone; instead of `price`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_data: Option<PriceData>,
+    /// How many; 1 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<i64>,
+    /// The period that is served; the instant of the change where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodInput>,
+    /// Whether discounts apply; where absent, unless the amount is negative.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discountable: Option<bool>,
+    /// Metadata (rule 1.6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataPatch>,
+}
+
+/// A one-time price that is made where it is used. It may be negative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceData {
+    /// What is sold.
+    pub product: ProductId,
+    /// The currency: that of the subscription.
+    pub currency: Currency,
+    /// The price of one, in minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_amount: Option<i64>,
+    /// The same with a fraction; instead of `unit_amount`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_amount_decimal: Option<Decimal12>,
+}
+
 /// What a change in the middle of a period does to the bill (rule 6.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,6 +193,10 @@ pub enum PaymentBehavior {
     AllowIncomplete,
     /// The first invoice is left open for somebody to pay.
     DefaultIncomplete,
+    /// Nothing comes of it unless the payment succeeds.
+    ErrorIfIncomplete,
+    /// The change waits for its payment (rule 6.9); of updates only.
+    PendingIfIncomplete,
 }
 
 /// When a trial ends: an instant, or the word `now`.
@@ -285,6 +340,15 @@ pub struct UpdateSubscription {
     /// When it ends; `null` takes that back (rule 6.10).
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub cancel_at: Patch<CancelAt>,
+    /// What is charged once, at once: up to 20 items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add_invoice_items: Vec<AddInvoiceItem>,
+    /// What follows the trial where there is nobody to charge (rule 6.8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_settings: Option<TrialSettings>,
+    /// How the collection of its invoices is paused; `null` ends the pause (rule 6.11).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub pause_collection: Patch<PauseCollection>,
     /// Whether it ends with the current period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_at_period_end: Option<bool>,
@@ -317,6 +381,9 @@ impl UpdateSubscription {
             billing_cycle_anchor: None,
             trial_end: None,
             cancel_at: Patch::Keep,
+            add_invoice_items: Vec::new(),
+            trial_settings: None,
+            pause_collection: Patch::Keep,
             cancel_at_period_end: None,
             default_payment_method: Patch::Keep,
             collection_method: None,

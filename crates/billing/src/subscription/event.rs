@@ -1,11 +1,13 @@
 //! What happened to a subscription.
 
 use super::{
-    CancellationReason, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
+    CancellationReason, Pause, PendingCreation, Subscription, SubscriptionId, SubscriptionItemId,
+    SubscriptionStatus,
 };
 use crate::PersonalData;
 use crate::customer::CustomerId;
-use counterfoil_core::{Period, Timestamp};
+use crate::invoice::{DeclineCode, PaymentAttemptId};
+use counterfoil_core::{Anchor, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -62,6 +64,54 @@ pub enum SubscriptionEvent {
         /// Why, where it was canceled.
         reason: Option<CancellationReason>,
     },
+    /// Its trial ends soon: three days before, or as soon as that is known (rule 6.8).
+    TrialWillEnd {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: SubscriptionId,
+        /// When this was announced.
+        at: Timestamp,
+        /// When the trial ends.
+        trial_end: Timestamp,
+    },
+    /// Its trial ended and there was nobody to charge: nothing is billed until it is resumed.
+    Paused {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: SubscriptionId,
+        /// When.
+        at: Timestamp,
+    },
+    /// It goes on after a pause (rule 6.15).
+    Resumed {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: SubscriptionId,
+        /// When.
+        at: Timestamp,
+        /// What its boundaries are computed from.
+        anchor: Anchor,
+        /// The periods of its items.
+        periods: Vec<(SubscriptionItemId, Period)>,
+    },
+    /// Somebody was asked to pay for one that comes about only then (point 68).
+    CreationPending(Arc<PendingCreation>),
+    /// The payment failed: nothing came of it, and its ids are free again.
+    CreationAbandoned {
+        /// Whose.
+        customer: CustomerId,
+        /// The id that it would have had.
+        id: SubscriptionId,
+        /// When.
+        at: Timestamp,
+        /// The attempt that failed.
+        attempt: PaymentAttemptId,
+        /// Why.
+        code: DeclineCode,
+    },
 }
 
 impl SubscriptionEvent {
@@ -74,7 +124,12 @@ impl SubscriptionEvent {
             }
             Self::Renewed { customer, .. }
             | Self::StatusChanged { customer, .. }
-            | Self::Ended { customer, .. } => customer,
+            | Self::Ended { customer, .. }
+            | Self::TrialWillEnd { customer, .. }
+            | Self::Paused { customer, .. }
+            | Self::Resumed { customer, .. }
+            | Self::CreationAbandoned { customer, .. } => customer,
+            Self::CreationPending(pending) => pending.customer(),
         }
     }
 
@@ -83,9 +138,14 @@ impl SubscriptionEvent {
     pub fn subscription(&self) -> &SubscriptionId {
         match self {
             Self::Created(subscription) | Self::Updated { subscription, .. } => &subscription.id,
-            Self::Renewed { id, .. } | Self::StatusChanged { id, .. } | Self::Ended { id, .. } => {
-                id
-            }
+            Self::Renewed { id, .. }
+            | Self::StatusChanged { id, .. }
+            | Self::Ended { id, .. }
+            | Self::TrialWillEnd { id, .. }
+            | Self::Paused { id, .. }
+            | Self::Resumed { id, .. }
+            | Self::CreationAbandoned { id, .. } => id,
+            Self::CreationPending(pending) => pending.id(),
         }
     }
 
@@ -96,6 +156,7 @@ impl SubscriptionEvent {
             Self::Created(subscription) | Self::Updated { subscription, .. } => {
                 subscription.personal()
             }
+            Self::CreationPending(pending) => pending.personal(),
             _ => PersonalData::default(),
         }
     }
@@ -106,6 +167,7 @@ impl SubscriptionEvent {
             Self::Created(subscription) | Self::Updated { subscription, .. } => {
                 Arc::make_mut(subscription).set_personal(data);
             }
+            Self::CreationPending(pending) => Arc::make_mut(pending).set_personal(data),
             _ => {}
         }
     }
@@ -117,14 +179,10 @@ impl SubscriptionEvent {
                 current.clone_from(&**subscription);
             }
             Self::Renewed { periods, trial_ended, .. } => {
-                for (id, period) in periods {
-                    if let Some(item) = current.items.iter_mut().find(|item| item.id == *id) {
-                        item.period = *period;
-                        item.usage_since = None;
-                    }
-                }
+                current.set_periods(periods);
                 if *trial_ended {
                     current.status = SubscriptionStatus::Active;
+                    current.trial_notice_at = None;
                 }
             }
             Self::StatusChanged { status, incomplete_expires_at, .. } => {
@@ -139,7 +197,44 @@ impl SubscriptionEvent {
                     current.canceled_at.get_or_insert(*at);
                 }
                 current.cancellation_reason = *reason;
+                (current.resumption, current.trial_notice_at) = (None, None);
+                current.end_pause(*at);
             }
+            Self::CreationPending(_) | Self::CreationAbandoned { .. } => {}
+            Self::TrialWillEnd { .. } => current.trial_notice_at = None,
+            Self::Paused { at, .. } => {
+                current.status = SubscriptionStatus::Paused;
+                current.trial_notice_at = None;
+                current.pauses.push(Pause { start: *at, end: None });
+            }
+            Self::Resumed { at, anchor, periods, .. } => {
+                current.status = SubscriptionStatus::Active;
+                current.anchor = *anchor;
+                current.resumption = None;
+                current.set_periods(periods);
+                // What was used in the pause is never billed.
+                for item in current.items.iter_mut().filter(|item| item.quantity.is_none()) {
+                    item.usage_since = Some(*at).filter(|at| *at > item.period.start);
+                }
+                current.end_pause(*at);
+            }
+        }
+    }
+}
+
+impl Subscription {
+    fn set_periods(&mut self, periods: &[(SubscriptionItemId, Period)]) {
+        for (id, period) in periods {
+            if let Some(item) = self.items.iter_mut().find(|item| item.id == *id) {
+                item.period = *period;
+                item.usage_since = None;
+            }
+        }
+    }
+
+    fn end_pause(&mut self, at: Timestamp) {
+        if let Some(pause) = self.pauses.last_mut() {
+            pause.end.get_or_insert(at);
         }
     }
 }

@@ -5,14 +5,18 @@ mod command;
 mod decide;
 mod event;
 mod mode;
+mod pause;
+mod pending;
 mod period;
 mod proration;
 mod state;
+mod trial;
 
 pub use charge::{item_lines, lines_of_item, usage_lines};
 pub use command::{
-    AnchorChange, CancelAt, CancelSubscription, CreateSubscription, ItemChange, ItemInput,
-    MigrateSubscription, PaymentBehavior, ProrationBehavior, TrialEnd, UpdateSubscription,
+    AddInvoiceItem, AnchorChange, CancelAt, CancelSubscription, CreateSubscription, ItemChange,
+    ItemInput, MigrateSubscription, PaymentBehavior, PriceData, ProrationBehavior, TrialEnd,
+    UpdateSubscription,
 };
 pub use decide::{
     Prices, Updated, decide_create, decide_migrate, decide_update, elapsed_periods, too_many_lines,
@@ -21,11 +25,16 @@ pub use event::SubscriptionEvent;
 pub use mode::{
     BillingMode, BillingModeInput, BillingModeKind, FlexibleBillingInput, ProrationDiscounts,
 };
+pub use pause::{
+    Pause, PauseBehavior, PauseCollection, ResumeAnchor, ResumeSubscription, Resumption,
+};
+pub use pending::PendingCreation;
 pub use period::{period_from, rolled_periods, until, whole_period};
 pub use proration::{Change, Debit, Proration, ProrationSource, debits, prorations, whole_of};
 pub use state::{
     CancellationReason, ClosedUsage, Subscription, SubscriptionItem, SubscriptionStatus,
 };
+pub use trial::{MissingPaymentMethod, TrialEndBehavior, TrialSettings, trial_notice_at};
 
 use counterfoil_core::{Id, kind};
 

@@ -1,6 +1,9 @@
 //! A subscription.
 
-use super::{BillingMode, SubscriptionId, SubscriptionItemId};
+use super::{
+    BillingMode, Pause, PauseCollection, Resumption, SubscriptionId, SubscriptionItemId,
+    TrialSettings,
+};
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
 use crate::invoice::{CollectionMethod, InvoiceId, UsageCharge};
@@ -76,6 +79,21 @@ pub struct Subscription {
     /// While incomplete: when the first payment must have succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_expires_at: Option<Timestamp>,
+    /// What it does with its trial (rule 6.8).
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub trial_settings: TrialSettings,
+    /// When the end of its trial is announced; none once it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_notice_at: Option<Timestamp>,
+    /// How the collection of its invoices is paused (rule 6.11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_collection: Option<PauseCollection>,
+    /// When it was paused, oldest first (rule 6.15).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
+    /// How it goes on once the invoice of its resumption is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumption: Option<Resumption>,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,
@@ -135,6 +153,8 @@ pub enum SubscriptionStatus {
     Active,
     /// Its latest invoice was not paid.
     PastDue,
+    /// Its trial ended and there was nobody to charge: nothing is billed until it is resumed.
+    Paused,
     /// It ended; final.
     Canceled,
 }
@@ -213,6 +233,7 @@ impl fmt::Display for SubscriptionStatus {
             Self::Trialing => "trialing",
             Self::Active => "active",
             Self::PastDue => "past_due",
+            Self::Paused => "paused",
             Self::Canceled => "canceled",
         })
     }

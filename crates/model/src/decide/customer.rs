@@ -106,6 +106,7 @@ impl Tx<'_> {
     }
 
     pub(super) fn delete_customer(&mut self, command: &DeleteCustomer) -> Result<Target, Refusal> {
+        self.check_no_creation_pending(&command.id)?;
         let shard = self.state.shard(&command.id)?;
         let event = customer::decide_delete(shard.customer(), self.at())?;
         let live = shard.subscriptions().into_iter().filter(|s| !s.is_ended());
@@ -122,6 +123,7 @@ impl Tx<'_> {
     /// Erases what is personal of a customer and of all it owns. Whoever is still billed is named
     /// and sent invoices, so nothing may be live: no subscription, no draft, no open invoice.
     pub(super) fn erase_customer(&mut self, command: &EraseCustomer) -> Result<Target, Refusal> {
+        self.check_no_creation_pending(&command.id)?;
         let shard = self.state.shard(&command.id)?;
         let event = customer::decide_erase(shard.customer(), self.at())?;
         if let Some(live) = shard.subscriptions().into_iter().find(|s| !s.is_ended()) {

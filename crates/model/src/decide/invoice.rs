@@ -8,6 +8,7 @@ use counterfoil_billing::invoice::{
     Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, MarkInvoiceUncollectible, PendingItems,
     SendInvoice, Trigger, VoidInvoice,
 };
+use counterfoil_billing::subscription::PauseBehavior;
 use counterfoil_core::Refusal;
 use std::sync::Arc;
 
@@ -51,9 +52,15 @@ impl Tx<'_> {
         let lines = self.state.resolve(draft, self.context.usage, &mut numbers)?;
         let customer = self.state.customer(&draft.customer)?;
         let at = self.at();
+        let given_up = draft.collection_paused == Some(PauseBehavior::MarkUncollectible);
+        let auto_advance = auto_advance && !given_up;
         let finalized =
             invoice::decide_finalize(draft, lines, customer, auto_advance, &mut numbers, at)?;
         self.emit(InvoiceEvent::Finalized(finalized.into()));
+        if given_up && self.state.invoice(id)?.status == InvoiceStatus::Open {
+            let event = invoice::decide_uncollectible(self.state.invoice(id)?, at)?;
+            self.emit(event);
+        }
         if self.state.invoice(id)?.status == InvoiceStatus::Paid {
             self.subscription_follows_payment(id)?;
         }
@@ -146,7 +153,15 @@ impl Tx<'_> {
         }
         draft.charges = charges;
         fill(&mut draft);
+        let paused = subscription.pause_collection.map(|pause| pause.behavior);
+        draft.collection_paused = paused;
+        if paused == Some(PauseBehavior::KeepAsDraft) {
+            (draft.auto_advance, draft.finalizes_at) = (false, None);
+        }
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
+        if paused == Some(PauseBehavior::Void) {
+            self.void_at_once(&id)?;
+        }
         Ok(id)
     }
 }

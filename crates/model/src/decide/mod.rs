@@ -96,6 +96,7 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::UpdateSubscription(params) => tx.update_subscription(params),
         Command::CancelSubscription(params) => tx.cancel_subscription(params),
         Command::MigrateSubscription(params) => tx.migrate_subscription(params),
+        Command::ResumeSubscription(params) => tx.resume_subscription(params),
         Command::CreateInvoiceItem(params) => tx.create_invoice_item(params),
         Command::UpdateInvoiceItem(params) => tx.update_invoice_item(params),
         Command::DeleteInvoiceItem(params) => tx.delete_invoice_item(params),

@@ -73,13 +73,16 @@ impl Tx<'_> {
         self.resolve_attempt(&command.id, &Outcome::Failed(code))
     }
 
-    fn resolve_attempt(
+    pub(super) fn resolve_attempt(
         &mut self,
         id: &PaymentAttemptId,
         outcome: &Outcome,
     ) -> Result<Target, Refusal> {
         let missing = || Refusal::unknown("payment_attempt", id);
         let invoice_id = self.state.owners.attempts.get(id).ok_or_else(missing)?.clone();
+        if let Some(pending) = self.state.pending_creation(id).cloned() {
+            return self.resolve_creation(&pending, outcome);
+        }
         let invoice = self.state.invoice(&invoice_id)?;
         let attempt = invoice.open_attempt.as_ref().ok_or_else(missing)?;
         let customer = self.state.customer(&invoice.customer)?;

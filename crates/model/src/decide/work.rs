@@ -6,8 +6,8 @@ use crate::answer::Target;
 use crate::due::{DueClass, DueKey, DueTarget};
 use counterfoil_billing::customer::CustomerEvent;
 use counterfoil_billing::invoice::{CollectionMethod, InvoiceEvent, InvoiceId, Trigger};
-use counterfoil_billing::subscription::SubscriptionId;
-use counterfoil_core::Refusal;
+use counterfoil_billing::subscription::{SubscriptionId, SubscriptionStatus};
+use counterfoil_core::{Refusal, Timestamp};
 
 /// Does one item of due work. Where it comes to an impossible result, the customer it belongs to
 /// is parked: nothing happens to that one by itself any more, and all others go on.
@@ -15,7 +15,7 @@ use counterfoil_core::Refusal;
 pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decision> {
     let mut tx = Tx::fork(state, context);
     let target = match &key.target {
-        DueTarget::Subscription(id) => tx.work_on_subscription(id, key.class),
+        DueTarget::Subscription(id) => tx.work_on_subscription(id, key),
         DueTarget::Invoice(id) => tx.work_on_invoice(id, key.class),
     };
     match target {
@@ -40,14 +40,20 @@ fn park(state: &State, context: &Context<'_>, key: &DueKey, refusal: &Refusal) -
 }
 
 impl Tx<'_> {
+    /// Each kind of work is one event or decision; where two fall due together, the one that is
+    /// done leaves the other behind.
     fn work_on_subscription(
         &mut self,
         id: &SubscriptionId,
-        class: DueClass,
+        key: &DueKey,
     ) -> Result<Target, Refusal> {
         let subscription = self.state.subscription(id)?;
-        match class {
-            DueClass::Deadline => self.expire_incomplete(id)?,
+        let resumes_at = subscription.pause_collection.and_then(|pause| pause.resumes_at);
+        match key.class {
+            DueClass::Deadline => self.deadline(id, key.at)?,
+            DueClass::AgreedChange if resumes_at.is_some_and(|at| at <= key.at) => {
+                self.resume_collection(id)?;
+            }
             DueClass::AgreedChange
                 if subscription.agreed_end().is_some_and(|end| end <= self.at()) =>
             {
@@ -56,6 +62,19 @@ impl Tx<'_> {
             _ => self.renew(id)?,
         }
         Ok(Target::Subscription(id.clone()))
+    }
+
+    /// The first of a subscription's deadlines passed.
+    fn deadline(&mut self, id: &SubscriptionId, due: Timestamp) -> Result<(), Refusal> {
+        let subscription = self.state.subscription(id)?;
+        let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= due);
+        if subscription.status == SubscriptionStatus::Incomplete {
+            self.expire_incomplete(id)
+        } else if passed(subscription.resumption.as_ref().and_then(|own| own.expires_at)) {
+            self.expire_resumption(id)
+        } else {
+            self.announce_trial_end(id)
+        }
     }
 
     fn work_on_invoice(&mut self, id: &InvoiceId, class: DueClass) -> Result<Target, Refusal> {

@@ -4,8 +4,9 @@ use super::quantity;
 use counterfoil::{
     BillingModeKind, BillingReason, CancellationReason, CollectionMethod, Currency, CustomerId,
     Decimal12, Derivation, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceStatus, InvoiceView,
-    Line, Metadata, Period, PriceId, ProrationBase, ProrationDiscounts, Subscription,
-    SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus, Timestamp, kind,
+    Line, Metadata, PauseCollection, Period, PriceId, ProrationBase, ProrationDiscounts,
+    Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
+    Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -44,6 +45,10 @@ pub struct SubscriptionReport {
     pub latest_invoice: Option<InvoiceId>,
     /// What it consists of.
     pub items: Vec<SubscriptionItemReport>,
+    /// What it does with its trial.
+    pub trial_settings: TrialSettings,
+    /// How the collection of its invoices is paused.
+    pub pause_collection: Option<PauseCollection>,
     /// When it was created.
     pub created: Timestamp,
     /// When service began.
@@ -308,6 +313,8 @@ impl SubscriptionReport {
             cancellation_details: CancellationReport { reason: subscription.cancellation_reason },
             latest_invoice: subscription.latest_invoice.clone(),
             items: items.into_iter().map(SubscriptionItemReport::of).collect(),
+            trial_settings: subscription.trial_settings,
+            pause_collection: subscription.pause_collection,
             created: subscription.created,
             start_date: subscription.start_date,
             currency: subscription.currency,

@@ -2,7 +2,7 @@
 
 use super::super::{
     CancellationReason, CreateSubscription, PaymentBehavior, ProrationBehavior, Subscription,
-    SubscriptionId, SubscriptionItemId, SubscriptionStatus, TrialEnd, period_from,
+    SubscriptionId, SubscriptionItemId, SubscriptionStatus, TrialEnd, period_from, trial_notice_at,
 };
 use super::Prices;
 use super::cycle::{fit_periods, resolved};
@@ -28,7 +28,7 @@ pub fn decide_create(
 ) -> Result<Subscription, Refusal> {
     check_count(command.items.len())?;
     let currency = currency_of(command, prices)?;
-    let trial = trial(command, at)?;
+    let trial = trial(command, prices, at)?;
     let mode = billing_mode(command.billing_mode)?;
     let start_date = start_date(command, trial, at)?;
     let begins = match trial {
@@ -39,6 +39,7 @@ pub fn decide_create(
     let anchor = anchor(command, prices, begins, at)?;
     let is_free = command.proration_behavior == Some(ProrationBehavior::None);
     check_collection(command.collection_method, command.days_until_due)?;
+    check_payment_behavior(command)?;
     text::check_optional("description", command.description.as_deref())?;
     text::check_optional("default_payment_method", command.default_payment_method.as_deref())?;
     let mut items = Vec::with_capacity(command.items.len());
@@ -81,6 +82,11 @@ pub fn decide_create(
         first_invoice: None,
         latest_invoice: None,
         incomplete_expires_at: None,
+        trial_settings: command.trial_settings.unwrap_or_default(),
+        trial_notice_at: trial.map(|trial| trial_notice_at(trial, at)).transpose()?,
+        pause_collection: None,
+        pauses: Vec::new(),
+        resumption: None,
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
     };
@@ -185,8 +191,20 @@ fn currency_of(command: &CreateSubscription, prices: &dyn Prices) -> Result<Curr
     }
 }
 
-fn trial(command: &CreateSubscription, at: Timestamp) -> Result<Option<Period>, Refusal> {
+fn trial(
+    command: &CreateSubscription,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<Option<Period>, Refusal> {
     let latest = at.checked_add_days(i64::from(limits::TRIAL_DAYS_MAX))?;
+    if command.trial_from_plan {
+        if command.trial_end.is_some() || command.trial_period_days.is_some() {
+            let reason = "it goes without trial_end and trial_period_days";
+            return Err(Refusal::invalid("trial_from_plan", reason));
+        }
+        let Some(days) = trial_of_prices(command, prices)? else { return Ok(None) };
+        return Ok(Some(Period::new(at, at.checked_add_days(i64::from(days))?)));
+    }
     match (command.trial_end, command.trial_period_days) {
         (Some(_), Some(_)) => {
             Err(Refusal::invalid("trial_end", "give trial_end or trial_period_days, not both"))
@@ -204,6 +222,27 @@ fn trial(command: &CreateSubscription, at: Timestamp) -> Result<Option<Period>, 
         }
         (None, Some(days)) => Ok(Some(Period::new(at, at.checked_add_days(i64::from(days))?))),
     }
+}
+
+/// The longest trial that one of the prices says.
+fn trial_of_prices(
+    command: &CreateSubscription,
+    prices: &dyn Prices,
+) -> Result<Option<u32>, Refusal> {
+    let mut longest = None;
+    for item in &command.items {
+        let recurring = prices.price(&item.price)?.recurring.as_ref();
+        longest = longest.max(recurring.and_then(|recurring| recurring.trial_period_days));
+    }
+    Ok(longest)
+}
+
+fn check_payment_behavior(command: &CreateSubscription) -> Result<(), Refusal> {
+    if command.payment_behavior == PaymentBehavior::PendingIfIncomplete {
+        let reason = "pending_if_incomplete is for updates; a new subscription is incomplete";
+        return Err(Refusal::invalid("payment_behavior", reason));
+    }
+    Ok(())
 }
 
 fn anchor(

@@ -2,7 +2,7 @@
 
 use super::super::{
     AnchorChange, CancelAt, CancellationReason, ClosedUsage, Subscription, SubscriptionItem,
-    SubscriptionStatus, TrialEnd, UpdateSubscription, period_from, until,
+    SubscriptionStatus, TrialEnd, UpdateSubscription, period_from, trial_notice_at, until,
 };
 use super::Prices;
 use super::items::recurring;
@@ -32,7 +32,7 @@ fn close_all_usage(
     prices: &dyn Prices,
     at: Timestamp,
 ) -> Result<(), Refusal> {
-    if subscription.is_in_trial() {
+    if !subscription.bills_usage() {
         return Ok(());
     }
     for item in &subscription.items {
@@ -86,7 +86,9 @@ pub(super) fn set_trial_end(
         item.period = Period::new(start, end);
         item.usage_since = None;
     }
-    subscription.trial = Some(Period::new(begun, end));
+    let trial = Period::new(begun, end);
+    subscription.trial = Some(trial);
+    subscription.trial_notice_at = Some(trial_notice_at(trial, at)?);
     subscription.anchor = Anchor::at(end);
     subscription.status = SubscriptionStatus::Trialing;
     subscription.free_stub = false;
@@ -102,6 +104,7 @@ fn end_trial(subscription: &mut Subscription, at: Timestamp) -> Result<(), Refus
         subscription.anchor = Anchor::at(at);
     }
     subscription.trial = Some(until(trial, Some(at)));
+    subscription.trial_notice_at = subscription.trial_notice_at.and(Some(at));
     for item in &mut subscription.items {
         item.period = until(item.period, Some(at));
     }

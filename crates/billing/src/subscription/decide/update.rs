@@ -81,9 +81,24 @@ pub fn decide_update(
     if !ended_trial {
         fit_periods(&mut updated, prices)?;
     }
+    set_trial_and_pause(&mut updated, command, at)?;
     set_details(&mut updated, command)?;
     let removed_usage = change.removed_usage;
     Ok(Updated { subscription: updated, divided_at, removed_usage, began_anew, ended_trial })
+}
+
+fn set_trial_and_pause(
+    updated: &mut Subscription,
+    command: &UpdateSubscription,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    if let Some(pause) = command.pause_collection.value() {
+        pause.check(at)?;
+    }
+    let pause = command.pause_collection.clone();
+    updated.pause_collection = pause.apply_to(updated.pause_collection);
+    updated.trial_settings = command.trial_settings.unwrap_or(updated.trial_settings);
+    Ok(())
 }
 
 fn set_details(updated: &mut Subscription, command: &UpdateSubscription) -> Result<(), Refusal> {
@@ -116,6 +131,16 @@ fn check_updatable(
     }
     if subscription.status == SubscriptionStatus::Incomplete && *command != only_metadata(command) {
         return refuse("only its metadata can be changed until its first invoice is paid");
+    }
+    let moves = command.trial_end.is_some() || command.billing_cycle_anchor.is_some();
+    if subscription.status == SubscriptionStatus::Paused && moves {
+        return refuse("its periods begin when it is resumed");
+    }
+    if let Some(resumption) = &subscription.resumption
+        && !command.items.is_empty()
+    {
+        let reason = format!("its items stay until {} is paid or voided", resumption.invoice);
+        return refuse(&reason);
     }
     Ok(())
 }
@@ -227,7 +252,7 @@ impl Change<'_> {
     ) -> Result<(), Refusal> {
         let Some(item) = subscription.items.get(position) else { return Ok(()) };
         let used = usage_until(item, self.prices, self.at)?;
-        let Some(charge) = used.filter(|_| !subscription.is_in_trial()) else { return Ok(()) };
+        let Some(charge) = used.filter(|_| subscription.bills_usage()) else { return Ok(()) };
         let unwanted = removed && self.behavior == ProrationBehavior::None;
         let dropped = subscription.billing_mode.is_classic() || unwanted;
         if removed && !dropped {

@@ -8,8 +8,8 @@ use counterfoil_billing::invoice::{
     BillingReason, Charge, CollectionMethod, Invoice, InvoiceStatus, Trigger, UsageCharge,
 };
 use counterfoil_billing::subscription::{
-    self, CreateSubscription, Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItemId,
-    SubscriptionStatus,
+    self, CreateSubscription, PaymentBehavior, Subscription, SubscriptionEvent, SubscriptionId,
+    SubscriptionItemId, SubscriptionStatus,
 };
 use counterfoil_core::{Period, Refusal, limits};
 
@@ -18,6 +18,9 @@ impl Tx<'_> {
         &mut self,
         command: &CreateSubscription,
     ) -> Result<Target, Refusal> {
+        if command.payment_behavior == PaymentBehavior::ErrorIfIncomplete {
+            return self.create_or_nothing(command);
+        }
         let shard = self.state.shard(&command.customer)?;
         check_live(shard.customer(), "it cannot subscribe any more")?;
         let live = shard.subscriptions.values().filter(|other| !other.is_ended()).count();
@@ -36,6 +39,8 @@ impl Tx<'_> {
         let created =
             subscription::decide_create(command, id.clone(), seq, item_ids, &self.state, at)?;
         self.emit(SubscriptionEvent::Created(created.into()));
+        self.announce_trial_end(&id)?;
+        self.add_invoice_items(&id, &command.add_invoice_items)?;
         self.first_invoice(&id, command.leaves_payment_open())?;
         Ok(Target::Subscription(id))
     }
@@ -99,15 +104,15 @@ impl Tx<'_> {
         let elapsed = self.elapsed_usage(&subscription, &periods)?;
         periods.extend(subscription.items.iter().map(|item| (item.id.clone(), item.period)));
         let lines = self.advance_lines(&subscription, &periods)?;
-        if lines.is_empty() && elapsed.is_empty() {
+        let mut charges =
+            self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
+        if lines.is_empty() && elapsed.is_empty() && !self.waits_for(id, &charges) {
             return Ok(());
         }
         let own = in_item_order(&subscription, elapsed, lines);
         if own.len() > limits::INVOICE_ITEMS_MAX {
             return Err(subscription::too_many_lines());
         }
-        let mut charges =
-            self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
         charges.extend(own);
         if subscription.collection_method == CollectionMethod::SendInvoice {
             let finalizes_at = self.at().checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?;

@@ -62,7 +62,7 @@ impl Tx<'_> {
             invoice.auto_advance = true;
         };
         let invoice = self.draft_for_subscription(subscription, fill, charges)?;
-        self.finalize(&invoice, true)?;
+        self.finalize_unless_held(&invoice, true)?;
         self.collect_if_due(&invoice)?;
         Ok(Some(invoice))
     }

@@ -1,8 +1,13 @@
 //! Subscriptions: their beginning, their periods, their end.
 
+mod add;
 mod create;
 mod end;
+mod pause;
+mod pending;
 mod proration;
 mod renew;
+mod resume;
 mod status;
+mod trial;
 mod update;

@@ -84,7 +84,7 @@ impl Tx<'_> {
     }
 
     /// An item of a subscription that the book makes itself.
-    fn create_item(
+    pub(in crate::decide) fn create_item(
         &mut self,
         subscription: &Subscription,
         fill: impl FnOnce(&mut InvoiceItem),
@@ -140,7 +140,7 @@ impl Tx<'_> {
             invoice.period = period;
         };
         let invoice = self.draft_for_subscription(&subscription, fill, charges)?;
-        self.finalize(&invoice, false)?;
+        self.finalize_unless_held(&invoice, false)?;
         let made = self.state.invoice(&invoice)?;
         let charged = made.collection_method == CollectionMethod::ChargeAutomatically;
         if charged && made.status == InvoiceStatus::Open {

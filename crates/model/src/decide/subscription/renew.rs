@@ -17,6 +17,9 @@ impl Tx<'_> {
         let before = self.state.subscription(id)?.clone();
         let boundary = before.current_period().end;
         let trial_ended = before.is_in_trial();
+        if trial_ended && !self.goes_on_after_trial(&before)? {
+            return Ok(());
+        }
         let interval = |item: &SubscriptionItem| {
             self.state.price(&item.price).ok().and_then(|price| price.interval())
         };
@@ -97,14 +100,15 @@ impl Tx<'_> {
         Ok(lines)
     }
 
-    /// The usage of metered items up to now; that of a trial is not billed (rule 6.8).
+    /// The usage of metered items up to now; that of a trial or a pause is not billed (rules 6.8
+    /// and 6.15).
     pub(in crate::decide) fn usage_charges(
         &self,
         subscription: &Subscription,
         bills: impl Fn(&SubscriptionItem) -> bool,
     ) -> Result<Vec<Charge>, Refusal> {
         let mut charges = self.closed_usage(subscription);
-        if subscription.is_in_trial() {
+        if !subscription.bills_usage() {
             return Ok(charges);
         }
         for item in subscription.items.iter().filter(|item| bills(item)) {

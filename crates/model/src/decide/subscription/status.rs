@@ -18,6 +18,9 @@ impl Tx<'_> {
             return Ok(());
         };
         let subscription = self.state.subscription(&subscription)?;
+        if subscription.status == SubscriptionStatus::Paused {
+            return self.resume_after_payment(&subscription.id.clone(), id);
+        }
         let recovers = match subscription.status {
             SubscriptionStatus::Incomplete => {
                 let paid = self.state.invoice(id)?.status == InvoiceStatus::Paid;
@@ -72,6 +75,7 @@ impl Tx<'_> {
             SubscriptionStatus::Incomplete if current.first_invoice.as_ref() == Some(id) => {
                 self.expire_incomplete(&subscription)
             }
+            SubscriptionStatus::Paused => self.stay_paused(&subscription, id),
             SubscriptionStatus::PastDue if current.first_invoice.as_ref() == Some(id) => {
                 self.set_status(&subscription, SubscriptionStatus::Active)
             }

@@ -5,7 +5,7 @@ use crate::answer::Target;
 use counterfoil_billing::customer::check_live;
 use counterfoil_billing::subscription::{
     self, AnchorChange, MigrateSubscription, ProrationBehavior, Subscription, SubscriptionEvent,
-    SubscriptionItemId, UpdateSubscription, Updated,
+    SubscriptionItemId, SubscriptionStatus, UpdateSubscription, Updated,
 };
 use counterfoil_core::Refusal;
 
@@ -19,6 +19,8 @@ impl Tx<'_> {
         let updated = self.decide_update(&before, command)?;
         let (at, after) = (self.at(), updated.subscription.clone());
         self.emit(SubscriptionEvent::Updated { at, subscription: after.clone().into() });
+        self.announce_trial_end(&command.id)?;
+        self.add_invoice_items(&command.id, &command.add_invoice_items)?;
         self.bill_change(&before, &updated, command)?;
         if updated.ended_trial {
             self.renew(&command.id)?;
@@ -60,6 +62,10 @@ impl Tx<'_> {
         command: &UpdateSubscription,
     ) -> Result<(), Refusal> {
         let after = &updated.subscription;
+        // While it is paused nothing is prorated and nothing invoiced (rules 6.2 and 6.6).
+        if after.status == SubscriptionStatus::Paused {
+            return Ok(());
+        }
         let behavior = command.proration_behavior.unwrap_or_default();
         let invoices_periods = updated.began_anew && after.billing_mode.is_classic();
         let first = self.next_seq();
@@ -77,7 +83,9 @@ impl Tx<'_> {
         let asked = command.billing_cycle_anchor == Some(AnchorChange::Now);
         let remains = asked && !command.items.is_empty() && self.sum_since(after, first)? != 0;
         let at_once = behavior == ProrationBehavior::AlwaysInvoice || invoices_periods || remains;
-        if at_once && !updated.ended_trial {
+        // What is charged once is charged now (rule 6.8).
+        let added = !command.add_invoice_items.is_empty();
+        if (at_once || added) && !updated.ended_trial {
             self.update_invoice(&after.id, lines)?;
         }
         Ok(())
