@@ -5,6 +5,7 @@
 //! `docs/RULES.md`, section 20, lists all of them.
 
 use crate::catalog::TierLines;
+use counterfoil_core::Rounding;
 use serde::{Deserialize, Serialize};
 
 /// The conventions of a book.
@@ -15,6 +16,9 @@ pub struct Policies {
     /// The lines of a tiered price (point 2).
     #[serde(skip_serializing_if = "crate::is_default")]
     pub tier_lines: TierLines,
+    /// Which way the amount of a line goes that lies in the middle between two (point 1).
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub rounding: Rounding,
     /// What parts of a period are counted in.
     #[serde(skip_serializing_if = "crate::is_default")]
     pub proration_basis: ProrationBasis,

@@ -1,6 +1,7 @@
 //! The worked examples of prices, E1 to E9 of section 21, as far as they are arithmetic on one
 //! price: commands as a caller writes them go in, lines come out.
 
+use counterfoil_billing::Policies;
 use counterfoil_billing::catalog::{
     CreatePrice, CreateProduct, Price, Product, TierLines, decide_create_price,
     decide_create_product, rate,
@@ -28,9 +29,10 @@ fn tiered(mode: &str, tiers: &Value) -> Value {
     json!({ "billing_scheme": "tiered", "tiers_mode": mode, "tiers": tiers })
 }
 
-fn amounts(price: &Price, quantity: &str, lines: TierLines) -> Vec<i64> {
+fn amounts(price: &Price, quantity: &str, tier_lines: TierLines) -> Vec<i64> {
     let quantity: Decimal12 = quantity.parse().unwrap();
-    let lines = rate(price, price.currency, quantity, lines).unwrap();
+    let policies = Policies { tier_lines, ..Policies::default() };
+    let lines = rate(price, price.currency, quantity, &policies).unwrap();
     lines.iter().map(|line| line.amount_minor).collect()
 }
 
@@ -168,10 +170,10 @@ fn a_currency_option_prices_in_its_own_amounts() {
         json!({ "unit_amount": 2900, "currency_options": { "eur": { "unit_amount": 2700 } } });
     let price = price("usd", &with);
     let eur: Currency = "eur".parse().unwrap();
-    let lines = rate(&price, eur, Decimal12::from_int(2), TierLines::PerTier).unwrap();
+    let lines = rate(&price, eur, Decimal12::from_int(2), &Policies::default()).unwrap();
     assert_eq!(lines[0].amount_minor, 5_400);
     assert_eq!(total(&price, 2), 5_800);
-    let refusal = rate(&price, "jpy".parse().unwrap(), Decimal12::ONE, TierLines::PerTier);
+    let refusal = rate(&price, "jpy".parse().unwrap(), Decimal12::ONE, &Policies::default());
     assert_eq!(
         refusal.unwrap_err().to_string(),
         "price price_1: expected usd, got jpy",

@@ -2,6 +2,22 @@
 
 use crate::{ArithmeticError, Decimal12};
 use ethnum::I256;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+
+/// Which way a tie goes, where an amount lies in the middle between two (point 1).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// Away from zero: 1.5 to 2, −1.5 to −2.
+    #[default]
+    HalfAwayFromZero,
+    /// To the even one: 1.5 and 2.5 to 2.
+    HalfEven,
+    /// Up: 1.5 to 2, −1.5 to −1.
+    HalfUp,
+}
 
 /// An exact fraction of 256-bit integers: the product of prices, quantities and fractions of time
 /// on its way to an amount. It is rounded once, by [`Exact::round`]; what does not fit is an error.
@@ -95,24 +111,39 @@ impl Exact {
         Ok(Self { numerator, ..self })
     }
 
-    /// To the nearest integer, ties away from zero (rule 1.2): the one place where an amount is
-    /// rounded.
+    /// To the nearest integer, ties away from zero (rule 1.2).
     ///
     /// # Errors
     /// [`ArithmeticError::Overflow`] where the result exceeds `i64`.
     pub fn round(self) -> Result<i64, ArithmeticError> {
+        self.round_by(Rounding::HalfAwayFromZero)
+    }
+
+    /// To the nearest integer, ties as is said: the one place where an amount is rounded.
+    ///
+    /// # Errors
+    /// [`ArithmeticError::Overflow`] where the result exceeds `i64`.
+    pub fn round_by(self, ties: Rounding) -> Result<i64, ArithmeticError> {
         let quotient = self.towards_zero()?;
         let whole = quotient.checked_mul(self.denominator).ok_or(ArithmeticError::Overflow)?;
         let rest = self.numerator.checked_sub(whole).ok_or(ArithmeticError::Overflow)?;
         // `denominator - rest` instead of `2 * rest`, which could overflow.
         let rest = rest.unsigned_abs();
         let complement = self.denominator.unsigned_abs().saturating_sub(rest);
-        let step = if rest < complement {
-            I256::ZERO
-        } else if self.numerator.is_negative() {
-            I256::MINUS_ONE
-        } else {
-            I256::ONE
+        let is_negative = self.numerator.is_negative();
+        let outwards = match rest.cmp(&complement) {
+            Ordering::Less => false,
+            Ordering::Greater => true,
+            Ordering::Equal => match ties {
+                Rounding::HalfAwayFromZero => true,
+                Rounding::HalfEven => quotient & I256::ONE == I256::ONE,
+                Rounding::HalfUp => !is_negative,
+            },
+        };
+        let step = match (outwards, is_negative) {
+            (false, _) => I256::ZERO,
+            (true, true) => I256::MINUS_ONE,
+            (true, false) => I256::ONE,
         };
         narrow(quotient.checked_add(step).ok_or(ArithmeticError::Overflow)?)
     }
@@ -283,6 +314,35 @@ mod tests {
             let exact = ratio(numerator, denominator);
             let got = (exact.floor(), exact.round(), exact.ceil());
             assert_eq!(got, (Ok(floor), Ok(round), Ok(ceil)), "{numerator} / {denominator}");
+        }
+    }
+
+    #[test]
+    fn point_1_ties_go_where_the_book_says() {
+        for (numerator, denominator, away, even, up) in [
+            (1, 2, 1, 0, 1),
+            (3, 2, 2, 2, 2),
+            (5, 2, 3, 2, 3),
+            (-1, 2, -1, 0, 0),
+            (-3, 2, -2, -2, -1),
+            (-5, 2, -3, -2, -2),
+            (13_330, 20, 667, 666, 667),
+            // What is no tie goes to the nearest one.
+            (PRIME / 2 + 1, PRIME, 1, 1, 1),
+            (-(PRIME / 2) - 1, PRIME, -1, -1, -1),
+            (PRIME / 2, PRIME, 0, 0, 0),
+            (7, 1, 7, 7, 7),
+            (-7, 1, -7, -7, -7),
+        ] {
+            let exact = ratio(numerator, denominator);
+            for (ties, expect) in [
+                (Rounding::HalfAwayFromZero, away),
+                (Rounding::HalfEven, even),
+                (Rounding::HalfUp, up),
+            ] {
+                let got = exact.round_by(ties);
+                assert_eq!(got, Ok(expect), "{numerator} / {denominator}, {ties:?}");
+            }
         }
     }
 

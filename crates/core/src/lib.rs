@@ -39,7 +39,7 @@ pub use anchor_config::AnchorConfig;
 pub use calendar::{Anchor, Interval, IntervalUnit};
 pub use currency::Currency;
 pub use decimal::Decimal12;
-pub use exact::{Exact, cumulative_share};
+pub use exact::{Exact, Rounding, cumulative_share};
 pub use id::{Id, Kind, kind};
 pub use metadata::{Metadata, MetadataPatch};
 pub use money::Money;

@@ -1,6 +1,7 @@
 //! From a price and a quantity to lines (rule 3.3).
 
 use super::{Price, PriceId, Round, Scheme, Tier, TiersMode, TransformQuantity};
+use crate::policy::Policies;
 use counterfoil_core::{ArithmeticError, Currency, Decimal12, Exact, Refusal};
 use serde::{Deserialize, Serialize};
 
@@ -97,20 +98,21 @@ pub fn rate(
     price: &Price,
     currency: Currency,
     quantity: Decimal12,
-    lines: TierLines,
+    policies: &Policies,
 ) -> Result<Vec<RatedLine>, Refusal> {
     let scheme = price.scheme_in(currency)?;
     let too_large = |_| too_large(&price.id, quantity);
     let parts = parts(scheme, &price.id, quantity)?;
-    if lines == TierLines::Single && matches!(scheme, Scheme::Tiered { .. }) {
-        let amount_minor = sum(&parts).and_then(Exact::round).map_err(too_large)?;
+    let round = |exact: Exact| exact.round_by(policies.rounding);
+    if policies.tier_lines == TierLines::Single && matches!(scheme, Scheme::Tiered { .. }) {
+        let amount_minor = sum(&parts).and_then(round).map_err(too_large)?;
         let basis = Basis::TieredSingle;
         return Ok(vec![RatedLine { amount_minor, quantity, unit_amount: None, basis }]);
     }
     parts
         .into_iter()
         .map(|Part { quantity, unit_amount, basis, exact }| {
-            let amount_minor = exact.round().map_err(too_large)?;
+            let amount_minor = round(exact).map_err(too_large)?;
             Ok(RatedLine { amount_minor, quantity, unit_amount: Some(unit_amount), basis })
         })
         .collect()
@@ -256,7 +258,7 @@ fn push_tier(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use counterfoil_core::{Code, Metadata, Timestamp};
+    use counterfoil_core::{Code, Metadata, Rounding, Timestamp};
     use proptest::prelude::*;
 
     fn price(scheme: Scheme) -> Price {
@@ -279,6 +281,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn one_line() -> Policies {
+        Policies { tier_lines: TierLines::Single, ..Policies::default() }
+    }
+
     fn tier(up_to: impl Into<Option<i64>>, unit: &str, flat: &str) -> Tier {
         let amount = |text: &str| (!text.is_empty()).then(|| dec(text));
         Tier { up_to: up_to.into(), unit_amount: amount(unit), flat_amount: amount(flat) }
@@ -293,7 +299,23 @@ mod tests {
     }
 
     fn lines(price: &Price, quantity: &str) -> Vec<RatedLine> {
-        rate(price, Currency::USD, dec(quantity), TierLines::PerTier).unwrap()
+        rate(price, Currency::USD, dec(quantity), &Policies::default()).unwrap()
+    }
+
+    #[test]
+    fn point_1_ties_go_where_the_book_says() {
+        let price = per_unit(dec("0.5"));
+        for (rounding, quantity, amount) in [
+            (Rounding::HalfAwayFromZero, "5", 3),
+            (Rounding::HalfEven, "5", 2),
+            (Rounding::HalfUp, "5", 3),
+            (Rounding::HalfEven, "7", 4),
+            (Rounding::HalfEven, "5.1", 3),
+        ] {
+            let policies = Policies { rounding, ..Policies::default() };
+            let lines = rate(&price, Currency::USD, dec(quantity), &policies).unwrap();
+            assert_eq!(lines[0].amount_minor, amount, "{rounding:?}, {quantity}");
+        }
     }
 
     fn line(amount_minor: i64, quantity: &str, unit_amount: &str, basis: Basis) -> RatedLine {
@@ -382,11 +404,11 @@ mod tests {
         let tiers = [tier(10, "0.25", "1"), tier(None, "0.25", "")];
         for (mode, amount) in [(TiersMode::Graduated, 4), (TiersMode::Volume, 3)] {
             let price = tiered(mode, &tiers);
-            let single = rate(&price, Currency::USD, dec("13"), TierLines::Single).unwrap();
+            let single = rate(&price, Currency::USD, dec("13"), &one_line()).unwrap();
             assert_eq!(single, [line(amount, "13", "", Basis::TieredSingle)]);
         }
         let price = per_unit(dec("5"));
-        let single = rate(&price, Currency::USD, dec("3"), TierLines::Single).unwrap();
+        let single = rate(&price, Currency::USD, dec("3"), &one_line()).unwrap();
         assert_eq!(single, [line(15, "3", "5", Basis::PerUnit)], "untiered prices do not care");
     }
 
@@ -423,7 +445,13 @@ mod tests {
             ),
         ] {
             for tier_lines in [TierLines::PerTier, TierLines::Single] {
-                let refusal = rate(price, currency, dec(quantity), tier_lines).unwrap_err();
+                let refusal = rate(
+                    price,
+                    currency,
+                    dec(quantity),
+                    &Policies { tier_lines, ..Policies::default() },
+                )
+                .unwrap_err();
                 assert_eq!((refusal.code(), refusal.to_string().as_str()), (code, text));
             }
         }
@@ -439,7 +467,7 @@ mod tests {
         let package = price(Scheme::PerUnit { unit_amount: dec("1"), transform });
         let mut all = lines(&graduated, "11");
         all.extend(lines(&package, "11"));
-        all.extend(rate(&graduated, Currency::USD, dec("11"), TierLines::Single).unwrap());
+        all.extend(rate(&graduated, Currency::USD, dec("11"), &one_line()).unwrap());
         let bytes = rmp_serde::to_vec_named(&all).unwrap();
         assert_eq!(rmp_serde::from_slice::<Vec<RatedLine>>(&bytes).unwrap(), all);
         assert_eq!(
@@ -526,7 +554,7 @@ mod tests {
             quantity in decimals(300),
         ) {
             let price = tiered(TiersMode::Graduated, &tiers);
-            let lines = rate(&price, Currency::USD, quantity, TierLines::PerTier).unwrap();
+            let lines = rate(&price, Currency::USD, quantity, &Policies::default()).unwrap();
             let units = lines
                 .iter()
                 .filter(|line| matches!(line.basis, Basis::GraduatedUnit { .. }))
@@ -558,8 +586,8 @@ mod tests {
         ) {
             let mode = if graduated { TiersMode::Graduated } else { TiersMode::Volume };
             let price = tiered(mode, &tiers);
-            let many = rate(&price, Currency::USD, quantity, TierLines::PerTier).unwrap();
-            let single = rate(&price, Currency::USD, quantity, TierLines::Single).unwrap();
+            let many = rate(&price, Currency::USD, quantity, &Policies::default()).unwrap();
+            let single = rate(&price, Currency::USD, quantity, &one_line()).unwrap();
             prop_assert_eq!(single.len(), 1);
             let exact = amount(&price, quantity);
             prop_assert_eq!(single[0].amount_minor, exact.round().unwrap());
@@ -587,7 +615,7 @@ mod tests {
             let packages = |round| {
                 let transform = Some(TransformQuantity { divide_by, round });
                 let price = price(Scheme::PerUnit { unit_amount: Decimal12::ONE, transform });
-                let lines = rate(&price, Currency::USD, quantity, TierLines::PerTier).unwrap();
+                let lines = rate(&price, Currency::USD, quantity, &Policies::default()).unwrap();
                 i128::from(lines[0].amount_minor)
             };
             let (parts, size) =

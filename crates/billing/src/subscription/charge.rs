@@ -23,13 +23,15 @@ pub fn item_lines(
 ) -> Result<Vec<Line>, Refusal> {
     let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
     if period == whole {
-        let rated = rate(price, currency, quantity, policies.tier_lines)?;
+        let rated = rate(price, currency, quantity, policies)?;
         return Ok(lines_of_item(rated, &item.id, (price, name), period, ids, |basis| {
             Derivation::Rated { basis }
         }));
     }
     let fraction = Fraction::of(period, whole, policies);
-    let amount = full_amount(price, currency, quantity)?.checked_mul(fraction.exact()?)?.round()?;
+    let amount = full_amount(price, currency, quantity)?
+        .checked_mul(fraction.exact()?)?
+        .round_by(policies.rounding)?;
     Ok(vec![Line {
         id: ids.line(),
         name: format!("Part of a period of {name} ({quantity})"),
@@ -63,7 +65,7 @@ pub fn usage_lines(
     ids: &mut dyn Numbered,
 ) -> Result<Vec<Line>, Refusal> {
     let quantity = reading.quantity.max(Decimal12::ZERO);
-    let rated = rate(price, currency, quantity, policies.tier_lines)?;
+    let rated = rate(price, currency, quantity, policies)?;
     let product = (price, name);
     Ok(lines_of_item(rated, &charge.subscription_item, product, charge.period, ids, |basis| {
         Derivation::Metered { basis, reading: reading.clone() }

@@ -330,13 +330,14 @@ impl Change<'_> {
                 continue;
             }
             let fraction = Fraction::of(unused, debit.period, self.policies);
-            let amount = Exact::from_int(debit.amount).checked_mul(fraction.exact()?)?.round()?;
+            let unused_amount = Exact::from_int(debit.amount).checked_mul(fraction.exact()?)?;
+            let amount = unused_amount.checked_neg()?.round_by(self.policies.rounding)?;
             let price = debit.price.unwrap_or_else(|| item.price.clone());
             let name = source.named_price(&price)?.1;
             found.push(Proration {
                 subscription_item: item.id.clone(),
                 name: named(ProrationKind::Unused, name, debit.quantity),
-                amount: amount.checked_neg().ok_or(ArithmeticError::Overflow)?,
+                amount,
                 quantity: debit.quantity,
                 unit_amount: debit.unit_amount,
                 price,
@@ -385,15 +386,16 @@ impl Change<'_> {
         let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
         let fraction = Fraction::of(period, whole, self.policies);
         let full = full_amount(price, currency, quantity)?;
-        let amount = full.checked_mul(fraction.exact()?)?.round()?;
+        let part = full.checked_mul(fraction.exact()?)?;
         let signed = match kind {
-            ProrationKind::Unused => amount.checked_neg().ok_or(ArithmeticError::Overflow)?,
-            ProrationKind::Remaining => amount,
+            ProrationKind::Unused => part.checked_neg()?,
+            ProrationKind::Remaining => part,
         };
+        let amount = signed.round_by(self.policies.rounding)?;
         Ok(Some(Proration {
             subscription_item: item.id.clone(),
             name: named(kind, name, quantity),
-            amount: signed,
+            amount,
             quantity,
             unit_amount: price.scheme_in(currency)?.unit_amount_decimal(),
             price: price.id.clone(),
