@@ -411,3 +411,76 @@ fn named(kind: ProrationKind, name: &str, quantity: Decimal12) -> String {
         ProrationKind::Remaining => format!("Remaining time of {name} ({quantity})"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use counterfoil_core::{Anchor, Interval, IntervalUnit};
+
+    fn at(text: &str) -> Timestamp {
+        let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { format!("{text}Z") };
+        full.parse().unwrap()
+    }
+
+    fn period(start: &str, end: &str) -> Period {
+        Period::new(at(start), at(end))
+    }
+
+    #[test]
+    fn parts_are_counted_as_the_book_says() {
+        let january = ("2025-01-01", "2025-02-01");
+        let noon = ("2025-01-01T12:00:00", "2025-02-01T12:00:00");
+        for (part, whole, seconds, exclusive, inclusive) in [
+            (("2025-01-16", "2025-02-01"), january, (1_382_400, 2_678_400), (16, 31), (17, 32)),
+            (january, january, (2_678_400, 2_678_400), (31, 31), (32, 32)),
+            // The time of day does not matter to days.
+            (("2025-01-16T23:59:59", noon.1), noon, (1_339_201, 2_678_400), (16, 31), (17, 32)),
+            (("2025-01-16T00:00:01", noon.1), noon, (1_425_599, 2_678_400), (16, 31), (17, 32)),
+            // Nothing is no part of anything; a part of a day is no day, or one.
+            ((noon.1, noon.1), noon, (0, 2_678_400), (0, 31), (0, 32)),
+            (("2025-02-01T06:00:00", noon.1), noon, (21_600, 2_678_400), (0, 31), (1, 32)),
+            (
+                ("2025-01-01T06:00:00", "2025-01-01T07:00:00"),
+                ("2025-01-01T06:00:00", "2025-01-01T08:00:00"),
+                (3_600, 7_200),
+                (0, 1),
+                (1, 1),
+            ),
+        ] {
+            let of = |proration_basis, day_count| {
+                let policies = Policies { proration_basis, day_count, ..Policies::default() };
+                let (part, whole) = (period(part.0, part.1), period(whole.0, whole.1));
+                let fraction = Fraction::of(part, whole, &policies);
+                (fraction.part, fraction.whole)
+            };
+            assert_eq!(of(ProrationBasis::Second, DayCount::Exclusive), seconds, "{part:?}");
+            assert_eq!(of(ProrationBasis::Day, DayCount::Exclusive), exclusive, "{part:?}");
+            assert_eq!(of(ProrationBasis::Day, DayCount::Inclusive), inclusive, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn point_3_the_denominator_of_a_stub() {
+        let month = Interval::new(IntervalUnit::Month, 1).unwrap();
+        let anchor = Anchor::at(at("2025-03-10"));
+        let whole = |start, is_backdated, stub_denominator| {
+            let policies = Policies { stub_denominator, ..Policies::default() };
+            let part = period(start, "2025-03-10");
+            whole_period(&anchor, month, part, is_backdated, &policies).unwrap()
+        };
+        use crate::policy::StubDenominator::{Aligned, Imagined};
+        let aligned = period("2025-02-10", "2025-03-10");
+        let imagined = period("2025-02-15", "2025-03-15");
+        for (start, is_backdated, policy, expect) in [
+            ("2025-02-15", false, Aligned, aligned),
+            ("2025-02-15", true, Aligned, imagined),
+            ("2025-02-15", false, Imagined, imagined),
+            // What begins on a boundary is no stub.
+            ("2025-02-10", true, Aligned, aligned),
+            ("2025-02-10", false, Imagined, aligned),
+        ] {
+            let found = whole(start, is_backdated, policy);
+            assert_eq!(found, expect, "{start}, {is_backdated}, {policy:?}");
+        }
+    }
+}

@@ -24,7 +24,10 @@ impl Tx<'_> {
             let status = subscription.status;
             return Err(Refusal::state("subscription", &command.id, status, reason));
         }
-        let billed = subscription.status != SubscriptionStatus::Incomplete;
+        let billed = !matches!(
+            subscription.status,
+            SubscriptionStatus::Incomplete | SubscriptionStatus::Paused
+        );
         if command.prorate && billed {
             let without = Subscription { items: Vec::new(), ..subscription.clone() };
             self.prorate(&subscription, &without, self.at(), false)?;
