@@ -25,6 +25,9 @@ pub struct Policies {
     /// Which days count, where parts of a period are counted in days.
     #[serde(skip_serializing_if = "crate::is_default")]
     pub day_count: DayCount,
+    /// What a larger quantity of the same price charges in mid-period (point 4).
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub quantity_lines: QuantityLines,
     /// What a first period that is shorter than its interval is a part of (point 3).
     #[serde(skip_serializing_if = "crate::is_default")]
     pub stub_denominator: StubDenominator,
@@ -52,6 +55,18 @@ pub enum DayCount {
     Exclusive,
     /// The one that it ends on too: 32 from 1 January to 1 February.
     Inclusive,
+}
+
+/// What a larger quantity of the same price charges in mid-period (point 4).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuantityLines {
+    /// All of the former quantity is given back, and all of the new one charged.
+    #[default]
+    Full,
+    /// What was added is charged, in one line. A smaller quantity gives back and charges all.
+    Added,
 }
 
 /// What a stub is a part of (point 3).

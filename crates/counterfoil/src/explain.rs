@@ -201,6 +201,7 @@ fn of_change(line: &Line, details: &ProrationDetails, code: &str) -> String {
             Some(unit) => format!("{} × {unit}", line.quantity),
             None => format!("{} at the price", line.quantity),
         },
+        ProrationBase::Added { to } => format!("{} more than {to} at the price", line.quantity),
         ProrationBase::Line { invoice, line, amount } => {
             format!("{amount} of line {line} of {invoice}")
         }

@@ -133,7 +133,7 @@ proptest! {
             if let Some(Derivation::Changed(details)) = &item.derivation {
                 prop_assert!(0 < details.fraction.part && details.fraction.part <= details.fraction.whole);
                 let base = match &details.base {
-                    ProrationBase::Price => continue,
+                    ProrationBase::Price | ProrationBase::Added { .. } => continue,
                     ProrationBase::Line { amount, .. } | ProrationBase::Item { amount, .. } => *amount,
                 };
                 prop_assert!((-base..=0).contains(&item.amount), "{} of {}", item.amount, base);

@@ -135,6 +135,11 @@ pub enum ProrationKind {
 pub enum ProrationBase {
     /// The price at the quantity of the line.
     Price,
+    /// The price at a quantity that grew by that of the line, less the price at what it was.
+    Added {
+        /// The quantity that there was.
+        to: Decimal12,
+    },
     /// The line that charged for the time.
     Line {
         /// Its invoice.

@@ -10,7 +10,7 @@ use crate::invoice::{
     Charge, Derivation, Fraction, FractionUnit, Invoice, InvoiceItem, InvoiceItemId, InvoiceStatus,
     Line, ProrationBase, ProrationDetails, ProrationKind,
 };
-use crate::policy::{DayCount, Policies, ProrationBasis};
+use crate::policy::{DayCount, Policies, ProrationBasis, QuantityLines};
 use counterfoil_core::{ArithmeticError, Currency, Decimal12, Exact, Period, Refusal, Timestamp};
 
 /// A proration before it is an invoice item.
@@ -255,6 +255,12 @@ pub fn prorations(
     let mut found = Vec::new();
     for old in &change.before.items {
         let new = change.after.item(&old.id);
+        if let Some(new) = new
+            && change.is_more(old, new)
+        {
+            change.charge_added(old, new, source, &mut found)?;
+            continue;
+        }
         if !change.before.is_in_trial()
             && let Some(from) = given_back_from(old, new, change.at)
         {
@@ -367,6 +373,52 @@ impl Change<'_> {
         let whole = whole_of(self.after, price, item.period, self.policies)?;
         let kind = ProrationKind::Remaining;
         found.extend(self.of_price(item, (price, name), kind, period, whole)?);
+        Ok(())
+    }
+
+    /// Whether an item differs by a larger quantity alone, and only what was added is charged.
+    fn is_more(&self, old: &SubscriptionItem, new: &SubscriptionItem) -> bool {
+        self.policies.quantity_lines == QuantityLines::Added
+            && self.charges
+            && (&old.price, old.period) == (&new.price, new.period)
+            && old.quantity < new.quantity
+    }
+
+    /// Charges for what was added to the quantity of an item (point 4).
+    fn charge_added(
+        &self,
+        old: &SubscriptionItem,
+        new: &SubscriptionItem,
+        source: &dyn ProrationSource,
+        found: &mut Vec<Proration>,
+    ) -> Result<(), Refusal> {
+        let (price, name) = source.named_price(&new.price)?;
+        let period = Period::new(self.at, new.period.end);
+        if self.after.is_in_trial() || price.meter().is_some() || period.is_empty() {
+            return Ok(());
+        }
+        let kind = ProrationKind::Remaining;
+        let whole = whole_of(self.after, price, new.period, self.policies)?;
+        let fraction = Fraction::of(period, whole, self.policies);
+        let units = |item: &SubscriptionItem| Decimal12::from_int(item.quantity.unwrap_or(1));
+        let full = |item| full_amount(price, self.after.currency, units(item));
+        let more = full(new)?.checked_add(full(old)?.checked_neg()?)?;
+        let quantity = units(new).checked_sub(units(old))?;
+        found.push(Proration {
+            subscription_item: new.id.clone(),
+            name: named(kind, name, quantity),
+            amount: more.checked_mul(fraction.exact()?)?.round_by(self.policies.rounding)?,
+            quantity,
+            unit_amount: price.scheme_in(self.after.currency)?.unit_amount_decimal(),
+            price: price.id.clone(),
+            period,
+            details: ProrationDetails {
+                kind,
+                base: ProrationBase::Added { to: units(old) },
+                whole,
+                fraction,
+            },
+        });
         Ok(())
     }
 

@@ -346,7 +346,7 @@ impl ProrationReport {
             _ => &ProrationBase::Price,
         };
         let credited_items = match base {
-            ProrationBase::Price => None,
+            ProrationBase::Price | ProrationBase::Added { .. } => None,
             ProrationBase::Item { invoice_item, .. } => Some(CreditedItemsReport {
                 kind: "invoice_item",
                 invoice_item: Some(invoice_item.clone()),
