@@ -22,6 +22,7 @@
 
 pub mod alert;
 pub mod catalog;
+pub mod credit_note;
 pub mod customer;
 mod event;
 pub mod invoice;

@@ -144,11 +144,13 @@ impl Invoice {
             Charge::Line(line) => Texts::of(&line.description, &Metadata::default()),
             Charge::Item(_) | Charge::Usage(_) => Texts::default(),
         });
-        PersonalData::of(Texts::of(&self.description, &self.metadata)).with_parts(parts)
+        let own = PersonalData::of(Texts::of(&self.description, &self.metadata)).with_parts(parts);
+        PersonalData { customer: self.customer_details.clone(), ..own }
     }
 
     /// Puts something else in its place.
     pub fn set_personal(&mut self, mut data: PersonalData) {
+        self.customer_details = std::mem::take(&mut data.customer);
         let texts = std::mem::take(&mut data.texts);
         (self.description, self.metadata) = (texts.description, texts.metadata);
         data.give_parts(self.charges.iter_mut(), |charge, texts| {
@@ -168,11 +170,13 @@ impl Finalized {
     pub fn personal(&self) -> PersonalData {
         let parts =
             self.lines.iter().map(|line| Texts::of(&line.description, &Metadata::default()));
-        PersonalData::default().with_parts(parts)
+        let own = PersonalData::default().with_parts(parts);
+        PersonalData { customer: self.customer_details.clone(), ..own }
     }
 
     /// Puts something else in its place.
-    pub fn set_personal(&mut self, data: PersonalData) {
+    pub fn set_personal(&mut self, mut data: PersonalData) {
+        self.customer_details = std::mem::take(&mut data.customer);
         data.give_parts(self.lines.iter_mut(), |line, texts| {
             Arc::make_mut(line).description = texts.description;
         });

@@ -55,6 +55,12 @@ kinds! {
     InvoiceItem "invoiceitem" "ii";
     /// An attempt to collect an invoice.
     PaymentAttempt "payment_attempt" "pa";
+    /// A payment of an invoice.
+    InvoicePayment "invoice_payment" "inpay";
+    /// A credit note.
+    CreditNote "credit_note" "cn";
+    /// A line of a credit note.
+    CreditNoteLine "credit_note_line_item" "cnli";
     /// A meter.
     Meter "meter" "mtr";
     /// An alert on the usage of a meter.

@@ -71,6 +71,8 @@ pub const USAGE_ROW_BYTES_MAX: usize = 64 * 1024;
 pub const USAGE_BATCH_ROWS_MAX: usize = 8_192;
 /// Seconds that a renewal invoice stays a draft (8.2).
 pub const INVOICE_DRAFT_SECONDS: i64 = 3_600;
+/// Days ahead at which a draft may be told to finalize (8.2): five years.
+pub const FINALIZATION_DAYS_AHEAD_MAX: i64 = 1_826;
 /// Seconds in which the first payment of an incomplete subscription must succeed (6.2).
 pub const INCOMPLETE_SECONDS: i64 = 23 * 3_600;
 /// Retries of a failed payment in one schedule.

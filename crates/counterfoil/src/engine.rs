@@ -680,7 +680,10 @@ impl Drop for Locked<'_> {
 
 pub(crate) fn outcome_command(id: PaymentAttemptId, outcome: Outcome) -> Command {
     match outcome {
-        Outcome::Succeeded => SucceedPaymentAttempt { id }.into(),
+        Outcome::Succeeded => SucceedPaymentAttempt { id, amount: None }.into(),
+        Outcome::SucceededInPart(amount) => {
+            SucceedPaymentAttempt { id, amount: Some(amount) }.into()
+        }
         Outcome::Failed(code) => {
             FailPaymentAttempt { id, code: Some(code.as_str().to_owned()) }.into()
         }

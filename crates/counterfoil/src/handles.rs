@@ -16,12 +16,13 @@ use counterfoil_billing::catalog::{
 };
 use counterfoil_billing::customer::{
     BalanceTransaction, CreateBalanceTransaction, CreateCustomer, Customer, CustomerId,
-    DeleteCustomer, EraseCustomer, UpdateCustomer,
+    DeleteCustomer, EraseCustomer, UpdateBalanceTransaction, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{
-    Attempt, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem, FinalizeInvoice,
-    Invoice, InvoiceId, InvoiceItem, InvoiceItemId, MarkInvoiceUncollectible, Outcome, PayInvoice,
-    PaymentAttemptId, SendInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
+    AttachPayment, Attempt, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem,
+    FinalizeInvoice, Invoice, InvoiceId, InvoiceItem, InvoiceItemId, MarkInvoiceUncollectible,
+    Outcome, PayInvoice, PaymentAttemptId, SendInvoice, UpdateInvoice, UpdateInvoiceItem,
+    UsageReading, VoidInvoice,
 };
 use counterfoil_billing::meter::{
     CreateMeter, DeactivateMeter, Meter, ReactivateMeter, UpdateMeter,
@@ -210,6 +211,8 @@ commands! {
     BalanceTransactions {
         /// Changes a balance by hand.
         create(CreateBalanceTransaction) -> BalanceTransaction: BalanceTransaction;
+        /// Changes what was noted on a transaction.
+        update(UpdateBalanceTransaction) -> BalanceTransaction: BalanceTransaction;
     }
     Subscriptions {
         /// Creates a subscription.
@@ -232,10 +235,14 @@ commands! {
     Invoices {
         /// Creates a draft by hand.
         create(CreateInvoice) -> Invoice(boxed): Invoice;
+        /// Changes a draft, or what may change of an invoice.
+        update(UpdateInvoice) -> Invoice(boxed): Invoice;
         /// Fixes a draft and gives it its number.
         finalize(FinalizeInvoice) -> Invoice(boxed): Invoice;
         /// Collects an open invoice now, or notes that it was paid elsewhere.
         pay(PayInvoice) -> Invoice(boxed): Invoice;
+        /// Takes a payment of a part of an invoice, or of more than it needs.
+        attach_payment(AttachPayment) -> Invoice(boxed): Invoice;
         /// Notes that an invoice was sent.
         send(SendInvoice) -> Invoice(boxed): Invoice;
         /// Voids an invoice.

@@ -113,16 +113,19 @@ pub use counterfoil_billing::catalog::{
     TransformQuantity, UpTo, UpdatePrice, UpdateProduct, Usage, UsageType,
 };
 pub use counterfoil_billing::customer::{
-    Address, BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer,
-    Customer, CustomerId, DeleteCustomer, EraseCustomer, Personal, UpdateCustomer,
+    Address, BalanceTransaction, BalanceTransactionId, BalanceTransactionKind,
+    CreateBalanceTransaction, CreateCustomer, Customer, CustomerId, DeleteCustomer, EraseCustomer,
+    Personal, UpdateBalanceTransaction, UpdateCustomer,
 };
 pub use counterfoil_billing::invoice::{
-    AfterRetries, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
-    CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation, FinalizeInvoice,
-    Fraction, FractionUnit, Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId,
-    InvoiceStatus, Line, MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId,
-    PendingItems, PeriodInput, ProrationBase, ProrationDetails, ProrationKind, RetryPolicy,
-    SendInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
+    AfterRetries, AttachPayment, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
+    CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation,
+    FinalizationError, FinalizeInvoice, Fraction, FractionUnit, FromInvoice, FromInvoiceAction,
+    Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment,
+    InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, Line,
+    MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId, PendingItems, PeriodInput,
+    ProrationBase, ProrationDetails, ProrationKind, RetryPolicy, SendInvoice, UpdateInvoice,
+    UpdateInvoiceItem, UsageReading, VoidInvoice,
 };
 pub use counterfoil_billing::meter::{
     Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,

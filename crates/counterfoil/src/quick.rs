@@ -282,11 +282,14 @@ structs! {
     Invoice {
         is id, is seq, is customer, may subscription, is currency, is created, is status,
         is billing_reason, is collection_method, may auto_advance, is period, may due_date,
-        may finalizes_at, is charges, no number, may subtotal, may total, no starting_balance,
+        may finalizes_at, no last_finalization_error, may effective_at, no revises,
+        no latest_revision, is charges, no number, may subtotal, may total, no starting_balance,
         no ending_balance, may amount_due, no amount_paid, no amount_overpaid,
+        no amount_forgiven, no pre_payment_credit_notes_amount,
+        no post_payment_credit_notes_amount, no payments, no paid_out_of_band,
         no balance_transactions, no attempt_count, no attempts_made, no next_payment_attempt,
-        no open_attempt, no retries_exhausted, no overdue, no status_transitions,
-        no collection_paused,
+        no open_attempt, no hard_declines, may default_payment_method, no retries_exhausted,
+        no overdue, no status_transitions, no collection_paused, no customer_details,
         no description, no metadata,
     }
     UsageCharge { is subscription_item, is price, is meter, is period, }
@@ -298,11 +301,11 @@ structs! {
     Finalized {
         is customer, is id, is at, is number, is currency, is lines, is subtotal, is total,
         is starting_balance, is ending_balance, no balance_transactions, is amount_due,
-        is status, is auto_advance,
+        is status, is auto_advance, no customer_details,
     }
     Attempt {
         is id, is invoice, is customer, is amount, is currency, is payment_method, is created,
-        is retried,
+        is retried, no payment, no forgive,
     }
 }
 

@@ -15,8 +15,8 @@ use counterfoil::{
     DeactivateMeter, DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, EraseCustomer,
     Event, FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible, Outcome, Patch,
     PayInvoice, PendingItems, ProrationBehavior, ReactivateMeter, ResumeAnchor, ResumeSubscription,
-    SendInvoice, UpdateCustomer, UpdateInvoiceItem, UpdateMeter, UpdatePrice, UpdateProduct,
-    UpdateSubscription, VoidInvoice,
+    SendInvoice, UpdateBalanceTransaction, UpdateCustomer, UpdateInvoiceItem, UpdateMeter,
+    UpdatePrice, UpdateProduct, UpdateSubscription, VoidInvoice,
 };
 use counterfoil_billing::customer::CustomerEvent;
 use counterfoil_model::{EventType, UpcastError, known_type};
@@ -46,6 +46,7 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     subscriptions_over_time(&book);
     a_trial_and_a_pause(&book);
     creations_that_wait_for_their_payment(&book);
+    changes_of_documents(&book);
     let mut found = BTreeMap::new();
     for event in book.events(Lsn::ZERO).flat_map(|record| record.unwrap().events) {
         // The one that says most.
@@ -174,8 +175,12 @@ fn invoice(book: &Engine, id: &str, customer: &str, send: bool) -> Invoice {
 }
 
 fn invoices_by_hand(book: &Engine) {
-    let pay =
-        |id: &str| PayInvoice { id: invoice_id(id), payment_method: None, paid_out_of_band: false };
+    let pay = |id: &str| PayInvoice {
+        id: invoice_id(id),
+        payment_method: None,
+        paid_out_of_band: false,
+        forgive: false,
+    };
     let draft = book.invoices().create(CreateInvoice::new(customer_id("cus_1"))).unwrap();
     book.invoices().delete(DeleteInvoice { id: draft.id }).unwrap();
     invoice(book, "in_paid", "cus_1", false);
@@ -192,6 +197,39 @@ fn invoices_by_hand(book: &Engine) {
     let attempt = book.payment_attempts().open().unwrap().remove(0);
     book.invoices().void(VoidInvoice { id: invoice_id("in_late") }).unwrap();
     book.payment_attempts().resolve(&attempt.id, Outcome::Succeeded).unwrap();
+    book.customers().create(customer("cus_4", "")).unwrap();
+    invoice(book, "in_wire", "cus_4", false);
+    let wire = json!({ "id": "in_wire", "amount": 4_000, "payment_record": "wire-17" });
+    book.invoices().attach_payment(serde_json::from_value(wire).unwrap()).unwrap();
+    let wire = json!({ "id": "in_wire", "amount": 1_700, "payment_record": "wire-18" });
+    book.invoices().attach_payment(serde_json::from_value(wire).unwrap()).unwrap();
+}
+
+fn changes_of_documents(book: &Engine) {
+    // A revision that its original escapes by being paid.
+    invoice(book, "in_old", "cus_4", true);
+    let revision = json!({
+        "id": "in_new", "customer": "cus_4", "auto_advance": true,
+        "from_invoice": { "action": "revision", "invoice": "in_old" },
+    });
+    book.invoices().create(serde_json::from_value(revision).unwrap()).unwrap();
+    let update = json!({
+        "id": "in_new", "description": "anew", "metadata": { "order": "A-2" },
+        "effective_at": at(support::START), "default_payment_method": "pm_other",
+    });
+    book.invoices().update(serde_json::from_value(update).unwrap()).unwrap();
+    let mut pay = PayInvoice::new(invoice_id("in_old"));
+    pay.paid_out_of_band = true;
+    book.invoices().pay(pay).unwrap();
+    book.advance_to(day(61), &mut gateway).unwrap();
+    assert!(book.invoices().retrieve(&invoice_id("in_new")).unwrap().invoice.revises.is_some());
+    let note = json!({
+        "customer": "cus_4", "id": "cbtxn_1_1", "description": "noted", "metadata": { "a": "b" },
+    });
+    let first = book.customer_balance_transactions().list(&customer_id("cus_4")).unwrap();
+    let mut note: UpdateBalanceTransaction = serde_json::from_value(note).unwrap();
+    note.id = first[0].id.clone();
+    book.customer_balance_transactions().update(note).unwrap();
 }
 
 fn subscriptions_over_time(book: &Engine) {

@@ -155,8 +155,14 @@ impl Script {
         match random.below(4) {
             0 => self.at(then, VoidInvoice { id }),
             1 => self.at(then, MarkInvoiceUncollectible { id }),
-            2 => self.at(then, PayInvoice { id, payment_method: None, paid_out_of_band: true }),
-            _ => self.at(then, PayInvoice { id, payment_method: None, paid_out_of_band: false }),
+            2 => self.at(
+                then,
+                PayInvoice { id, payment_method: None, paid_out_of_band: true, forgive: false },
+            ),
+            _ => self.at(
+                then,
+                PayInvoice { id, payment_method: None, paid_out_of_band: false, forgive: false },
+            ),
         }
     }
 

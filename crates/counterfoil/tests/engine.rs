@@ -637,7 +637,12 @@ fn without_a_source_an_attempt_waits_for_its_outcome() {
     let again = book.payment_attempts().resolve(&attempt.id, Outcome::Succeeded);
     assert_eq!(code(again), Some(Code::ResourceMissing));
 
-    let pay = PayInvoice { id: invoice.id, payment_method: None, paid_out_of_band: false };
+    let pay = PayInvoice {
+        id: invoice.id,
+        payment_method: None,
+        paid_out_of_band: false,
+        forgive: false,
+    };
     book.invoices().pay(pay).unwrap();
     let [second] = &book.payment_attempts().open().unwrap()[..] else { panic!("one attempt") };
     assert_ne!(second.id, attempt.id);

@@ -226,7 +226,7 @@ fn amounts_numbers_and_the_journal_stay() {
     // What is left can be settled.
     let id = invoice_id("in_1");
     book.invoices().void(VoidInvoice { id: id.clone() }).unwrap();
-    let pay = PayInvoice { id, payment_method: None, paid_out_of_band: true };
+    let pay = PayInvoice { id, payment_method: None, paid_out_of_band: true, forgive: false };
     assert_eq!(book.invoices().pay(pay).unwrap_err().code(), Some(Code::StateUnsupported));
     assert_sound(&book);
 }

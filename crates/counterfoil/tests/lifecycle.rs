@@ -78,6 +78,9 @@ fn resolve(book: &Engine, outcome: Outcome) {
     let [attempt] = attempts.as_slice() else { panic!("{attempts:?}") };
     let command = match outcome {
         Outcome::Succeeded => json!({ "payment_attempt.succeed": { "id": attempt.id } }),
+        Outcome::SucceededInPart(amount) => {
+            json!({ "payment_attempt.succeed": { "id": attempt.id, "amount": amount } })
+        }
         Outcome::Failed(_) => json!({ "payment_attempt.fail": { "id": attempt.id } }),
     };
     book.execute(serde_json::from_value::<counterfoil::Command>(command).unwrap()).unwrap();

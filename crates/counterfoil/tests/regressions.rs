@@ -94,7 +94,8 @@ fn paying_what_a_void_left_as_the_latest_makes_well() {
     let [second, third] = [1, 2].map(|n: usize| b.invoices()[n].invoice.id.clone());
     b.book.invoices().void(VoidInvoice { id: third }).unwrap();
     assert_eq!(b.status(&sub), PastDue);
-    let pay = PayInvoice { id: second, payment_method: None, paid_out_of_band: true };
+    let pay =
+        PayInvoice { id: second, payment_method: None, paid_out_of_band: true, forgive: false };
     b.book.invoices().pay(pay).unwrap();
     assert_eq!(b.status(&sub), Active);
 }

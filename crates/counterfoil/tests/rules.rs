@@ -54,7 +54,7 @@ fn rule_8_8_a_failure_by_hand_leaves_the_retries() {
     assert!(before.is_some());
     b.book
         .invoices()
-        .pay(PayInvoice { id, payment_method: None, paid_out_of_band: false })
+        .pay(PayInvoice { id, payment_method: None, paid_out_of_band: false, forgive: false })
         .unwrap();
     b.settle(declined);
     let after = &b.invoices()[1].invoice;
@@ -172,7 +172,10 @@ fn rule_6_2_a_draft_does_not_hide_that_the_latest_invoice_was_paid() {
     b.until("2025-02-01T00:30:00Z", ok);
     assert_eq!(b.status(&sub), PastDue);
     let id = b.invoices()[0].invoice.id.clone();
-    b.book.invoices().pay(PayInvoice { id, payment_method: None, paid_out_of_band: true }).unwrap();
+    b.book
+        .invoices()
+        .pay(PayInvoice { id, payment_method: None, paid_out_of_band: true, forgive: false })
+        .unwrap();
     assert_eq!(b.status(&sub), Active);
 }
 

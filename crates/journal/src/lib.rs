@@ -44,6 +44,7 @@
 //! #   balance_transactions: Vec::new(),
 //! #   status: InvoiceStatus::Open,
 //! #   auto_advance: true,
+//! #   customer_details: Default::default(),
 //!     // …
 //! })));
 //!

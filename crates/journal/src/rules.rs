@@ -6,7 +6,9 @@ use crate::Account::{
 use crate::entry::{Entry, Posting, PostingError, sum};
 use counterfoil_billing::Event;
 use counterfoil_billing::customer::{BalanceTransaction, CustomerEvent};
-use counterfoil_billing::invoice::{Deferral, Finalized, InvoiceEvent, LatePayment, Voided};
+use counterfoil_billing::invoice::{
+    Deferral, Finalized, InvoiceEvent, LatePayment, PaymentReceived, Voided,
+};
 use serde::{Deserialize, Serialize};
 
 /// Which rules an event is posted under. A book records its version when it is created, so that a
@@ -23,6 +25,9 @@ pub enum PostingRules {
     /// | invoice finalized | receivables: amount due | deferred revenue: total |
     /// | | customer balance: its change | |
     /// | invoice paid | cash clearing | receivables |
+    /// | payment received | cash clearing | receivables: what it paid |
+    /// | | | customer balance: what was overpaid |
+    /// | | bad debt: what was forgiven | receivables |
     /// | payment came late | cash clearing | customer balance |
     /// | invoice marked uncollectible | bad debt | receivables |
     /// | invoice voided | deferred revenue: total | receivables: amount remaining |
@@ -59,6 +64,7 @@ fn post_v1(event: &Event) -> Result<Option<Entry>, PostingError> {
             let postings = vec![debit(CashClearing, amount), credit(settled, amount)];
             Entry::new(*at, *currency, postings, Vec::new()).map(Some)
         }
+        Event::Invoice(InvoiceEvent::PaymentReceived(event)) => received(event).map(Some),
         Event::Invoice(InvoiceEvent::PaymentCameLate(late)) => overpaid(late),
         Event::Invoice(InvoiceEvent::MarkedUncollectible { at, amount, currency, .. }) => {
             let amount = i128::from(*amount);
@@ -82,6 +88,23 @@ fn finalized(event: &Finalized) -> Result<Entry, PostingError> {
     ];
     let deferrals = event.lines.iter().map(|line| line.deferral()).collect();
     Entry::new(event.at, event.currency, postings, deferrals)
+}
+
+/// What is paid, forgiven and overpaid. Of an uncollectible invoice nothing is owed any more, so what
+/// is forgiven was given up already.
+fn received(event: &PaymentReceived) -> Result<Entry, PostingError> {
+    let (amount, forgiven) = (i128::from(event.amount), i128::from(event.forgiven));
+    let given = event.balance_transaction.as_ref().map_or(0, |given| i128::from(given.amount));
+    let settled = if event.recovered { BadDebt } else { AccountsReceivable };
+    let given_up = if event.recovered { 0 } else { forgiven };
+    let postings = vec![
+        debit(CashClearing, amount.saturating_add(event.overpaid.into())),
+        credit(settled, amount),
+        debit(CustomerBalance, given),
+        debit(BadDebt, given_up),
+        credit(AccountsReceivable, given_up),
+    ];
+    Entry::new(event.at, event.currency, postings, Vec::new())
 }
 
 /// A payment that nothing was owed for is owed back to the customer (point 67).

@@ -3,7 +3,9 @@
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::alert::{Alert, AlertId};
 use counterfoil_billing::catalog::{MeterId, Price, PriceId, Product, ProductId};
-use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerId};
+use counterfoil_billing::customer::{
+    BalanceTransaction, BalanceTransactionId, Customer, CustomerId,
+};
 use counterfoil_billing::invoice::{Invoice, InvoiceId, InvoiceItem, InvoiceItemId};
 use counterfoil_billing::meter::Meter;
 use counterfoil_billing::subscription::{Subscription, SubscriptionId};
@@ -27,6 +29,8 @@ pub enum Target {
     Customer(CustomerId),
     /// The latest transaction on a customer's balance.
     BalanceTransaction(CustomerId),
+    /// One of the transactions on a customer's balance.
+    BalanceTransactionOf(CustomerId, BalanceTransactionId),
     /// A subscription.
     Subscription(SubscriptionId),
     /// An invoice.

@@ -5,12 +5,12 @@ use counterfoil_billing::alert::{ActivateAlert, ArchiveAlert, CreateAlert, Deact
 use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
 use counterfoil_billing::customer::{
     CreateBalanceTransaction, CreateCustomer, CustomerId, DeleteCustomer, EraseCustomer,
-    UpdateCustomer,
+    UpdateBalanceTransaction, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{
-    CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem, FinalizeInvoice,
-    MarkInvoiceUncollectible, PayInvoice, PaymentAttemptId, SendInvoice, UpdateInvoiceItem,
-    VoidInvoice,
+    AttachPayment, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem,
+    FinalizeInvoice, MarkInvoiceUncollectible, PayInvoice, PaymentAttemptId, SendInvoice,
+    UpdateInvoice, UpdateInvoiceItem, VoidInvoice,
 };
 use counterfoil_billing::meter::{CreateMeter, DeactivateMeter, ReactivateMeter, UpdateMeter};
 use counterfoil_billing::subscription::{
@@ -25,6 +25,9 @@ use serde::{Deserialize, Serialize};
 pub struct SucceedPaymentAttempt {
     /// Which attempt.
     pub id: PaymentAttemptId,
+    /// How much it collected, in minor units, where that is only a part of its amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
 }
 
 /// `payment_attempt.fail`: an attempt did not collect its amount.
@@ -119,6 +122,7 @@ commands! {
     "customer.delete" DeleteCustomer: DeleteCustomer;
     "customer.erase" EraseCustomer: EraseCustomer;
     "customer_balance_transaction.create" CreateBalanceTransaction: CreateBalanceTransaction;
+    "customer_balance_transaction.update" UpdateBalanceTransaction: UpdateBalanceTransaction;
     "subscription.create" CreateSubscription: CreateSubscription;
     "subscription.update" UpdateSubscription: UpdateSubscription;
     "subscription.cancel" CancelSubscription: CancelSubscription;
@@ -128,8 +132,10 @@ commands! {
     "invoiceitem.update" UpdateInvoiceItem: UpdateInvoiceItem;
     "invoiceitem.delete" DeleteInvoiceItem: DeleteInvoiceItem;
     "invoice.create" CreateInvoice: CreateInvoice;
+    "invoice.update" UpdateInvoice: UpdateInvoice;
     "invoice.finalize" FinalizeInvoice: FinalizeInvoice;
     "invoice.pay" PayInvoice: PayInvoice;
+    "invoice.attach_payment" AttachPayment: AttachPayment;
     "invoice.send" SendInvoice: SendInvoice;
     "invoice.void" VoidInvoice: VoidInvoice;
     "invoice.mark_uncollectible" MarkInvoiceUncollectible: MarkInvoiceUncollectible;
@@ -168,6 +174,7 @@ impl Command {
             Self::DeleteCustomer(params) => Some(params.id.clone()),
             Self::EraseCustomer(params) => Some(params.id.clone()),
             Self::CreateBalanceTransaction(params) => Some(params.customer.clone()),
+            Self::UpdateBalanceTransaction(params) => Some(params.customer.clone()),
             Self::CreateSubscription(params) => Some(params.customer.clone()),
             Self::UpdateSubscription(params) => of_subscription(&params.id),
             Self::CancelSubscription(params) => of_subscription(&params.id),
@@ -177,8 +184,10 @@ impl Command {
             Self::UpdateInvoiceItem(params) => of_item(&params.id),
             Self::DeleteInvoiceItem(params) => of_item(&params.id),
             Self::CreateInvoice(params) => Some(params.customer.clone()),
+            Self::UpdateInvoice(params) => of_invoice(&params.id),
             Self::FinalizeInvoice(params) => of_invoice(&params.id),
             Self::PayInvoice(params) => of_invoice(&params.id),
+            Self::AttachPayment(params) => of_invoice(&params.id),
             Self::SendInvoice(params) => of_invoice(&params.id),
             Self::VoidInvoice(params) => of_invoice(&params.id),
             Self::MarkInvoiceUncollectible(params) => of_invoice(&params.id),
@@ -195,11 +204,13 @@ impl Command {
             Self::CreateCustomer(_)
                 | Self::UpdateCustomer(_)
                 | Self::CreateBalanceTransaction(_)
+                | Self::UpdateBalanceTransaction(_)
                 | Self::CreateSubscription(_)
                 | Self::UpdateSubscription(_)
                 | Self::CreateInvoiceItem(_)
                 | Self::UpdateInvoiceItem(_)
                 | Self::CreateInvoice(_)
+                | Self::UpdateInvoice(_)
         )
     }
 

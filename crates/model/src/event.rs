@@ -131,6 +131,7 @@ event_types! {
     204 1 "customer.delinquency_changed" Customer CustomerEvent DelinquencyChanged;
     205 1 "customer.parked" Customer CustomerEvent Parked;
     206 1 "customer.erased" Customer CustomerEvent Erased;
+    207 1 "customer.balance_transaction_updated" Customer CustomerEvent BalanceTransactionUpdated;
     300 1 "subscription.created" Subscription SubscriptionEvent Created;
     301 1 "subscription.updated" Subscription SubscriptionEvent Updated;
     302 1 "subscription.renewed" Subscription SubscriptionEvent Renewed;
@@ -156,6 +157,9 @@ event_types! {
     419 1 "invoice.overdue" Invoice InvoiceEvent Overdue;
     420 1 "invoice.marked_uncollectible" Invoice InvoiceEvent MarkedUncollectible;
     421 1 "invoice.voided" Invoice InvoiceEvent Voided;
+    430 1 "invoice.payment_received" Invoice InvoiceEvent PaymentReceived;
+    431 1 "invoice.updated" Invoice InvoiceEvent Updated;
+    432 1 "invoice.finalization_failed" Invoice InvoiceEvent FinalizationFailed;
 }
 
 impl Event {

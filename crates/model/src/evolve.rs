@@ -139,8 +139,16 @@ impl Evolution<'_> {
             };
             subscription.closed_usage.retain(|usage| usage.dropped || !charged(&usage.charge));
         }
+        self.note_revision(invoice.revises.as_ref(), Some(&invoice.id));
         self.shard.invoices.insert_mut(invoice.id.clone(), Arc::clone(invoice));
         self.reschedule([None], due::of_invoice(invoice));
+    }
+
+    /// An invoice knows the latest one that is to replace it. Nothing falls due by this.
+    fn note_revision(&mut self, original: Option<&InvoiceId>, revision: Option<&InvoiceId>) {
+        if let Some(original) = original.and_then(|id| self.shard.invoices.get_mut(id)) {
+            Arc::make_mut(original).latest_revision = revision.cloned();
+        }
     }
 
     fn invoice_deleted(&mut self, id: &InvoiceId) {
@@ -154,6 +162,7 @@ impl Evolution<'_> {
                 Arc::make_mut(item).invoice = None;
             }
         }
+        self.note_revision(invoice.revises.as_ref(), None);
         self.shard.invoices.remove_mut(id);
     }
 

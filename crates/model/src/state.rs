@@ -5,11 +5,14 @@ use crate::base::{DueQueue, Layered, Shards, Text, Tree as Map, Unreadable};
 use crate::due::{self, DueKey};
 use crate::evolve::Evolution;
 use crate::{BookEvent, Event, Settings};
+use counterfoil_billing::Texts;
 use counterfoil_billing::alert::{Alert, AlertEvent, AlertId};
 use counterfoil_billing::catalog::{
     MeterId, Price, PriceEvent, PriceId, Product, ProductEvent, ProductId,
 };
-use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerEvent, CustomerId};
+use counterfoil_billing::customer::{
+    BalanceTransaction, BalanceTransactionId, Customer, CustomerEvent, CustomerId,
+};
 use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
 };
@@ -160,6 +163,29 @@ impl Shard {
     /// The transactions on its balance with their places among all those of the book.
     pub fn placed_balance_transactions(&self) -> impl Iterator<Item = (u64, &BalanceTransaction)> {
         self.transactions.iter().map(|(place, transaction)| (*place, transaction))
+    }
+
+    /// A transaction on its balance.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn balance_transaction(
+        &self,
+        id: &BalanceTransactionId,
+    ) -> Result<&BalanceTransaction, Refusal> {
+        let found = self.balance_transactions().find(|own| own.id == *id);
+        found.ok_or_else(|| Refusal::unknown("customer_balance_transaction", id))
+    }
+
+    /// Changes what was noted on a transaction.
+    fn note_on_transaction(&mut self, id: &BalanceTransactionId, texts: &Texts) {
+        let Some(place) = self.transactions.iter().position(|(_, own)| own.id == *id) else {
+            return;
+        };
+        let Some((seq, mut own)) = self.transactions.get(place).cloned() else { return };
+        own.description.clone_from(&texts.description);
+        own.metadata = texts.metadata.clone();
+        self.transactions.set_mut(place, (seq, own));
     }
 
     /// Its subscriptions, oldest first.
@@ -451,6 +477,10 @@ impl State {
                 let none = || Refusal::unknown("customer_balance_transaction", id);
                 Output::BalanceTransaction(latest.ok_or_else(none)?.1.clone())
             }
+            Target::BalanceTransactionOf(customer, id) => {
+                let shard = self.shard(customer)?;
+                Output::BalanceTransaction(shard.balance_transaction(id)?.clone())
+            }
             Target::Subscription(id) => Output::Subscription(self.subscription_or_pending(id)?),
             Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
             Target::InvoiceItem(id) => Output::InvoiceItem(self.invoice_item(id)?.clone()),
@@ -462,7 +492,9 @@ impl State {
     #[must_use]
     pub fn customer_of(&self, target: &Target) -> Option<CustomerId> {
         match target {
-            Target::Customer(id) | Target::BalanceTransaction(id) => Some(id.clone()),
+            Target::Customer(id)
+            | Target::BalanceTransaction(id)
+            | Target::BalanceTransactionOf(id, _) => Some(id.clone()),
             Target::Subscription(id) => self.owners.subscriptions.get(id).map(Cow::into_owned),
             Target::Invoice(id) => self.owners.invoices.get(id).map(Cow::into_owned),
             Target::InvoiceItem(id) => {
@@ -680,6 +712,9 @@ impl State {
         if let CustomerEvent::Erased { id, key_slot, .. } = event {
             self.erased_slots.insert_mut(*key_slot);
             self.erase_personal(id);
+        }
+        if let CustomerEvent::BalanceTransactionUpdated { id, transaction, texts, .. } = event {
+            self.with_shard(id, |shard| shard.note_on_transaction(transaction, texts));
         }
         self.with_shard(event.customer(), |shard| {
             // Balance transactions are applied for all kinds of events in one place.

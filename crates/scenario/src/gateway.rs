@@ -11,6 +11,10 @@ use counterfoil::{Attempt, DeclineCode, Outcome, PaymentSource};
 /// | `pm_card_chargeCustomerFail` | declined: `generic_decline` |
 /// | `pm_card_authenticationRequired` | declined: `authentication_required` |
 /// | `pm_card_chargeDeclinedInsufficientFunds` | declined: `insufficient_funds` |
+/// | `pm_card_chargeDeclinedLostCard` | declined: `lost_card` |
+/// | `pm_card_chargeDeclinedStolenCard` | declined: `stolen_card` |
+/// | `pm_card_chargeDeclinedIncorrectNumber` | declined: `incorrect_number` |
+/// | `pm_card_available_1200` | succeeds, for 1200 minor units at most |
 /// | any other | declined: `resource_missing` |
 ///
 /// It has no state, so an outcome does not depend on how often or when it is asked. Where a
@@ -21,12 +25,22 @@ pub struct SimulatedGateway;
 impl SimulatedGateway {
     /// What becomes of an attempt on a payment method.
     #[must_use]
-    pub fn outcome_of(payment_method: &str) -> Outcome {
+    pub fn outcome_of(payment_method: &str, amount: i64) -> Outcome {
+        if let Some(available) = payment_method.strip_prefix("pm_card_available_") {
+            return match available.parse() {
+                Ok(available) if available >= amount => Outcome::Succeeded,
+                Ok(available) if available > 0 => Outcome::SucceededInPart(available),
+                _ => Outcome::Failed(DeclineCode::InsufficientFunds),
+            };
+        }
         Outcome::Failed(match payment_method {
             "pm_card_visa" => return Outcome::Succeeded,
             "pm_card_chargeCustomerFail" => DeclineCode::GenericDecline,
             "pm_card_authenticationRequired" => DeclineCode::AuthenticationRequired,
             "pm_card_chargeDeclinedInsufficientFunds" => DeclineCode::InsufficientFunds,
+            "pm_card_chargeDeclinedLostCard" => DeclineCode::LostCard,
+            "pm_card_chargeDeclinedStolenCard" => DeclineCode::StolenCard,
+            "pm_card_chargeDeclinedIncorrectNumber" => DeclineCode::IncorrectNumber,
             _ => DeclineCode::Other("resource_missing".to_owned()),
         })
     }
@@ -34,7 +48,7 @@ impl SimulatedGateway {
 
 impl PaymentSource for SimulatedGateway {
     fn outcome(&mut self, attempt: &Attempt) -> Option<Outcome> {
-        Some(Self::outcome_of(&attempt.payment_method))
+        Some(Self::outcome_of(&attempt.payment_method, attempt.amount))
     }
 }
 
@@ -49,11 +63,19 @@ mod tests {
             ("pm_card_chargeCustomerFail", Some("generic_decline")),
             ("pm_card_authenticationRequired", Some("authentication_required")),
             ("pm_card_chargeDeclinedInsufficientFunds", Some("insufficient_funds")),
+            ("pm_card_chargeDeclinedLostCard", Some("lost_card")),
+            ("pm_card_chargeDeclinedStolenCard", Some("stolen_card")),
+            ("pm_card_chargeDeclinedIncorrectNumber", Some("incorrect_number")),
+            ("pm_card_available_100", None),
+            ("pm_card_available_99", Some("only 99")),
+            ("pm_card_available_0", Some("insufficient_funds")),
+            ("pm_card_available_x", Some("insufficient_funds")),
             ("pm_card_Visa", Some("resource_missing")),
             ("", Some("resource_missing")),
         ] {
-            let declined = match SimulatedGateway::outcome_of(token) {
+            let declined = match SimulatedGateway::outcome_of(token, 100) {
                 Outcome::Succeeded => None,
+                Outcome::SucceededInPart(part) => Some(format!("only {part}")),
                 Outcome::Failed(code) => Some(code.as_str().to_owned()),
             };
             assert_eq!(declined.as_deref(), code, "{token}");

@@ -5,7 +5,8 @@ mod customer;
 mod meter;
 
 pub use billing::{
-    InvoiceItemReport, InvoiceReport, LineReport, SubscriptionItemReport, SubscriptionReport,
+    InvoiceItemReport, InvoiceReport, LineReport, PaymentReport, PaymentSourceReport,
+    PaymentTransitionsReport, SubscriptionItemReport, SubscriptionReport,
 };
 pub use customer::{BalanceTransactionReport, CustomerReport};
 pub use meter::{

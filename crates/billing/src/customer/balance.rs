@@ -1,11 +1,16 @@
 //! The customer balance: an immutable ledger of transactions, and what finalization does to it.
 
 use super::{Customer, CustomerId};
+use crate::Patch;
+use crate::credit_note::CreditNoteId;
 use crate::invoice::InvoiceId;
 use counterfoil_core::{
     ArithmeticError, Currency, Exact, Id, Metadata, MetadataPatch, Timestamp, kind,
 };
 use serde::{Deserialize, Serialize};
+
+/// The id of a transaction on a customer's balance.
+pub type BalanceTransactionId = Id<kind::CustomerBalanceTransaction>;
 
 /// A transaction on a customer's balance (rule 2.2). It is never edited or removed; it is undone by
 /// its opposite.
@@ -13,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BalanceTransaction {
     /// Its id.
-    pub id: Id<kind::CustomerBalanceTransaction>,
+    pub id: BalanceTransactionId,
     /// Whose balance.
     pub customer: CustomerId,
     /// The currency.
@@ -27,6 +32,9 @@ pub struct BalanceTransaction {
     pub kind: BalanceTransactionKind,
     /// The invoice that caused it.
     pub invoice: Option<InvoiceId>,
+    /// The credit note that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_note: Option<CreditNoteId>,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,
@@ -56,6 +64,8 @@ pub enum BalanceTransactionKind {
     InvoiceTooLarge,
     /// A payment that nothing was owed for.
     InvoiceOverpaid,
+    /// Given back by a credit note.
+    CreditNote,
 }
 
 impl BalanceTransactionKind {
@@ -70,6 +80,7 @@ impl BalanceTransactionKind {
             Self::InvoiceTooSmall => "invoice_too_small",
             Self::InvoiceTooLarge => "invoice_too_large",
             Self::InvoiceOverpaid => "invoice_overpaid",
+            Self::CreditNote => "credit_note",
         }
     }
 }
@@ -89,6 +100,21 @@ pub struct CreateBalanceTransaction {
     /// Metadata (rule 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
+}
+
+/// `customer_balance_transaction.update`: what somebody noted on a transaction, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateBalanceTransaction {
+    /// Which transaction.
+    pub id: BalanceTransactionId,
+    /// Whose balance.
+    pub customer: CustomerId,
+    /// Free text; `null` removes it.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub description: Patch<String>,
+    /// Metadata to merge; `null` clears all of it (rule 1.6).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub metadata: Patch<MetadataPatch>,
 }
 
 impl BalanceTransaction {

@@ -2,9 +2,9 @@
 
 use super::{
     BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, Customer,
-    CustomerEvent, CustomerId, Personal, UpdateCustomer,
+    CustomerEvent, CustomerId, Personal, UpdateBalanceTransaction, UpdateCustomer,
 };
-use crate::text;
+use crate::{Texts, text};
 use counterfoil_core::{Currency, Id, Metadata, Refusal, Timestamp, kind, limits};
 use std::collections::BTreeMap;
 
@@ -141,11 +141,37 @@ pub fn decide_balance_transaction(
         ending_balance: customer.balance_after(command.currency, command.amount)?,
         kind,
         invoice: None,
+        credit_note: None,
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
         created: at,
     };
     Ok(CustomerEvent::BalanceTransacted(transaction.into()))
+}
+
+/// Changes what somebody noted on a transaction; its amount never changes (rule 2.2).
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] once the customer was deleted, and limits of texts and metadata.
+pub fn decide_update_balance_transaction(
+    customer: &Customer,
+    transaction: &BalanceTransaction,
+    command: &UpdateBalanceTransaction,
+    at: Timestamp,
+) -> Result<CustomerEvent, Refusal> {
+    check_live(customer, "its balance cannot be changed any more")?;
+    let description = command.description.value().map(String::as_str);
+    text::check_optional("description", description)?;
+    let texts = Texts {
+        description: command.description.clone().apply_to(transaction.description.clone()),
+        metadata: text::patched_metadata(&transaction.metadata, &command.metadata)?,
+    };
+    Ok(CustomerEvent::BalanceTransactionUpdated {
+        id: customer.id.clone(),
+        at,
+        transaction: transaction.id.clone(),
+        texts,
+    })
 }
 
 fn erased(customer: &Customer, reason: &str) -> Refusal {

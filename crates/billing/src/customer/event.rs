@@ -1,7 +1,7 @@
 //! What happened to a customer.
 
-use super::{BalanceTransaction, Customer, CustomerId, Personal};
-use crate::PersonalData;
+use super::{BalanceTransaction, BalanceTransactionId, Customer, CustomerId, Personal};
+use crate::{PersonalData, Texts};
 use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -53,6 +53,18 @@ pub enum CustomerEvent {
     },
     /// Its balance was changed by hand.
     BalanceTransacted(Arc<BalanceTransaction>),
+    /// What somebody noted on a transaction was changed.
+    BalanceTransactionUpdated {
+        /// Which customer.
+        id: CustomerId,
+        /// When.
+        at: Timestamp,
+        /// Which transaction.
+        transaction: BalanceTransactionId,
+        /// The texts from now on, as a whole; recorded apart.
+        #[serde(skip)]
+        texts: Texts,
+    },
     /// Its personal data was erased, and that of all it owns; the key is destroyed once this is
     /// durable. It counts as deleted from then on.
     Erased {
@@ -75,6 +87,7 @@ impl CustomerEvent {
             | Self::Deleted { id, .. }
             | Self::DelinquencyChanged { id, .. }
             | Self::Parked { id, .. }
+            | Self::BalanceTransactionUpdated { id, .. }
             | Self::Erased { id, .. } => id,
             Self::BalanceTransacted(transaction) => &transaction.customer,
         }
@@ -89,6 +102,9 @@ impl CustomerEvent {
                 PersonalData { customer: (**personal).clone(), ..PersonalData::default() }
             }
             Self::BalanceTransacted(transaction) => transaction.personal(),
+            Self::BalanceTransactionUpdated { texts, .. } => {
+                PersonalData { texts: texts.clone(), ..PersonalData::default() }
+            }
             _ => PersonalData::default(),
         }
     }
@@ -101,6 +117,7 @@ impl CustomerEvent {
             Self::BalanceTransacted(transaction) => {
                 Arc::make_mut(transaction).set_personal(data);
             }
+            Self::BalanceTransactionUpdated { texts, .. } => *texts = data.texts,
             _ => {}
         }
     }
@@ -118,6 +135,8 @@ impl CustomerEvent {
             Self::DelinquencyChanged { delinquent, .. } => customer.delinquent = *delinquent,
             Self::Parked { reason, .. } => customer.parked = Some(reason.clone()),
             Self::BalanceTransacted(transaction) => transaction.evolve(customer),
+            // The transactions lie beside the customer.
+            Self::BalanceTransactionUpdated { .. } => {}
             Self::Erased { at, .. } => {
                 customer.set_personal(PersonalData::default());
                 customer.deleted = true;

@@ -7,12 +7,13 @@ mod event;
 mod state;
 
 pub use balance::{
-    BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, Settlement, settle,
+    BalanceTransaction, BalanceTransactionId, BalanceTransactionKind, CreateBalanceTransaction,
+    Settlement, UpdateBalanceTransaction, settle,
 };
 pub use command::{CreateCustomer, DeleteCustomer, EraseCustomer, UpdateCustomer};
 pub use decide::{
     check_live, decide_balance_transaction, decide_create, decide_delete, decide_erase,
-    decide_update,
+    decide_update, decide_update_balance_transaction,
 };
 pub use event::CustomerEvent;
 pub use state::{Address, Customer, CustomerId, Personal};

@@ -92,6 +92,12 @@ pub struct Address {
 }
 
 impl Personal {
+    /// What of it stands on documents: who the customer is, without what the caller notes on it.
+    #[must_use]
+    pub fn on_documents(&self) -> Self {
+        Self { description: None, metadata: Metadata::default(), ..self.clone() }
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -19,6 +19,19 @@ pub struct CreateInvoice {
     /// Whether it goes on by itself; no where absent (rule 8.2).
     #[serde(default)]
     pub auto_advance: bool,
+    /// When it finalizes by itself, so that it goes on; where absent and it goes on, an hour after it
+    /// was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatically_finalizes_at: Option<Timestamp>,
+    /// The date on the document; that of its finalization where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Timestamp>,
+    /// The payment method that it is collected from; the customer's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_payment_method: Option<String>,
+    /// The invoice that it is to replace: the draft begins as a copy of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_invoice: Option<FromInvoice>,
     /// How it is collected.
     #[serde(default)]
     pub collection_method: CollectionMethod,
@@ -48,6 +61,10 @@ impl CreateInvoice {
             customer,
             currency: None,
             auto_advance: false,
+            automatically_finalizes_at: None,
+            effective_at: None,
+            default_payment_method: None,
+            from_invoice: None,
             collection_method: CollectionMethod::default(),
             days_until_due: None,
             due_date: None,
@@ -56,6 +73,23 @@ impl CreateInvoice {
             metadata: None,
         }
     }
+}
+
+/// The invoice that a draft is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FromInvoice {
+    /// What becomes of that one.
+    pub action: FromInvoiceAction,
+    /// Which invoice.
+    pub invoice: InvoiceId,
+}
+
+/// What becomes of the invoice that a draft is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromInvoiceAction {
+    /// It is voided when the draft is finalized, which takes its place (rule 8.6).
+    Revision,
 }
 
 /// Whether an invoice made by hand takes the customer's pending items (rule 8.5, point 32).
@@ -90,6 +124,17 @@ pub struct PayInvoice {
     /// Whether it was paid elsewhere, so that nothing is charged.
     #[serde(default)]
     pub paid_out_of_band: bool,
+    /// Whether an attempt that brings only a part pays it all the same: the rest is forgiven.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub forgive: bool,
+}
+
+impl PayInvoice {
+    /// Collects an invoice from the payment method that it has.
+    #[must_use]
+    pub fn new(id: InvoiceId) -> Self {
+        Self { id, payment_method: None, paid_out_of_band: false, forgive: false }
+    }
 }
 
 /// `invoice.send`: notes that an open invoice was sent to the customer.

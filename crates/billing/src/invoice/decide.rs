@@ -2,6 +2,7 @@
 
 use super::event::{Finalized, Voided};
 use super::state::subtotal;
+use super::update::{checked_finalization, next_finalization};
 use super::{
     Charge, CollectionMethod, CreateInvoice, Invoice, InvoiceEvent, InvoiceId, InvoiceLineId,
     InvoiceStatus, Line, StatusTransitions,
@@ -28,14 +29,17 @@ pub fn decide_create(
 ) -> Result<Invoice, Refusal> {
     let due_date = due_date(command, at)?;
     text::check_optional("description", command.description.as_deref())?;
-    let finalizes_at = if command.auto_advance {
-        Some(at.checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?)
-    } else {
-        None
+    text::check_optional("default_payment_method", command.default_payment_method.as_deref())?;
+    let finalizes_at = match command.automatically_finalizes_at {
+        Some(finalizes_at) => Some(checked_finalization(finalizes_at, at)?),
+        None if command.auto_advance => Some(next_finalization(None, at)?),
+        None => None,
     };
     let mut invoice = Invoice::draft(id, seq, command.customer.clone(), currency, at);
     invoice.collection_method = command.collection_method;
-    invoice.auto_advance = command.auto_advance;
+    invoice.auto_advance = finalizes_at.is_some();
+    invoice.effective_at = command.effective_at;
+    invoice.default_payment_method.clone_from(&command.default_payment_method);
     invoice.due_date = due_date;
     invoice.finalizes_at = finalizes_at;
     invoice.charges = charges;
@@ -68,6 +72,10 @@ impl Invoice {
             period: Period::instant(at),
             due_date: None,
             finalizes_at: None,
+            last_finalization_error: None,
+            effective_at: None,
+            revises: None,
+            latest_revision: None,
             charges: Vec::new(),
             number: None,
             subtotal: 0,
@@ -77,15 +85,23 @@ impl Invoice {
             amount_due: 0,
             amount_paid: 0,
             amount_overpaid: 0,
+            amount_forgiven: 0,
+            pre_payment_credit_notes_amount: 0,
+            post_payment_credit_notes_amount: 0,
+            payments: Vec::new(),
+            paid_out_of_band: false,
             balance_transactions: Vec::new(),
             attempt_count: 0,
             attempts_made: 0,
             next_payment_attempt: None,
             open_attempt: None,
+            hard_declines: Vec::new(),
+            default_payment_method: None,
             retries_exhausted: false,
             overdue: false,
             status_transitions: StatusTransitions::default(),
             collection_paused: None,
+            customer_details: customer::Personal::default(),
             description: None,
             metadata: Metadata::default(),
         }
@@ -186,6 +202,7 @@ pub fn decide_finalize(
         amount_due: settled.amount_due,
         status,
         auto_advance,
+        customer_details: customer.personal.on_documents(),
     })
 }
 
@@ -209,6 +226,7 @@ impl Ledger<'_> {
             ending_balance: self.balance,
             kind,
             invoice: Some(self.invoice.id.clone()),
+            credit_note: None,
             description: None,
             metadata: Metadata::default(),
             created: self.at,
@@ -248,22 +266,33 @@ pub fn balance_credit(
     posted.pop().ok_or(ArithmeticError::Overflow)
 }
 
+/// Refuses to void what is not open or uncollectible, or was paid or credited in part (point 47).
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`].
+pub fn check_voidable(invoice: &Invoice) -> Result<(), Refusal> {
+    check_status(invoice, &[InvoiceStatus::Open, InvoiceStatus::Uncollectible], "voided")?;
+    let reason = if invoice.amount_paid != 0 {
+        "it is paid in part, so it cannot be voided"
+    } else if invoice.pre_payment_credit_notes_amount != 0 {
+        "it has credit notes, which must be voided first"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::state("invoice", &invoice.id, invoice.status, reason))
+}
+
 /// Voids an invoice: the balance and the revenue are as if it had never been (rule 8.7).
 ///
 /// # Errors
-/// [`Refusal::StateUnsupported`] unless it is open or uncollectible and nothing was paid on it
-/// (point 47).
+/// As [`check_voidable`].
 pub fn decide_void(
     invoice: &Invoice,
     customer: &Customer,
     ids: &mut dyn Numbered,
     at: Timestamp,
 ) -> Result<Voided, Refusal> {
-    check_status(invoice, &[InvoiceStatus::Open, InvoiceStatus::Uncollectible], "voided")?;
-    if invoice.amount_paid != 0 {
-        let reason = "it is paid in part, so it cannot be voided";
-        return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
-    }
+    check_voidable(invoice)?;
     let balance = customer.balance(invoice.currency);
     let mut ledger = Ledger { invoice, ids, at, balance, posted: Vec::new() };
     for applied in &invoice.balance_transactions {
@@ -323,12 +352,20 @@ pub fn decide_overdue(invoice: &Invoice, at: Timestamp) -> InvoiceEvent {
 /// # Errors
 /// [`Refusal::StateUnsupported`].
 pub fn check_payable(invoice: &Invoice) -> Result<(), Refusal> {
-    check_status(invoice, &[InvoiceStatus::Open, InvoiceStatus::Uncollectible], "paid")?;
+    check_status_payable(invoice)?;
     if let Some(attempt) = &invoice.open_attempt {
         let reason = format!("the outcome of {} is awaited", attempt.id);
         return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
     }
     Ok(())
+}
+
+/// Refuses to pay what is not open or uncollectible.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`].
+pub fn check_status_payable(invoice: &Invoice) -> Result<(), Refusal> {
+    check_status(invoice, &[InvoiceStatus::Open, InvoiceStatus::Uncollectible], "paid")
 }
 
 fn check_status(

@@ -2,10 +2,10 @@
 
 use super::{
     Attempt, Charge, DeclineCode, Deferral, Invoice, InvoiceId, InvoiceItem, InvoiceItemId,
-    InvoiceStatus, Line, PaymentAttemptId,
+    InvoiceStatus, Line, PaymentAttemptId, PaymentReceived,
 };
 use crate::PersonalData;
-use crate::customer::{BalanceTransaction, CustomerId};
+use crate::customer::{BalanceTransaction, CustomerId, Personal};
 use counterfoil_core::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -132,6 +132,26 @@ pub enum InvoiceEvent {
     },
     /// It never counted.
     Voided(Arc<Voided>),
+    /// Money came for it: a part of what remained, more than that, or by an attached payment.
+    PaymentReceived(Arc<PaymentReceived>),
+    /// It was changed by hand; this is what it is now.
+    Updated {
+        /// When.
+        at: Timestamp,
+        /// The invoice from now on.
+        invoice: Arc<Invoice>,
+    },
+    /// It could not be finalized by itself, and stays a draft until somebody mends it.
+    FinalizationFailed {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        error: FinalizationError,
+    },
 }
 
 /// A finalized invoice: everything that was computed for it.
@@ -167,6 +187,19 @@ pub struct Finalized {
     pub status: InvoiceStatus,
     /// Whether it goes on by itself.
     pub auto_advance: bool,
+    /// Who the customer is at this moment; personal.
+    #[serde(skip)]
+    pub customer_details: Personal,
+}
+
+/// Why a draft could not be finalized by itself.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalizationError {
+    /// The code of the refusal.
+    pub code: String,
+    /// What was wrong.
+    pub message: String,
 }
 
 /// A voided invoice: everything that was undone.
@@ -216,11 +249,12 @@ impl InvoiceEvent {
     pub fn customer(&self) -> &CustomerId {
         match self {
             Self::ItemCreated(item) | Self::ItemUpdated(item) => &item.customer,
-            Self::Created(invoice) => &invoice.customer,
+            Self::Created(invoice) | Self::Updated { invoice, .. } => &invoice.customer,
             Self::Finalized(finalized) => &finalized.customer,
             Self::PaymentAttempted { attempt, .. } => &attempt.customer,
             Self::PaymentCameLate(late) => &late.customer,
             Self::Voided(voided) => &voided.customer,
+            Self::PaymentReceived(received) => &received.customer,
             Self::ItemDeleted { customer, .. }
             | Self::Deleted { customer, .. }
             | Self::AutoAdvanceSet { customer, .. }
@@ -228,7 +262,8 @@ impl InvoiceEvent {
             | Self::Paid { customer, .. }
             | Self::PaymentFailed { customer, .. }
             | Self::Overdue { customer, .. }
-            | Self::MarkedUncollectible { customer, .. } => customer,
+            | Self::MarkedUncollectible { customer, .. }
+            | Self::FinalizationFailed { customer, .. } => customer,
         }
     }
 
@@ -241,16 +276,19 @@ impl InvoiceEvent {
             | Self::ItemDeleted { .. }
             | Self::Created(_)
             | Self::Deleted { .. } => None,
+            Self::Updated { invoice, .. } => Some(&invoice.id),
             Self::Finalized(finalized) => Some(&finalized.id),
             Self::PaymentAttempted { attempt, .. } => Some(&attempt.invoice),
             Self::PaymentCameLate(late) => Some(&late.id),
             Self::Voided(voided) => Some(&voided.id),
+            Self::PaymentReceived(received) => Some(&received.id),
             Self::AutoAdvanceSet { id, .. }
             | Self::Sent { id, .. }
             | Self::Paid { id, .. }
             | Self::PaymentFailed { id, .. }
             | Self::Overdue { id, .. }
-            | Self::MarkedUncollectible { id, .. } => Some(id),
+            | Self::MarkedUncollectible { id, .. }
+            | Self::FinalizationFailed { id, .. } => Some(id),
         }
     }
 
@@ -259,7 +297,7 @@ impl InvoiceEvent {
     pub fn personal(&self) -> PersonalData {
         match self {
             Self::ItemCreated(item) | Self::ItemUpdated(item) => item.personal(),
-            Self::Created(invoice) => invoice.personal(),
+            Self::Created(invoice) | Self::Updated { invoice, .. } => invoice.personal(),
             Self::Finalized(finalized) => finalized.personal(),
             _ => PersonalData::default(),
         }
@@ -271,7 +309,9 @@ impl InvoiceEvent {
             Self::ItemCreated(item) | Self::ItemUpdated(item) => {
                 Arc::make_mut(item).set_personal(data);
             }
-            Self::Created(invoice) => Arc::make_mut(invoice).set_personal(data),
+            Self::Created(invoice) | Self::Updated { invoice, .. } => {
+                Arc::make_mut(invoice).set_personal(data);
+            }
             Self::Finalized(finalized) => Arc::make_mut(finalized).set_personal(data),
             _ => {}
         }
@@ -283,6 +323,9 @@ impl InvoiceEvent {
             Self::Finalized(finalized) => (finalized.balance_transactions.as_slice(), None),
             Self::Voided(voided) => (voided.balance_transactions.as_slice(), None),
             Self::PaymentCameLate(late) => ([].as_slice(), late.balance_transaction.as_ref()),
+            Self::PaymentReceived(received) => {
+                ([].as_slice(), received.balance_transaction.as_ref())
+            }
             _ => ([].as_slice(), None),
         };
         several.iter().chain(one)
@@ -297,6 +340,11 @@ impl InvoiceEvent {
             | Self::Created(_)
             | Self::Deleted { .. }
             | Self::Sent { .. } => {}
+            Self::Updated { invoice: updated, .. } => invoice.clone_from(updated),
+            Self::FinalizationFailed { error, .. } => {
+                invoice.auto_advance = false;
+                invoice.last_finalization_error = Some(error.clone());
+            }
             Self::Finalized(finalized) => finalized.evolve(invoice),
             Self::AutoAdvanceSet { auto_advance, .. } => {
                 invoice.auto_advance = *auto_advance;
@@ -305,6 +353,7 @@ impl InvoiceEvent {
                 }
             }
             Self::PaymentAttempted { attempt, attempt_count } => {
+                invoice.await_payment(attempt);
                 invoice.open_attempt = Some(attempt.clone());
                 invoice.attempt_count = *attempt_count;
                 invoice.attempts_made = invoice.attempts_made.saturating_add(1);
@@ -313,22 +362,47 @@ impl InvoiceEvent {
                     invoice.next_payment_attempt = None;
                 }
             }
-            Self::Paid { at, amount, .. } => {
+            Self::Paid { at, amount, attempt, .. } => {
                 invoice.amount_paid = invoice.amount_paid.saturating_add(*amount);
+                invoice.paid_out_of_band = attempt.is_none();
                 invoice.open_attempt = None;
                 close(invoice, InvoiceStatus::Paid);
                 invoice.status_transitions.paid_at = Some(*at);
             }
+            Self::PaymentReceived(received) => {
+                received.evolve(invoice);
+                if received.settled {
+                    close(invoice, InvoiceStatus::Paid);
+                    invoice.status_transitions.paid_at = Some(received.at);
+                }
+            }
             Self::PaymentFailed {
-                attempt_count, next_payment_attempt, retries_exhausted, ..
+                at,
+                attempt,
+                code,
+                attempt_count,
+                next_payment_attempt,
+                retries_exhausted,
+                ..
             } => {
-                invoice.open_attempt = None;
+                let failed = invoice.open_attempt.take();
+                let failed = failed.filter(|open| attempt.as_ref() == Some(&open.id));
+                if let Some(failed) = &failed {
+                    invoice.end_payment(failed, 0, *at);
+                }
+                if let Some(failed) = failed.filter(|_| code.is_hard())
+                    && invoice.hard_decline(&failed.payment_method).is_none()
+                {
+                    invoice.hard_declines.push((failed.payment_method, code.clone()));
+                }
                 invoice.attempt_count = *attempt_count;
                 invoice.next_payment_attempt = *next_payment_attempt;
                 invoice.retries_exhausted |= *retries_exhausted;
             }
             Self::PaymentCameLate(late) => {
-                invoice.open_attempt = None;
+                if let Some(open) = invoice.open_attempt.take() {
+                    invoice.end_payment(&open, late.amount, late.at);
+                }
                 invoice.amount_overpaid = invoice.amount_overpaid.saturating_add(late.amount);
             }
             Self::Overdue { .. } => invoice.overdue = true,
@@ -371,6 +445,9 @@ impl Finalized {
         invoice.amount_due = self.amount_due;
         invoice.auto_advance = self.auto_advance;
         invoice.finalizes_at = None;
+        invoice.last_finalization_error = None;
+        invoice.effective_at.get_or_insert(self.at);
+        invoice.customer_details.clone_from(&self.customer_details);
         invoice.status_transitions.finalized_at = Some(self.at);
         if self.status == InvoiceStatus::Paid {
             invoice.auto_advance = false;

@@ -6,17 +6,19 @@ mod event;
 mod item;
 mod line;
 mod payment;
+mod received;
 mod state;
+mod update;
 
 pub use command::{
-    CreateInvoice, DeleteInvoice, FinalizeInvoice, MarkInvoiceUncollectible, PayInvoice,
-    PendingItems, SendInvoice, VoidInvoice,
+    CreateInvoice, DeleteInvoice, FinalizeInvoice, FromInvoice, FromInvoiceAction,
+    MarkInvoiceUncollectible, PayInvoice, PendingItems, SendInvoice, VoidInvoice,
 };
 pub use decide::{
-    Numbered, balance_credit, check_draft, check_payable, decide_create, decide_finalize,
-    decide_overdue, decide_send, decide_uncollectible, decide_void,
+    Numbered, balance_credit, check_draft, check_payable, check_status_payable, check_voidable,
+    decide_create, decide_finalize, decide_overdue, decide_send, decide_uncollectible, decide_void,
 };
-pub use event::{Finalized, InvoiceEvent, LatePayment, Voided};
+pub use event::{FinalizationError, Finalized, InvoiceEvent, LatePayment, Voided};
 pub use item::{
     CreateInvoiceItem, DeleteInvoiceItem, InvoiceItem, PeriodInput, UpdateInvoiceItem,
     check_editable, decide_create_item, decide_update_item,
@@ -26,10 +28,16 @@ pub use line::{
     ProrationKind, UsageCharge, UsageReading,
 };
 pub use payment::{
-    AfterRetries, Attempt, DeclineCode, InvoiceAfterRetries, Outcome, RetryPolicy, Trigger,
+    AfterRetries, Attempt, DeclineCode, InvoiceAfterRetries, Outcome, RetryPolicy, Terms, Trigger,
     decide_attempt, decide_outcome, paid,
 };
+pub use received::{
+    AttachPayment, InvoicePayment, InvoicePaymentKind, InvoicePaymentStatus, PaymentReceived,
+    check_part, decide_payment_record,
+};
 pub use state::{BillingReason, CollectionMethod, Invoice, InvoiceStatus, StatusTransitions};
+
+pub use update::{UpdateInvoice, decide_update};
 
 use counterfoil_core::{Id, kind};
 
@@ -39,5 +47,7 @@ pub type InvoiceId = Id<kind::Invoice>;
 pub type InvoiceLineId = Id<kind::InvoiceLine>;
 /// The id of an invoice item.
 pub type InvoiceItemId = Id<kind::InvoiceItem>;
+/// The id of a payment of an invoice.
+pub type InvoicePaymentId = Id<kind::InvoicePayment>;
 /// The id of an attempt to collect an invoice.
 pub type PaymentAttemptId = Id<kind::PaymentAttempt>;

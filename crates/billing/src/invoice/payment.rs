@@ -1,8 +1,10 @@
 //! Attempts to collect an invoice, and what follows when they fail (rules 8.8 and 9).
 
 use super::decide::balance_transaction;
+use super::received::collected;
 use super::{
-    Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, LatePayment, Numbered, PaymentAttemptId,
+    Invoice, InvoiceEvent, InvoiceId, InvoicePaymentId, InvoiceStatus, LatePayment, Numbered,
+    PaymentAttemptId,
 };
 use crate::customer::{BalanceTransactionKind, Customer, CustomerId};
 use counterfoil_core::{ArithmeticError, Currency, Refusal, Timestamp, limits};
@@ -30,6 +32,12 @@ pub struct Attempt {
     /// Whether a failure is followed by the schedule of retries: not in a customer's first payment
     /// of a subscription (point 39) and not when paying by hand.
     pub retried: bool,
+    /// The attached payment that it is to bring, for a part of what remains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<InvoicePaymentId>,
+    /// Whether what it does not bring is no longer asked for.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub forgive: bool,
 }
 
 /// What became of an attempt.
@@ -39,6 +47,8 @@ pub struct Attempt {
 pub enum Outcome {
     /// The amount was collected.
     Succeeded,
+    /// Only so much of it was collected, in minor units: more than nothing, less than the amount.
+    SucceededInPart(i64),
     /// It was not.
     Failed(DeclineCode),
 }
@@ -57,11 +67,50 @@ pub enum DeclineCode {
     InsufficientFunds,
     /// The customer must authenticate.
     AuthenticationRequired,
+    /// The number of the card is wrong.
+    IncorrectNumber,
+    /// The card was lost.
+    LostCard,
+    /// The card is to be kept by whoever is shown it.
+    PickupCard,
+    /// The card was stolen.
+    StolenCard,
+    /// The customer revoked this authorization.
+    RevocationOfAuthorization,
+    /// The customer revoked all authorizations.
+    RevocationOfAllAuthorizations,
+    /// The risk was judged too high.
+    HighestRiskLevel,
+    /// The card does not allow such a payment.
+    TransactionNotAllowed,
     /// Any other code, as the gateway gave it.
     Other(String),
 }
 
 impl DeclineCode {
+    /// Every code that has a name here.
+    pub const NAMED: [Self; 12] = [
+        Self::NoPaymentMethod,
+        Self::GenericDecline,
+        Self::InsufficientFunds,
+        Self::AuthenticationRequired,
+        Self::IncorrectNumber,
+        Self::LostCard,
+        Self::PickupCard,
+        Self::StolenCard,
+        Self::RevocationOfAuthorization,
+        Self::RevocationOfAllAuthorizations,
+        Self::HighestRiskLevel,
+        Self::TransactionNotAllowed,
+    ];
+
+    /// The code with a name in files; one that is not known is kept as it is.
+    #[must_use]
+    pub fn of(code: &str) -> Self {
+        let named = Self::NAMED.into_iter().find(|named| named.as_str() == code);
+        named.unwrap_or_else(|| Self::Other(code.to_owned()))
+    }
+
     /// The code in files: `insufficient_funds`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -70,7 +119,37 @@ impl DeclineCode {
             Self::GenericDecline => "generic_decline",
             Self::InsufficientFunds => "insufficient_funds",
             Self::AuthenticationRequired => "authentication_required",
+            Self::IncorrectNumber => "incorrect_number",
+            Self::LostCard => "lost_card",
+            Self::PickupCard => "pickup_card",
+            Self::StolenCard => "stolen_card",
+            Self::RevocationOfAuthorization => "revocation_of_authorization",
+            Self::RevocationOfAllAuthorizations => "revocation_of_all_authorizations",
+            Self::HighestRiskLevel => "highest_risk_level",
+            Self::TransactionNotAllowed => "transaction_not_allowed",
             Self::Other(code) => code,
+        }
+    }
+
+    /// Whether trying the same payment method again is of no use (rule 9). Codes that were recorded
+    /// before they had a name here count too.
+    #[must_use]
+    pub fn is_hard(&self) -> bool {
+        match self {
+            Self::NoPaymentMethod | Self::GenericDecline | Self::InsufficientFunds => false,
+            Self::AuthenticationRequired
+            | Self::IncorrectNumber
+            | Self::LostCard
+            | Self::PickupCard
+            | Self::StolenCard
+            | Self::RevocationOfAuthorization
+            | Self::RevocationOfAllAuthorizations
+            | Self::HighestRiskLevel
+            | Self::TransactionNotAllowed => true,
+            Self::Other(code) => match Self::of(code) {
+                Self::Other(_) => false,
+                named => named.is_hard(),
+            },
         }
     }
 }
@@ -100,6 +179,8 @@ pub enum AfterRetries {
     PastDue,
     /// It is canceled.
     Canceled,
+    /// It is unpaid: its next invoices stay drafts until the latest one is paid (rule 6.2).
+    Unpaid,
 }
 
 /// What becomes of an invoice when its retries are exhausted.
@@ -163,6 +244,15 @@ impl RetryPolicy {
     }
 }
 
+/// What an attempt collects beside the usual: all that remains, and nothing forgiven.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// A part, as an attached payment.
+    pub part: Option<(InvoicePaymentId, i64)>,
+    /// Whether what it does not bring is no longer asked for.
+    pub forgive: bool,
+}
+
 /// What an attempt on an invoice starts with: somebody to charge, or a failure for want of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
@@ -177,7 +267,9 @@ pub enum Trigger {
 
 /// Starts an attempt to collect what remains of an invoice.
 ///
-/// Without a payment method the attempt fails at once, and nobody outside is asked.
+/// Without a payment method the attempt fails at once, and nobody outside is asked; so it does by
+/// itself with a payment method that was declined for good before (rule 9). Both count as attempts,
+/// and the next one stays scheduled.
 ///
 /// # Errors
 /// A next attempt beyond the calendar.
@@ -185,7 +277,7 @@ pub fn decide_attempt(
     invoice: &Invoice,
     payment_method: Option<&str>,
     id: PaymentAttemptId,
-    trigger: Trigger,
+    (trigger, terms): (Trigger, Terms),
     policy: &RetryPolicy,
     at: Timestamp,
 ) -> Result<InvoiceEvent, Refusal> {
@@ -196,23 +288,34 @@ pub fn decide_attempt(
         let code = DeclineCode::NoPaymentMethod;
         return failed(invoice, None, code, (attempt_count, retried), policy, at);
     };
+    if let Some(code) = invoice.hard_decline(payment_method).filter(|_| retried) {
+        return failed(invoice, None, code.clone(), (attempt_count, retried), policy, at);
+    }
+    let (payment, amount) = match terms.part {
+        Some((payment, amount)) => (Some(payment), amount),
+        None => (None, invoice.amount_remaining()),
+    };
     let attempt = Attempt {
         id,
         invoice: invoice.id.clone(),
         customer: invoice.customer.clone(),
-        amount: invoice.amount_remaining(),
+        amount,
         currency: invoice.currency,
         payment_method: payment_method.to_owned(),
         created: at,
         retried,
+        payment,
+        forgive: terms.forgive,
     };
     Ok(InvoiceEvent::PaymentAttempted { attempt, attempt_count })
 }
 
-/// Takes the outcome of the attempt that an invoice awaits.
+/// Takes the outcome of the attempt that an invoice awaits: what is collected pays what remains by
+/// now, and the rest of it is credit of the customer. Where an attempt for all that remains brought
+/// only a part, it failed for the rest, unless that is forgiven.
 ///
 /// # Errors
-/// An amount or a time out of range.
+/// [`Refusal::ParameterInvalid`] for a part that is none; an amount or a time out of range.
 pub fn decide_outcome(
     invoice: &Invoice,
     attempt: &Attempt,
@@ -221,17 +324,33 @@ pub fn decide_outcome(
     policy: &RetryPolicy,
     ids: &mut dyn Numbered,
     at: Timestamp,
-) -> Result<InvoiceEvent, Refusal> {
+) -> Result<Vec<InvoiceEvent>, Refusal> {
+    if let Outcome::SucceededInPart(part) = outcome
+        && !(1..attempt.amount).contains(part)
+    {
+        let reason = format!("{part} is no part of the {} that was asked for", attempt.amount);
+        return Err(Refusal::invalid("amount", reason));
+    }
     if !matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible) {
-        return late(invoice, attempt, outcome, customer, ids, at);
+        return Ok(vec![late(invoice, attempt, outcome, customer, ids, at)?]);
     }
-    match outcome {
-        Outcome::Succeeded => Ok(paid(invoice, Some(attempt.id.clone()), at)),
-        Outcome::Failed(code) => {
-            let count = (invoice.attempt_count, attempt.retried);
-            failed(invoice, Some(attempt.id.clone()), code.clone(), count, policy, at)
-        }
+    let count = (invoice.attempt_count, attempt.retried);
+    let failed = |code| failed(invoice, Some(attempt.id.clone()), code, count, policy, at);
+    let amount = match outcome {
+        Outcome::Succeeded => attempt.amount,
+        Outcome::SucceededInPart(part) => *part,
+        Outcome::Failed(code) => return Ok(vec![failed(code.clone())?]),
+    };
+    if attempt.payment.is_none() && amount == invoice.amount_remaining() {
+        return Ok(vec![paid(invoice, Some(attempt.id.clone()), at)]);
     }
+    let received = collected(invoice, attempt, amount, customer, ids, at)?;
+    let short = attempt.payment.is_none() && !received.settled;
+    let mut events = vec![received.into()];
+    if short {
+        events.push(failed(DeclineCode::InsufficientFunds)?);
+    }
+    Ok(events)
 }
 
 /// Pays what remains of an invoice: by an attempt, or elsewhere.
@@ -285,6 +404,7 @@ fn late(
 ) -> Result<InvoiceEvent, Refusal> {
     let amount = match outcome {
         Outcome::Succeeded => attempt.amount,
+        Outcome::SucceededInPart(part) => *part,
         Outcome::Failed(_) => 0,
     };
     let mut posted = Vec::new();
@@ -302,4 +422,47 @@ fn late(
         balance_transaction: posted.pop(),
     };
     Ok(InvoiceEvent::PaymentCameLate(late.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_one_name_and_is_hard_or_not() {
+        let soft = ["no_payment_method", "generic_decline", "insufficient_funds"];
+        for code in DeclineCode::NAMED {
+            let name = code.as_str().to_owned();
+            assert_eq!(serde_json::to_string(&code).unwrap(), format!("{name:?}"));
+            assert_eq!(DeclineCode::of(&name), code);
+            assert_eq!(code.is_hard(), !soft.contains(&name.as_str()), "{name}");
+            // As it was recorded before it had a name.
+            assert_eq!(DeclineCode::Other(name).is_hard(), code.is_hard());
+        }
+        let other = DeclineCode::of("do_not_honor");
+        assert_eq!(other, DeclineCode::Other("do_not_honor".to_owned()));
+        assert!(!other.is_hard());
+    }
+
+    #[test]
+    fn the_schedule_has_any_number_of_offsets() {
+        let at = Timestamp::parse("2025-02-01T01:00:00Z").unwrap();
+        let day = |days: i64| Some(at.checked_add_days(days).unwrap());
+        let eight = RetryPolicy { after_days: vec![1, 2, 1, 3, 1, 2, 2, 2], ..Default::default() };
+        let none = RetryPolicy { after_days: Vec::new(), ..Default::default() };
+        for (policy, attempt, expected) in [
+            (&eight, 1, day(1)),
+            (&eight, 4, day(3)),
+            (&eight, 8, day(2)),
+            (&eight, 9, None),
+            (&none, 1, None),
+        ] {
+            assert_eq!(policy.next_attempt(attempt, at).unwrap(), expected, "{attempt}");
+            policy.check().unwrap();
+        }
+        for wrong in [vec![0], vec![91], vec![1; 21]] {
+            let policy = RetryPolicy { after_days: wrong, ..Default::default() };
+            policy.check().unwrap_err();
+        }
+    }
 }

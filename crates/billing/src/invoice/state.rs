@@ -1,7 +1,7 @@
 //! An invoice.
 
-use super::{Attempt, Charge, InvoiceId, Line};
-use crate::customer::{BalanceTransaction, CustomerId};
+use super::{Attempt, Charge, DeclineCode, FinalizationError, InvoiceId, InvoicePayment, Line};
+use crate::customer::{BalanceTransaction, CustomerId, Personal};
 use crate::subscription::{PauseBehavior, SubscriptionId};
 use counterfoil_core::{ArithmeticError, Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,18 @@ pub struct Invoice {
     /// When a draft finalizes by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finalizes_at: Option<Timestamp>,
+    /// Why it could not be finalized by itself, where that went wrong (rule 8.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_finalization_error: Option<FinalizationError>,
+    /// The date on the document: that of finalization, unless the caller gave another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Timestamp>,
+    /// The invoice that this one is to replace (rule 8.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revises: Option<InvoiceId>,
+    /// The invoice that was made last to replace this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_revision: Option<InvoiceId>,
     /// What it charges for: once finalized, lines only.
     pub charges: Vec<Charge>,
     /// Its number, once finalized.
@@ -59,7 +71,8 @@ pub struct Invoice {
     /// The customer's balance after finalization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending_balance: Option<i64>,
-    /// What was to be paid at finalization (rule 2.3).
+    /// What is to be paid: as of finalization (rule 2.3), less what credit notes took off it before
+    /// it was paid.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub amount_due: i64,
     /// What was paid.
@@ -68,6 +81,21 @@ pub struct Invoice {
     /// What was paid beyond what was due; it went to the customer's balance.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub amount_overpaid: i64,
+    /// What remained and is no longer asked for.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub amount_forgiven: i64,
+    /// What credit notes took off the amount due.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub pre_payment_credit_notes_amount: i64,
+    /// What credit notes gave back after it was paid.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub post_payment_credit_notes_amount: i64,
+    /// The payments that were attached to it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payments: Vec<InvoicePayment>,
+    /// Whether what remained was paid elsewhere.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub paid_out_of_band: bool,
     /// How the balance was changed at finalization; what voiding undoes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub balance_transactions: Vec<BalanceTransaction>,
@@ -83,6 +111,14 @@ pub struct Invoice {
     /// The attempt whose outcome is awaited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_attempt: Option<Attempt>,
+    /// The payment methods that were declined for good, with the code: no use in trying one of
+    /// them again by itself (rule 9).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hard_declines: Vec<(String, DeclineCode)>,
+    /// The payment method that it is collected from, in place of those of its subscription and its
+    /// customer (rule 8.8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_payment_method: Option<String>,
     /// Whether all automatic attempts failed.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub retries_exhausted: bool,
@@ -95,6 +131,9 @@ pub struct Invoice {
     /// What becomes of it because collection was paused when it was made (rule 6.11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection_paused: Option<PauseBehavior>,
+    /// Who the customer was when it was finalized, without description and metadata; personal.
+    #[serde(skip)]
+    pub customer_details: Personal,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,
@@ -170,7 +209,7 @@ impl Invoice {
     /// What remains to be paid.
     #[must_use]
     pub fn amount_remaining(&self) -> i64 {
-        self.amount_due.saturating_sub(self.amount_paid)
+        self.amount_due.saturating_sub(self.amount_paid).saturating_sub(self.amount_forgiven)
     }
 
     /// The fixed lines, in order. A draft may charge for more than these.
@@ -179,6 +218,13 @@ impl Invoice {
             Charge::Line(line) => Some(line),
             Charge::Item(_) | Charge::Usage(_) => None,
         })
+    }
+
+    /// Why a payment method was declined for good on this invoice, if it was.
+    #[must_use]
+    pub fn hard_decline(&self, payment_method: &str) -> Option<&DeclineCode> {
+        let declined = self.hard_declines.iter().find(|(method, _)| method == payment_method);
+        declined.map(|(_, code)| code)
     }
 
     /// Whether it is collected by charging a payment method, by itself.

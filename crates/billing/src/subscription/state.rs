@@ -155,6 +155,8 @@ pub enum SubscriptionStatus {
     PastDue,
     /// Its trial ended and there was nobody to charge: nothing is billed until it is resumed.
     Paused,
+    /// The retries of its latest invoice are exhausted; its next invoices stay drafts.
+    Unpaid,
     /// It ended; final.
     Canceled,
 }
@@ -234,6 +236,7 @@ impl fmt::Display for SubscriptionStatus {
             Self::Active => "active",
             Self::PastDue => "past_due",
             Self::Paused => "paused",
+            Self::Unpaid => "unpaid",
             Self::Canceled => "canceled",
         })
     }

@@ -429,7 +429,7 @@ impl World {
             None => PaymentAttemptId::new("pa_none").unwrap(),
         };
         Some(if paid {
-            SucceedPaymentAttempt { id }.into()
+            SucceedPaymentAttempt { id, amount: None }.into()
         } else {
             FailPaymentAttempt { id, code: Some("insufficient_funds".into()) }.into()
         })
@@ -479,7 +479,12 @@ fn of_item(act: &Act) -> Command {
 }
 
 fn on_invoice(id: InvoiceId, verb: Verb) -> Command {
-    let pay = |id, paid_out_of_band| PayInvoice { id, payment_method: None, paid_out_of_band };
+    let pay = |id, paid_out_of_band| PayInvoice {
+        id,
+        payment_method: None,
+        paid_out_of_band,
+        forgive: false,
+    };
     match verb {
         Verb::Finalize => FinalizeInvoice { id, auto_advance: None }.into(),
         Verb::Send => SendInvoice { id }.into(),

@@ -147,6 +147,7 @@ impl Book {
             ending_balance: self.customer.balance(invoice.currency) - amount,
             kind: BalanceTransactionKind::InvoiceOverpaid,
             invoice: Some(invoice.id.clone()),
+            credit_note: None,
             description: None,
             metadata: Metadata::default(),
             created: at,

@@ -4,7 +4,7 @@ use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::{
     self, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, CustomerEvent,
-    CustomerId, DeleteCustomer, EraseCustomer, UpdateCustomer,
+    CustomerId, DeleteCustomer, EraseCustomer, UpdateBalanceTransaction, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{Invoice, InvoiceEvent, InvoiceStatus, Trigger};
 use counterfoil_billing::subscription::{CancellationReason, SubscriptionStatus};
@@ -69,7 +69,7 @@ impl Tx<'_> {
     }
 
     /// A new payment method is tried on the latest open invoice of every subscription that is past
-    /// due (rule 9).
+    /// due, unless it was declined there for good (rule 9).
     fn retry_past_due(&mut self, id: &CustomerId) -> Result<(), Refusal> {
         let shard = self.state.shard(id)?;
         let mut invoices = Vec::new();
@@ -84,7 +84,11 @@ impl Tx<'_> {
             let collects = |invoice: &&Invoice| {
                 invoice.charges_automatically() && invoice.open_attempt.is_none()
             };
-            invoices.extend(open.filter(collects).map(|invoice| invoice.id.clone()));
+            let Some(invoice) = open.filter(collects) else { continue };
+            let declined = |method| invoice.hard_decline(method).is_some();
+            if !self.payment_method(invoice)?.is_some_and(declined) {
+                invoices.push(invoice.id.clone());
+            }
         }
         for invoice in invoices {
             self.attempt(&invoice, None, Trigger::Automatic)?;
@@ -151,6 +155,19 @@ impl Tx<'_> {
     ) -> Result<Target, Refusal> {
         self.transact_balance(command, BalanceTransactionKind::Adjustment)?;
         Ok(Target::BalanceTransaction(command.customer.clone()))
+    }
+
+    pub(super) fn update_balance_transaction(
+        &mut self,
+        command: &UpdateBalanceTransaction,
+    ) -> Result<Target, Refusal> {
+        let shard = self.state.shard(&command.customer)?;
+        let transaction = shard.balance_transaction(&command.id)?;
+        let (customer, at) = (shard.customer(), self.at());
+        let event =
+            customer::decide_update_balance_transaction(customer, transaction, command, at)?;
+        self.emit(event);
+        Ok(Target::BalanceTransactionOf(command.customer.clone(), command.id.clone()))
     }
 
     fn transact_balance(

@@ -6,9 +6,9 @@ use counterfoil_billing::customer::check_live;
 use counterfoil_billing::invoice::{
     self, BillingReason, Charge, CollectionMethod, CreateInvoice, DeleteInvoice, FinalizeInvoice,
     Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, MarkInvoiceUncollectible, PendingItems,
-    SendInvoice, Trigger, VoidInvoice,
+    SendInvoice, Trigger, UpdateInvoice, VoidInvoice,
 };
-use counterfoil_billing::subscription::PauseBehavior;
+use counterfoil_billing::subscription::{PauseBehavior, SubscriptionStatus};
 use counterfoil_core::Refusal;
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ impl Tx<'_> {
         check_live(self.state.customer(&command.customer)?, "nothing more is invoiced to it")?;
         let taken = |state: &crate::State, id: &_| state.owners.invoices.contains_key(id);
         let id = self.new_id(command.id.as_ref(), taken)?;
+        if let Some(from) = &command.from_invoice {
+            return self.revise(command, &from.invoice, id);
+        }
         let currency = self.currency_or_own(command.currency, &command.customer)?;
         let charges = match command.pending_invoice_items_behavior {
             PendingItems::Exclude => Vec::new(),
@@ -26,6 +29,21 @@ impl Tx<'_> {
         let draft = invoice::decide_create(command, id.clone(), seq, currency, charges, at)?;
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
         Ok(Target::Invoice(id))
+    }
+
+    pub(super) fn change_invoice(&mut self, command: &UpdateInvoice) -> Result<Target, Refusal> {
+        let invoice = self.state.invoice(&command.id)?;
+        check_live(self.state.customer(&invoice.customer)?, "nothing more is invoiced to it")?;
+        let updated = invoice::decide_update(invoice, command, self.at())?;
+        let goes_on = !invoice.auto_advance && updated.auto_advance;
+        let at = self.at();
+        self.emit(InvoiceEvent::Updated { at, invoice: updated.into() });
+        let invoice = self.state.invoice(&command.id)?;
+        // An open invoice that goes on by itself again is collected at once.
+        if goes_on && invoice.next_payment_attempt.is_none() && invoice.open_attempt.is_none() {
+            self.collect_if_due(&command.id)?;
+        }
+        Ok(Target::Invoice(command.id.clone()))
     }
 
     pub(super) fn finalize_invoice(
@@ -48,6 +66,11 @@ impl Tx<'_> {
                 customer: draft.customer.to_string(),
             });
         }
+        if let Some(original) = draft.revises.clone() {
+            // What the original took from the balance is there again for the one in its place.
+            self.void(&original)?;
+        }
+        let draft = self.state.invoice(id)?;
         let mut numbers = self.numbers(&draft.customer, draft.seq, draft.lines().count())?;
         let lines = self.state.resolve(draft, self.context.usage, &mut numbers)?;
         let customer = self.state.customer(&draft.customer)?;
@@ -115,7 +138,7 @@ impl Tx<'_> {
     pub(super) fn delete_invoice(&mut self, command: &DeleteInvoice) -> Result<Target, Refusal> {
         let invoice = self.state.invoice(&command.id)?;
         invoice::check_draft(invoice)?;
-        if invoice.billing_reason != BillingReason::Manual {
+        if invoice.billing_reason != BillingReason::Manual && invoice.revises.is_none() {
             let reason = "drafts of subscriptions are finalized and voided, not deleted";
             return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
         }
@@ -155,7 +178,9 @@ impl Tx<'_> {
         fill(&mut draft);
         let paused = subscription.pause_collection.map(|pause| pause.behavior);
         draft.collection_paused = paused;
-        if paused == Some(PauseBehavior::KeepAsDraft) {
+        // What an unpaid subscription goes on to owe waits for somebody (rule 6.2).
+        let unpaid = subscription.status == SubscriptionStatus::Unpaid;
+        if unpaid || paused == Some(PauseBehavior::KeepAsDraft) {
             (draft.auto_advance, draft.finalizes_at) = (false, None);
         }
         self.emit(InvoiceEvent::Created(Arc::new(draft)));

@@ -8,6 +8,7 @@ mod customer;
 mod invoice;
 mod item;
 mod payment;
+mod revision;
 mod subscription;
 mod tx;
 mod work;
@@ -92,6 +93,7 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::DeleteCustomer(params) => tx.delete_customer(params),
         Command::EraseCustomer(params) => tx.erase_customer(params),
         Command::CreateBalanceTransaction(params) => tx.create_balance_transaction(params),
+        Command::UpdateBalanceTransaction(params) => tx.update_balance_transaction(params),
         Command::CreateSubscription(params) => tx.create_subscription(params),
         Command::UpdateSubscription(params) => tx.update_subscription(params),
         Command::CancelSubscription(params) => tx.cancel_subscription(params),
@@ -101,8 +103,10 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::UpdateInvoiceItem(params) => tx.update_invoice_item(params),
         Command::DeleteInvoiceItem(params) => tx.delete_invoice_item(params),
         Command::CreateInvoice(params) => tx.create_invoice(params),
+        Command::UpdateInvoice(params) => tx.change_invoice(params),
         Command::FinalizeInvoice(params) => tx.finalize_invoice(params),
         Command::PayInvoice(params) => tx.pay_invoice(params),
+        Command::AttachPayment(params) => tx.attach_payment(params),
         Command::SendInvoice(params) => tx.send_invoice(params),
         Command::VoidInvoice(params) => tx.void_invoice(params),
         Command::MarkInvoiceUncollectible(params) => tx.mark_invoice_uncollectible(params),

@@ -4,10 +4,10 @@ use super::tx::Tx;
 use crate::answer::Target;
 use crate::command::{FailPaymentAttempt, SucceedPaymentAttempt};
 use counterfoil_billing::invoice::{
-    self, AfterRetries, CollectionMethod, DeclineCode, InvoiceAfterRetries, InvoiceEvent,
-    InvoiceId, InvoiceStatus, Outcome, PayInvoice, PaymentAttemptId, Trigger,
+    self, AfterRetries, AttachPayment, CollectionMethod, DeclineCode, Invoice, InvoiceAfterRetries,
+    InvoiceEvent, InvoiceId, InvoiceStatus, Outcome, PayInvoice, PaymentAttemptId, Terms, Trigger,
 };
-use counterfoil_billing::subscription::CancellationReason;
+use counterfoil_billing::subscription::{CancellationReason, SubscriptionStatus};
 use counterfoil_billing::text;
 use counterfoil_core::{Id, Refusal};
 
@@ -21,11 +21,41 @@ impl Tx<'_> {
                 let reason = "nothing is charged for an invoice that was paid elsewhere";
                 return Err(Refusal::invalid("payment_method", reason));
             }
+            if command.forgive {
+                let reason = "an invoice that was paid elsewhere leaves nothing to forgive";
+                return Err(Refusal::invalid("forgive", reason));
+            }
             let event = invoice::paid(invoice, None, self.at());
             self.emit(event);
             self.after_paid(&command.id)?;
         } else {
-            self.attempt(&command.id, command.payment_method.as_deref(), Trigger::ByHand)?;
+            let terms = Terms { forgive: command.forgive, part: None };
+            let method = command.payment_method.as_deref();
+            self.attempt_on(&command.id, method, (Trigger::ByHand, terms))?;
+        }
+        Ok(Target::Invoice(command.id.clone()))
+    }
+
+    pub(super) fn attach_payment(&mut self, command: &AttachPayment) -> Result<Target, Refusal> {
+        text::check_optional("payment_method", command.payment_method.as_deref())?;
+        let invoice = self.state.invoice(&command.id)?;
+        invoice::check_status_payable(invoice)?;
+        if command.payment_record.is_some() {
+            let customer = self.state.customer(&invoice.customer)?;
+            let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
+            let (at, ids) = (self.at(), &mut numbers);
+            let received = invoice::decide_payment_record(invoice, command, customer, ids, at)?;
+            let settled = received.settled;
+            self.emit(InvoiceEvent::from(received));
+            if settled {
+                self.after_paid(&command.id)?;
+            }
+        } else {
+            invoice::check_payable(invoice)?;
+            let part = Some((invoice::check_part(invoice, command.amount)?, command.amount));
+            let terms = Terms { part, forgive: false };
+            let method = command.payment_method.as_deref();
+            self.attempt_on(&command.id, method, (Trigger::ByHand, terms))?;
         }
         Ok(Target::Invoice(command.id.clone()))
     }
@@ -37,26 +67,49 @@ impl Tx<'_> {
         method: Option<&str>,
         trigger: Trigger,
     ) -> Result<(), Refusal> {
+        self.attempt_on(id, method, (trigger, Terms::default()))
+    }
+
+    fn attempt_on(
+        &mut self,
+        id: &InvoiceId,
+        method: Option<&str>,
+        terms: (Trigger, Terms),
+    ) -> Result<(), Refusal> {
         let invoice = self.state.invoice(id)?;
+        let method = match method {
+            Some(method) => Some(method),
+            None => self.payment_method(invoice)?,
+        };
+        let attempt = Id::numbered(invoice.seq, invoice.attempts_made.saturating_add(1));
+        let policy = &self.state.settings.retries;
+        let event = invoice::decide_attempt(invoice, method, attempt, terms, policy, self.at())?;
+        let failed = matches!(event, InvoiceEvent::PaymentFailed { .. });
+        self.emit(event);
+        if failed { self.after_failure(id) } else { Ok(()) }
+    }
+
+    /// The payment method that an invoice is collected from: its own, else that of its
+    /// subscription, else the customer's (rule 8.8).
+    pub(super) fn payment_method<'a>(
+        &'a self,
+        invoice: &'a Invoice,
+    ) -> Result<Option<&'a str>, Refusal> {
         let subscription = invoice.subscription.as_ref();
         let of_subscription = subscription
             .and_then(|id| self.state.subscription(id).ok())
             .and_then(|subscription| subscription.default_payment_method.as_deref());
         let customer = self.state.customer(&invoice.customer)?;
-        let method = method.or(of_subscription).or(customer.payment_method.as_deref());
-        let attempt = Id::numbered(invoice.seq, invoice.attempts_made.saturating_add(1));
-        let policy = &self.state.settings.retries;
-        let event = invoice::decide_attempt(invoice, method, attempt, trigger, policy, self.at())?;
-        let failed = matches!(event, InvoiceEvent::PaymentFailed { .. });
-        self.emit(event);
-        if failed { self.after_failure(id) } else { Ok(()) }
+        let own = invoice.default_payment_method.as_deref();
+        Ok(own.or(of_subscription).or(customer.payment_method.as_deref()))
     }
 
     pub(super) fn succeed_payment_attempt(
         &mut self,
         command: &SucceedPaymentAttempt,
     ) -> Result<Target, Refusal> {
-        self.resolve_attempt(&command.id, &Outcome::Succeeded)
+        let outcome = command.amount.map_or(Outcome::Succeeded, Outcome::SucceededInPart);
+        self.resolve_attempt(&command.id, &outcome)
     }
 
     pub(super) fn fail_payment_attempt(
@@ -64,12 +117,7 @@ impl Tx<'_> {
         command: &FailPaymentAttempt,
     ) -> Result<Target, Refusal> {
         text::check_optional("code", command.code.as_deref())?;
-        let code = match command.code.as_deref() {
-            None | Some("generic_decline") => DeclineCode::GenericDecline,
-            Some("insufficient_funds") => DeclineCode::InsufficientFunds,
-            Some("authentication_required") => DeclineCode::AuthenticationRequired,
-            Some(other) => DeclineCode::Other(other.to_owned()),
-        };
+        let code = command.code.as_deref().map_or(DeclineCode::GenericDecline, DeclineCode::of);
         self.resolve_attempt(&command.id, &Outcome::Failed(code))
     }
 
@@ -89,15 +137,21 @@ impl Tx<'_> {
         let policy = &self.state.settings.retries;
         let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
         let at = self.at();
-        let event =
+        let events =
             invoice::decide_outcome(invoice, attempt, outcome, customer, policy, &mut numbers, at)?;
-        let paid = matches!(event, InvoiceEvent::Paid { .. });
-        let failed = matches!(event, InvoiceEvent::PaymentFailed { .. });
-        self.emit(event);
-        if paid {
-            self.after_paid(&invoice_id)?;
-        } else if failed {
-            self.after_failure(&invoice_id)?;
+        for event in events {
+            let failed = matches!(event, InvoiceEvent::PaymentFailed { .. });
+            let paid = match &event {
+                InvoiceEvent::Paid { .. } => true,
+                InvoiceEvent::PaymentReceived(received) => received.settled,
+                _ => false,
+            };
+            self.emit(event);
+            if paid {
+                self.after_paid(&invoice_id)?;
+            } else if failed {
+                self.after_failure(&invoice_id)?;
+            }
         }
         Ok(Target::Invoice(invoice_id))
     }
@@ -130,13 +184,18 @@ impl Tx<'_> {
             let event = invoice::decide_uncollectible(self.state.invoice(id)?, self.at())?;
             self.emit(event);
         }
-        if policy.then == AfterRetries::Canceled
-            && let Some(subscription) = self.state.invoice(id)?.subscription.clone()
-            && !self.state.subscription(&subscription)?.is_ended()
-            && self.is_latest_finalized(id)?
-        {
-            self.end_subscription(&subscription, CancellationReason::PaymentFailed, None)?;
+        let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {
+            return Ok(());
+        };
+        if self.state.subscription(&subscription)?.is_ended() || !self.is_latest_finalized(id)? {
+            return Ok(());
         }
-        Ok(())
+        match policy.then {
+            AfterRetries::PastDue => Ok(()),
+            AfterRetries::Canceled => {
+                self.end_subscription(&subscription, CancellationReason::PaymentFailed, None)
+            }
+            AfterRetries::Unpaid => self.set_status(&subscription, SubscriptionStatus::Unpaid),
+        }
     }
 }

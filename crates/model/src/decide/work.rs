@@ -5,12 +5,15 @@ use crate::State;
 use crate::answer::Target;
 use crate::due::{DueClass, DueKey, DueTarget};
 use counterfoil_billing::customer::CustomerEvent;
-use counterfoil_billing::invoice::{CollectionMethod, InvoiceEvent, InvoiceId, Trigger};
+use counterfoil_billing::invoice::{
+    CollectionMethod, FinalizationError, InvoiceEvent, InvoiceId, Trigger,
+};
 use counterfoil_billing::subscription::{SubscriptionId, SubscriptionStatus};
 use counterfoil_core::{Refusal, Timestamp};
 
 /// Does one item of due work. Where it comes to an impossible result, the customer it belongs to
-/// is parked: nothing happens to that one by itself any more, and all others go on.
+/// is parked: nothing happens to that one by itself any more, and all others go on. A draft that
+/// cannot be finalized stays a draft, and its customer goes on too.
 #[must_use]
 pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decision> {
     let mut tx = Tx::fork(state, context);
@@ -23,8 +26,32 @@ pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decisi
             let (events, state) = tx.finish();
             Some(Decision { events, state, target })
         }
-        Err(refusal) => park(state, context, key, &refusal),
+        Err(refusal) => match (&key.target, key.class) {
+            (DueTarget::Invoice(id), DueClass::Finalization) => {
+                finalization_failed(state, context, id, &refusal)
+            }
+            _ => park(state, context, key, &refusal),
+        },
     }
+}
+
+/// A draft that cannot be finalized stays one and does nothing by itself until somebody mends it
+/// (rule 8.6).
+fn finalization_failed(
+    state: &State,
+    context: &Context<'_>,
+    id: &InvoiceId,
+    refusal: &Refusal,
+) -> Option<Decision> {
+    let customer = state.invoice(id).ok()?.customer.clone();
+    let mut tx = Tx::fork(state, context);
+    let (id, at) = (id.clone(), context.at);
+    let (code, message) = (refusal.code().to_string(), refusal.to_string());
+    let error = FinalizationError { code, message };
+    let target = Target::Invoice(id.clone());
+    tx.emit(InvoiceEvent::FinalizationFailed { customer, id, at, error });
+    let (events, state) = tx.finish();
+    Some(Decision { events, state, target })
 }
 
 fn park(state: &State, context: &Context<'_>, key: &DueKey, refusal: &Refusal) -> Option<Decision> {

@@ -2,11 +2,12 @@
 
 use super::quantity;
 use counterfoil::{
-    BillingModeKind, BillingReason, CancellationReason, CollectionMethod, Currency, CustomerId,
-    Decimal12, Derivation, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceStatus, InvoiceView,
-    Line, Metadata, PauseCollection, Period, PriceId, ProrationBase, ProrationDiscounts,
-    Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
-    Timestamp, TrialSettings, kind,
+    Address, BillingModeKind, BillingReason, CancellationReason, CollectionMethod, Currency,
+    CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice, FromInvoiceAction, Id,
+    InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind,
+    InvoicePaymentStatus, InvoiceStatus, InvoiceView, Line, Metadata, PauseCollection, Period,
+    PriceId, ProrationBase, ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem,
+    SubscriptionItemId, SubscriptionStatus, Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -159,6 +160,16 @@ pub struct InvoiceReport {
     pub amount_remaining: i64,
     /// What was paid beyond what was due.
     pub amount_overpaid: i64,
+    /// What remained and is no longer asked for.
+    pub amount_forgiven: i64,
+    /// What credit notes took off the amount due.
+    pub pre_payment_credit_notes_amount: i64,
+    /// What credit notes gave back after it was paid.
+    pub post_payment_credit_notes_amount: i64,
+    /// The payment method that it is collected from, where it has its own.
+    pub default_payment_method: Option<String>,
+    /// Its payments: the one that follows what remains, and those that were attached.
+    pub payments: Vec<PaymentReport>,
     /// Whether an attempt to collect it was made.
     pub attempted: bool,
     /// Whether it goes on by itself.
@@ -167,6 +178,22 @@ pub struct InvoiceReport {
     pub collection_method: CollectionMethod,
     /// When a draft finalizes by itself.
     pub automatically_finalizes_at: Option<Timestamp>,
+    /// Why it could not be finalized by itself.
+    pub last_finalization_error: Option<FinalizationError>,
+    /// The date on the document.
+    pub effective_at: Option<Timestamp>,
+    /// The invoice that it replaces, or is to replace.
+    pub from_invoice: Option<FromInvoice>,
+    /// The invoice that was made last to replace it.
+    pub latest_revision: Option<InvoiceId>,
+    /// The customer's name when it was finalized.
+    pub customer_name: Option<String>,
+    /// The customer's e-mail address then.
+    pub customer_email: Option<String>,
+    /// The customer's phone number then.
+    pub customer_phone: Option<String>,
+    /// The customer's address then.
+    pub customer_address: Option<Address>,
     /// When it changed status.
     pub status_transitions: TransitionsReport,
     /// Free text.
@@ -188,6 +215,68 @@ pub struct TransitionsReport {
     pub paid_at: Option<Timestamp>,
     /// When it was voided.
     pub voided_at: Option<Timestamp>,
+}
+
+/// A payment of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaymentReport {
+    /// Its id.
+    pub id: InvoicePaymentId,
+    /// How much it was to bring.
+    pub amount_requested: i64,
+    /// How much it brought.
+    pub amount_paid: Option<i64>,
+    /// Where it stands.
+    pub status: InvoicePaymentStatus,
+    /// Whether it is the one that follows what remains.
+    pub is_default: bool,
+    /// Where the money comes from.
+    pub payment: PaymentSourceReport,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it changed status.
+    pub status_transitions: PaymentTransitionsReport,
+}
+
+/// Where the money of a payment comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaymentSourceReport {
+    /// `payment_intent` or `payment_record`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What it is called where it was received.
+    pub payment_record: Option<String>,
+}
+
+/// When a payment changed status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PaymentTransitionsReport {
+    /// When it was canceled.
+    pub canceled_at: Option<Timestamp>,
+    /// When it was paid.
+    pub paid_at: Option<Timestamp>,
+}
+
+impl PaymentReport {
+    fn of(payment: &InvoicePayment) -> Self {
+        let (kind, payment_record) = match &payment.kind {
+            InvoicePaymentKind::PaymentIntent => ("payment_intent", None),
+            InvoicePaymentKind::PaymentRecord(name) => ("payment_record", name.clone()),
+        };
+        Self {
+            id: payment.id.clone(),
+            amount_requested: payment.amount_requested,
+            amount_paid: payment.amount_paid,
+            status: payment.status,
+            is_default: payment.is_default,
+            payment: PaymentSourceReport { kind, payment_record },
+            created: payment.created,
+            status_transitions: PaymentTransitionsReport {
+                canceled_at: payment.canceled_at,
+                paid_at: payment.paid_at,
+            },
+        }
+    }
 }
 
 /// A line of an invoice.
@@ -406,10 +495,26 @@ impl InvoiceReport {
             amount_paid: invoice.amount_paid,
             amount_remaining: invoice.amount_remaining(),
             amount_overpaid: invoice.amount_overpaid,
+            amount_forgiven: invoice.amount_forgiven,
+            pre_payment_credit_notes_amount: invoice.pre_payment_credit_notes_amount,
+            post_payment_credit_notes_amount: invoice.post_payment_credit_notes_amount,
+            default_payment_method: invoice.default_payment_method.clone(),
+            payments: invoice.all_payments().iter().map(PaymentReport::of).collect(),
             attempted: invoice.attempt_count > 0,
             auto_advance: invoice.auto_advance,
             collection_method: invoice.collection_method,
             automatically_finalizes_at: invoice.finalizes_at,
+            last_finalization_error: invoice.last_finalization_error.clone(),
+            effective_at: invoice.effective_at,
+            from_invoice: invoice
+                .revises
+                .clone()
+                .map(|invoice| FromInvoice { action: FromInvoiceAction::Revision, invoice }),
+            latest_revision: invoice.latest_revision.clone(),
+            customer_name: invoice.customer_details.name.clone(),
+            customer_email: invoice.customer_details.email.clone(),
+            customer_phone: invoice.customer_details.phone.clone(),
+            customer_address: invoice.customer_details.address.clone(),
             status_transitions: TransitionsReport {
                 finalized_at: moved.finalized_at,
                 marked_uncollectible_at: moved.marked_uncollectible_at,

@@ -61,6 +61,14 @@ impl Tx<'_> {
                 Ok(Target::Customer(pending.customer().clone()))
             }
             Outcome::Succeeded => self.commit_creation(pending),
+            Outcome::SucceededInPart(part) => {
+                let reason = format!(
+                    "{part} of {}: a subscription that comes about only when it is paid for takes \
+                     no part of its payment",
+                    pending.attempt.amount
+                );
+                Err(Refusal::invalid("amount", reason))
+            }
         }
     }
 

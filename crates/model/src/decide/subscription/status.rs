@@ -27,6 +27,7 @@ impl Tx<'_> {
                 paid && subscription.first_invoice.as_ref() == Some(id)
             }
             SubscriptionStatus::PastDue => self.is_latest_finalized(id)?,
+            SubscriptionStatus::Unpaid => self.is_latest_paid_in_time(id)?,
             _ => false,
         };
         if recovers {
@@ -48,6 +49,22 @@ impl Tx<'_> {
             self.set_status(&subscription, SubscriptionStatus::PastDue)?;
         }
         Ok(())
+    }
+
+    /// Whether an invoice was paid before its due date, and no newer one of its subscription counts,
+    /// drafts included: what ends being unpaid (rule 6.2).
+    fn is_latest_paid_in_time(&self, id: &InvoiceId) -> Result<bool, Refusal> {
+        let invoice = self.state.invoice(id)?;
+        let in_time = invoice.due_date.is_none_or(|due| self.at() < due);
+        let shard = self.state.shard(&invoice.customer)?;
+        let newer = |other: &Invoice| {
+            other.subscription == invoice.subscription
+                && other.seq > invoice.seq
+                && other.status != InvoiceStatus::Void
+        };
+        Ok(invoice.status == InvoiceStatus::Paid
+            && in_time
+            && !shard.invoices.values().any(|other| newer(other)))
     }
 
     /// Whether no newer invoice of its subscription was finalized and counts.
@@ -79,7 +96,9 @@ impl Tx<'_> {
             SubscriptionStatus::PastDue if current.first_invoice.as_ref() == Some(id) => {
                 self.set_status(&subscription, SubscriptionStatus::Active)
             }
-            SubscriptionStatus::PastDue if self.is_latest_finalized(id)? => {
+            SubscriptionStatus::PastDue | SubscriptionStatus::Unpaid
+                if self.is_latest_finalized(id)? =>
+            {
                 match self.status_by_invoices(current)? {
                     SubscriptionStatus::Canceled => self.end_subscription(
                         &subscription,
@@ -109,6 +128,7 @@ impl Tx<'_> {
                     return Ok(match self.state.settings.retries.then {
                         AfterRetries::PastDue => SubscriptionStatus::PastDue,
                         AfterRetries::Canceled => SubscriptionStatus::Canceled,
+                        AfterRetries::Unpaid => SubscriptionStatus::Unpaid,
                     });
                 }
                 InvoiceStatus::Open if invoice.overdue => return Ok(SubscriptionStatus::PastDue),
