@@ -197,8 +197,8 @@ fn invoices_by_hand(book: &Engine) {
     let attempt = book.payment_attempts().open().unwrap().remove(0);
     book.invoices().void(VoidInvoice { id: invoice_id("in_late") }).unwrap();
     book.payment_attempts().resolve(&attempt.id, Outcome::Succeeded).unwrap();
-    book.customers().create(customer("cus_4", "")).unwrap();
-    invoice(book, "in_wire", "cus_4", false);
+    book.customers().create(customer("cus_docs", "")).unwrap();
+    invoice(book, "in_wire", "cus_docs", false);
     let wire = json!({ "id": "in_wire", "amount": 4_000, "payment_record": "wire-17" });
     book.invoices().attach_payment(serde_json::from_value(wire).unwrap()).unwrap();
     let wire = json!({ "id": "in_wire", "amount": 1_700, "payment_record": "wire-18" });
@@ -207,9 +207,9 @@ fn invoices_by_hand(book: &Engine) {
 
 fn changes_of_documents(book: &Engine) {
     // A revision that its original escapes by being paid.
-    invoice(book, "in_old", "cus_4", true);
+    invoice(book, "in_old", "cus_docs", true);
     let revision = json!({
-        "id": "in_new", "customer": "cus_4", "auto_advance": true,
+        "id": "in_new", "customer": "cus_docs", "auto_advance": true,
         "from_invoice": { "action": "revision", "invoice": "in_old" },
     });
     book.invoices().create(serde_json::from_value(revision).unwrap()).unwrap();
@@ -221,12 +221,13 @@ fn changes_of_documents(book: &Engine) {
     let mut pay = PayInvoice::new(invoice_id("in_old"));
     pay.paid_out_of_band = true;
     book.invoices().pay(pay).unwrap();
-    book.advance_to(day(61), &mut gateway).unwrap();
+    let later = book.now().unwrap().unwrap().checked_add_days(1).unwrap();
+    book.advance_to(later, &mut gateway).unwrap();
     assert!(book.invoices().retrieve(&invoice_id("in_new")).unwrap().invoice.revises.is_some());
     let note = json!({
-        "customer": "cus_4", "id": "cbtxn_1_1", "description": "noted", "metadata": { "a": "b" },
+        "customer": "cus_docs", "id": "cbtxn_1_1", "description": "noted", "metadata": { "a": "b" },
     });
-    let first = book.customer_balance_transactions().list(&customer_id("cus_4")).unwrap();
+    let first = book.customer_balance_transactions().list(&customer_id("cus_docs")).unwrap();
     let mut note: UpdateBalanceTransaction = serde_json::from_value(note).unwrap();
     note.id = first[0].id.clone();
     book.customer_balance_transactions().update(note).unwrap();
