@@ -142,7 +142,7 @@ impl Invoice {
     pub fn personal(&self) -> PersonalData {
         let parts = self.charges.iter().map(|charge| match charge {
             Charge::Line(line) => Texts::of(&line.description, &Metadata::default()),
-            Charge::Item(_) | Charge::Usage(_) => Texts::default(),
+            Charge::Item(_) | Charge::Usage(_) | Charge::LateUsage(_) => Texts::default(),
         });
         let own = PersonalData::of(Texts::of(&self.description, &self.metadata)).with_parts(parts);
         PersonalData { customer: self.customer_details.clone(), ..own }

@@ -31,6 +31,9 @@ pub struct Policies {
     /// What a first period that is shorter than its interval is a part of (point 3).
     #[serde(skip_serializing_if = "crate::is_default")]
     pub stub_denominator: StubDenominator,
+    /// What becomes of usage that comes after its invoice was finalized (rule 12.8).
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub late_usage: LateUsage,
 }
 
 /// What parts of a period are counted in (rule 6.6).
@@ -79,4 +82,18 @@ pub enum StubDenominator {
     Aligned,
     /// The whole interval that would begin with it.
     Imagined,
+}
+
+/// What becomes of usage that comes after the invoice of its period was finalized (rule 12.8). It
+/// is never lost: what no invoice takes is reported as unbilled.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LateUsage {
+    /// No invoice takes it.
+    #[default]
+    Ignore,
+    /// The subscription's next invoice has a line for it, which names the old period: the price at
+    /// all usage of that period, less what was billed for it.
+    NextInvoice,
 }

@@ -20,6 +20,8 @@ pub const CUSTOMER_SUBSCRIPTIONS_MAX: usize = 500;
 pub const ADD_INVOICE_ITEMS_MAX: usize = 20;
 /// Invoice items on one invoice.
 pub const INVOICE_ITEMS_MAX: usize = 250;
+/// Lines on the invoices of one subscription that were made in one day, in UTC: more is a loop.
+pub const SUBSCRIPTION_LINES_PER_DAY_MAX: usize = 10_000;
 /// Tiers of one price.
 pub const PRICE_TIERS_MAX: usize = 100;
 /// Longest price interval, in years.

@@ -50,6 +50,8 @@ codes! {
     CustomerMaxSubscriptions "customer_max_subscriptions";
     /// An idempotency key used again with another command.
     IdempotencyError "idempotency_error";
+    /// A result that cannot be.
+    ImpossibleResult "impossible_result";
     /// An unknown currency code.
     InvalidCurrency "invalid_currency";
     /// An invoice that is no longer a draft.
@@ -238,6 +240,16 @@ pub enum Refusal {
         /// The key.
         key: String,
     },
+    /// The rules led to what cannot be: a fault of this library, which is told rather than billed.
+    #[error("impossible result on {kind} {id}: {reason}")]
+    Impossible {
+        /// The kind of object.
+        kind: String,
+        /// Its id.
+        id: String,
+        /// What cannot be, and the limit where there is one.
+        reason: String,
+    },
     /// The stream moved on since the caller looked.
     #[error("stream {stream} is at version {actual}, not {expected}")]
     VersionConflict {
@@ -286,6 +298,7 @@ impl Refusal {
             Self::InvoiceNoCustomerLineItems { .. } => Code::InvoiceNoCustomerLineItems,
             Self::CustomerMaxSubscriptions { .. } => Code::CustomerMaxSubscriptions,
             Self::IdempotencyError { .. } => Code::IdempotencyError,
+            Self::Impossible { .. } => Code::ImpossibleResult,
             Self::VersionConflict { .. } => Code::VersionConflict,
             Self::Unreadable { .. } => Code::StateUnreadable,
             Self::MeterEvent { code, .. } => *code,

@@ -46,6 +46,9 @@ impl Explanation {
             parts.push(of_line(book, &view, line, repeats)?);
             before = Some(own);
         }
+        if let Some(refusal) = &view.refused {
+            parts.push(Self::leaf(format!("it cannot be finalized as it stands: {refusal}")));
+        }
         parts.push(of_total(&view));
         parts.push(of_settlement(book, &view));
         if view.invoice.status != InvoiceStatus::Draft {
@@ -88,7 +91,7 @@ fn of_line(
     if let Some(item) = &line.invoice_item {
         parts.push(Explanation::leaf(format!("invoice item {item}")));
     }
-    if let Derivation::Metered { reading, .. } = &line.derivation {
+    if let Some(reading) = line.derivation.reading() {
         parts.push(of_reading(book, view, line, reading)?);
     }
     Ok(Explanation::node(text, parts))
@@ -139,10 +142,7 @@ fn of_reading(
 }
 
 fn reading(line: &Line) -> Option<&UsageReading> {
-    match &line.derivation {
-        Derivation::Metered { reading, .. } => Some(reading),
-        _ => None,
-    }
+    line.derivation.reading()
 }
 
 /// The arithmetic of a line, in minor units.
@@ -180,6 +180,11 @@ fn computation(line: &Line, code: &str) -> String {
             )
         }
         Derivation::Changed(details) => of_change(line, details, &code),
+        Derivation::Late { reading, billed_quantity, billed_amount } => format!(
+            "{} at the price, less {billed_amount} billed before for {billed_quantity}: {} minor \
+             units of {code}",
+            reading.quantity, line.amount
+        ),
         Derivation::Trial => "free: a trial".to_owned(),
         Derivation::Given => format!("given: {} minor units of {code}", line.amount),
         Derivation::Item => format!("{product} minor units of {code}"),

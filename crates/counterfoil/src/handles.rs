@@ -16,7 +16,7 @@ use counterfoil_billing::catalog::{
 };
 use counterfoil_billing::customer::{
     BalanceTransaction, CreateBalanceTransaction, CreateCustomer, Customer, CustomerId,
-    DeleteCustomer, EraseCustomer, UpdateBalanceTransaction, UpdateCustomer,
+    DeleteCustomer, EraseCustomer, UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{
     AttachPayment, Attempt, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem,
@@ -207,6 +207,8 @@ commands! {
         /// log by destroying the key that it is sealed with. Amounts, numbers and proofs stay. It
         /// is refused while a subscription, a draft or an open invoice is left (rule 2.4).
         erase(EraseCustomer) -> Customer: Customer;
+        /// Lets due work on a parked customer go on, once what was impossible was put right.
+        unpark(UnparkCustomer) -> Customer: Customer;
     }
     BalanceTransactions {
         /// Changes a balance by hand.

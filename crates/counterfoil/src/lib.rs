@@ -115,7 +115,7 @@ pub use counterfoil_billing::catalog::{
 pub use counterfoil_billing::customer::{
     Address, BalanceTransaction, BalanceTransactionId, BalanceTransactionKind,
     CreateBalanceTransaction, CreateCustomer, Customer, CustomerId, DeleteCustomer, EraseCustomer,
-    Personal, UpdateBalanceTransaction, UpdateCustomer,
+    Personal, UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
 };
 pub use counterfoil_billing::invoice::{
     AfterRetries, AttachPayment, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,

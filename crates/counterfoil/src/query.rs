@@ -232,17 +232,28 @@ fn coverage(
     for invoice in shard.invoices() {
         for charge in &invoice.charges {
             match charge {
-                Charge::Usage(usage) if usage.meter == *meter && selects(&usage.price) => {
+                Charge::Usage(usage) | Charge::LateUsage(usage)
+                    if usage.meter == *meter && selects(&usage.price) =>
+                {
                     covered.push(Covered { period: usage.period, cover: Cover::Awaited });
                 }
                 Charge::Line(line) => {
                     // What a voided invoice had billed is not billed again by itself (rule 8.7).
-                    if let Derivation::Metered { reading, .. } = &line.derivation
+                    if let Some(reading) = line.derivation.reading()
                         && reading.meter == *meter
                         && line.price.as_ref().is_none_or(selects)
                         && invoice.status != InvoiceStatus::Draft
                     {
-                        let cover = Cover::Billed(Position(reading.position));
+                        let taken = |id| {
+                            let owner = book.state.subscription(id);
+                            owner.is_ok_and(|s| book.state.takes_late_usage(s, line.period.end))
+                        };
+                        let cover = match &invoice.subscription {
+                            Some(id) if invoice.status != InvoiceStatus::Void && taken(id) => {
+                                Cover::Awaited
+                            }
+                            _ => Cover::Billed(Position(reading.position)),
+                        };
                         covered.push(Covered { period: line.period, cover });
                     }
                 }

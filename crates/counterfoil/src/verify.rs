@@ -8,7 +8,7 @@ use crate::metering::read_at;
 use crate::reader::attach_archive;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::alert::AlertEvent;
-use counterfoil_billing::invoice::{Derivation, InvoiceEvent};
+use counterfoil_billing::invoice::InvoiceEvent;
 use counterfoil_log::{
     FileStorage, History, Lsn, OpenError, Reader, Receipt, RecordRef, VerifyReport, verify_against,
 };
@@ -211,7 +211,7 @@ fn check_usage(book: &Sequencer, lsn: Lsn, events: &[Event], verified: &mut Veri
             continue;
         };
         for line in &invoice.lines {
-            let Derivation::Metered { reading, .. } = &line.derivation else { continue };
+            let Some(reading) = line.derivation.reading() else { continue };
             let cut = Position(reading.position);
             let customer = &invoice.customer;
             let price = line.price.as_ref().and_then(|id| book.state.price(id).ok());

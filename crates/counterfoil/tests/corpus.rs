@@ -60,6 +60,9 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     let (id, reason) = (customer_id("cus_1"), "amount 1000000000000000 is too large".to_owned());
     let parked = Event::from(CustomerEvent::Parked { id, at: at(support::START), reason });
     found.insert(parked.event_type().id, parked);
+    let (id, at) = (customer_id("cus_1"), at(support::START));
+    let unparked = Event::from(CustomerEvent::Unparked { id, at });
+    found.insert(unparked.event_type().id, unparked);
     found
 }
 

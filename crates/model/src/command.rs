@@ -5,7 +5,7 @@ use counterfoil_billing::alert::{ActivateAlert, ArchiveAlert, CreateAlert, Deact
 use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
 use counterfoil_billing::customer::{
     CreateBalanceTransaction, CreateCustomer, CustomerId, DeleteCustomer, EraseCustomer,
-    UpdateBalanceTransaction, UpdateCustomer,
+    UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
 };
 use counterfoil_billing::invoice::{
     AttachPayment, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem,
@@ -121,6 +121,7 @@ commands! {
     "customer.update" UpdateCustomer: UpdateCustomer;
     "customer.delete" DeleteCustomer: DeleteCustomer;
     "customer.erase" EraseCustomer: EraseCustomer;
+    "customer.unpark" UnparkCustomer: UnparkCustomer;
     "customer_balance_transaction.create" CreateBalanceTransaction: CreateBalanceTransaction;
     "customer_balance_transaction.update" UpdateBalanceTransaction: UpdateBalanceTransaction;
     "subscription.create" CreateSubscription: CreateSubscription;
@@ -173,6 +174,7 @@ impl Command {
             Self::UpdateCustomer(params) => Some(params.id.clone()),
             Self::DeleteCustomer(params) => Some(params.id.clone()),
             Self::EraseCustomer(params) => Some(params.id.clone()),
+            Self::UnparkCustomer(params) => Some(params.id.clone()),
             Self::CreateBalanceTransaction(params) => Some(params.customer.clone()),
             Self::UpdateBalanceTransaction(params) => Some(params.customer.clone()),
             Self::CreateSubscription(params) => Some(params.customer.clone()),

@@ -132,6 +132,7 @@ event_types! {
     205 1 "customer.parked" Customer CustomerEvent Parked;
     206 1 "customer.erased" Customer CustomerEvent Erased;
     207 1 "customer.balance_transaction_updated" Customer CustomerEvent BalanceTransactionUpdated;
+    208 1 "customer.unparked" Customer CustomerEvent Unparked;
     300 1 "subscription.created" Subscription SubscriptionEvent Created;
     301 1 "subscription.updated" Subscription SubscriptionEvent Updated;
     302 1 "subscription.renewed" Subscription SubscriptionEvent Renewed;

@@ -1,7 +1,6 @@
 //! What is true of every book after every record, each under its own name (rule 19).
 
 use crate::State;
-use crate::due;
 use crate::state::Shard;
 use counterfoil_billing::invoice::{Invoice, InvoiceStatus};
 use counterfoil_billing::subscription::SubscriptionStatus;
@@ -224,8 +223,7 @@ pub fn invariant_due_work_follows_from_the_objects(state: &State) -> Check {
         if shard.customer().parked.is_some() {
             continue;
         }
-        expected.extend(shard.subscriptions().into_iter().flat_map(due::of_subscription).flatten());
-        expected.extend(shard.invoices().into_iter().flat_map(due::of_invoice).flatten());
+        expected.extend(shard.due_work());
     }
     let actual: BTreeSet<_> = state.due.iter().collect();
     if actual == expected {

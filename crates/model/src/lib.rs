@@ -33,6 +33,7 @@ mod event;
 mod evolve;
 mod hash;
 pub mod invariants;
+mod late;
 mod personal;
 mod settings;
 mod snapshot;

@@ -212,6 +212,14 @@ impl Shard {
     pub fn invoice_items(&self) -> Vec<&InvoiceItem> {
         by_creation(self.items.values().map(AsRef::as_ref), |i| i.seq)
     }
+
+    /// What is due on the customer's objects, in no order; what is done of it is another question.
+    pub(crate) fn due_work(&self) -> impl Iterator<Item = DueKey> {
+        let subscriptions = self.subscriptions.values();
+        let keys = subscriptions.flat_map(|own| due::of_subscription(own).into_iter().flatten());
+        let invoices = self.invoices.values();
+        keys.chain(invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten()))
+    }
 }
 
 fn by_creation<'a, T>(all: impl Iterator<Item = &'a T>, seq: impl Fn(&T) -> u64) -> Vec<&'a T> {
@@ -269,13 +277,7 @@ impl State {
         if shard.customer.parked.is_some() {
             return None;
         }
-        let subscriptions = shard.subscriptions.values();
-        let invoices = shard.invoices.values();
-        subscriptions
-            .flat_map(|subscription| due::of_subscription(subscription))
-            .chain(invoices.flat_map(|invoice| due::of_invoice(invoice)))
-            .flatten()
-            .min()
+        shard.due_work().min()
     }
 
     /// Everything of one customer.
@@ -709,6 +711,9 @@ impl State {
         if let CustomerEvent::Parked { id, .. } = event {
             self.forget_due_work(id);
         }
+        if let CustomerEvent::Unparked { id, .. } = event {
+            self.remember_due_work(id);
+        }
         if let CustomerEvent::Erased { id, key_slot, .. } = event {
             self.erased_slots.insert_mut(*key_slot);
             self.erase_personal(id);
@@ -726,12 +731,15 @@ impl State {
 
     fn forget_due_work(&mut self, customer: &CustomerId) {
         let Some(shard) = self.shards.get(customer).cloned() else { return };
-        let subscriptions = shard.subscriptions.values();
-        let keys = subscriptions.flat_map(|own| due::of_subscription(own).into_iter().flatten());
-        let invoices = shard.invoices.values();
-        let more = invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten());
-        for key in keys.chain(more) {
+        for key in shard.due_work() {
             self.due.remove_mut(&key);
+        }
+    }
+
+    fn remember_due_work(&mut self, customer: &CustomerId) {
+        let Some(shard) = self.shards.get(customer).cloned() else { return };
+        for key in shard.due_work() {
+            self.due.insert_mut(key);
         }
     }
 

@@ -17,6 +17,8 @@ pub struct InvoiceView {
     pub invoice: Invoice,
     /// Its lines, in order.
     pub lines: Vec<Arc<Line>>,
+    /// Why a draft has no lines as it stands: finalizing it would be refused for this.
+    pub refused: Option<Refusal>,
 }
 
 /// Why no invoice takes some usage.
@@ -69,6 +71,10 @@ impl State {
                 Charge::Item(id) => {
                     lines.push(Arc::new(item_line(self.invoice_item(id)?, ids)));
                 }
+                Charge::LateUsage(charge) => {
+                    let place = (&invoice.customer, invoice.currency);
+                    lines.extend(self.late_line(charge, place, usage, ids)?.map(Arc::new));
+                }
                 Charge::Usage(charge) => {
                     let product = self.named_price(&charge.price)?;
                     let customer = &invoice.customer;
@@ -96,10 +102,16 @@ impl State {
         let mut invoice = self.invoice(id)?.clone();
         if invoice.status != InvoiceStatus::Draft {
             let lines = invoice.lines().cloned().collect();
-            return Ok(InvoiceView { invoice, lines });
+            return Ok(InvoiceView { invoice, lines, refused: None });
         }
         let mut ids = Provisional(0);
-        let lines = self.resolve(&invoice, usage, &mut ids)?;
+        let lines = match self.resolve(&invoice, usage, &mut ids) {
+            Ok(lines) => lines,
+            Err(refusal @ Refusal::AmountTooLarge { .. }) => {
+                return Ok(InvoiceView { invoice, lines: Vec::new(), refused: Some(refusal) });
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let sum = lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
         let total = i64::try_from(sum).map_err(|_| Refusal::AmountTooLarge {
             what: format!("the total of {id}"),
@@ -111,7 +123,7 @@ impl State {
         (invoice.starting_balance, invoice.ending_balance) =
             (Some(balance), Some(settled.ending_balance));
         invoice.amount_due = settled.amount_due;
-        Ok(InvoiceView { invoice, lines })
+        Ok(InvoiceView { invoice, lines, refused: None })
     }
 
     /// A price with the name that its lines bear: that of its product.

@@ -100,6 +100,13 @@ pub struct EraseCustomer {
     pub id: CustomerId,
 }
 
+/// `customer.unpark`: what was impossible was put right, and due work goes on (rule 2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnparkCustomer {
+    /// Which customer.
+    pub id: CustomerId,
+}
+
 /// `customer.delete`: cancels all its subscriptions at once; cannot be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteCustomer {

@@ -124,7 +124,7 @@ pub fn decide_balance_transaction(
     id: Id<kind::CustomerBalanceTransaction>,
     at: Timestamp,
 ) -> Result<CustomerEvent, Refusal> {
-    check_live(customer, "its balance cannot be changed any more")?;
+    check_present(customer, "its balance cannot be changed any more")?;
     let limit = limits::AMOUNT_MINOR_MAX;
     if command.amount == 0 {
         return Err(Refusal::invalid("amount", "an amount of 0 changes nothing"));
@@ -178,19 +178,41 @@ fn erased(customer: &Customer, reason: &str) -> Refusal {
     Refusal::state("customer", &customer.id, "erased", reason)
 }
 
+/// Takes a customer out of parking.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] for one that is not parked.
+pub fn decide_unpark(customer: &Customer, at: Timestamp) -> Result<CustomerEvent, Refusal> {
+    if customer.parked.is_none() {
+        let reason = "its due work goes on already";
+        return Err(Refusal::state("customer", &customer.id, "not parked", reason));
+    }
+    Ok(CustomerEvent::Unparked { id: customer.id.clone(), at })
+}
+
 /// Refuses what an erased, deleted or parked customer can no longer do.
 ///
 /// # Errors
 /// [`Refusal::StateUnsupported`].
 pub fn check_live(customer: &Customer, reason: &str) -> Result<(), Refusal> {
+    check_present(customer, reason)?;
+    match &customer.parked {
+        Some(cause) => Err(Refusal::state("customer", &customer.id, "parked", cause.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what an erased or deleted customer can no longer do. A parked one still can: this is how
+/// what was impossible is put right.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`].
+pub fn check_present(customer: &Customer, reason: &str) -> Result<(), Refusal> {
     if customer.erased.is_some() {
         return Err(erased(customer, reason));
     }
     if customer.deleted {
         return Err(Refusal::state("customer", &customer.id, "deleted", reason));
-    }
-    if let Some(cause) = &customer.parked {
-        return Err(Refusal::state("customer", &customer.id, "parked", cause.clone()));
     }
     Ok(())
 }

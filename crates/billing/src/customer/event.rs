@@ -51,6 +51,13 @@ pub enum CustomerEvent {
         /// What was impossible.
         reason: String,
     },
+    /// What was impossible was put right: due work on it is done again, at the old due times.
+    Unparked {
+        /// Which customer.
+        id: CustomerId,
+        /// When.
+        at: Timestamp,
+    },
     /// Its balance was changed by hand.
     BalanceTransacted(Arc<BalanceTransaction>),
     /// What somebody noted on a transaction was changed.
@@ -88,6 +95,7 @@ impl CustomerEvent {
             | Self::DelinquencyChanged { id, .. }
             | Self::Parked { id, .. }
             | Self::BalanceTransactionUpdated { id, .. }
+            | Self::Unparked { id, .. }
             | Self::Erased { id, .. } => id,
             Self::BalanceTransacted(transaction) => &transaction.customer,
         }
@@ -134,6 +142,7 @@ impl CustomerEvent {
             Self::Deleted { .. } => customer.deleted = true,
             Self::DelinquencyChanged { delinquent, .. } => customer.delinquent = *delinquent,
             Self::Parked { reason, .. } => customer.parked = Some(reason.clone()),
+            Self::Unparked { .. } => customer.parked = None,
             Self::BalanceTransacted(transaction) => transaction.evolve(customer),
             // The transactions lie beside the customer.
             Self::BalanceTransactionUpdated { .. } => {}

@@ -17,6 +17,9 @@ pub enum Charge {
     Item(InvoiceItemId),
     /// The usage of a metered item in a period, as it stands when the invoice is read or finalized.
     Usage(UsageCharge),
+    /// Usage that came after the invoice of its period was finalized, as it stands when this
+    /// invoice is read or finalized.
+    LateUsage(UsageCharge),
 }
 
 /// The usage that a draft will charge for.
@@ -94,6 +97,15 @@ pub enum Derivation {
         basis: Basis,
         /// The reading.
         reading: UsageReading,
+    },
+    /// The price at all usage of a period that was billed before, less what was billed for it.
+    Late {
+        /// The reading of the whole period.
+        reading: UsageReading,
+        /// The quantity that was billed before.
+        billed_quantity: Decimal12,
+        /// What was billed for it, in minor units.
+        billed_amount: i64,
     },
     /// A period that is free because it is a trial (rule 6.8).
     Trial,
@@ -210,6 +222,17 @@ pub struct Deferral {
 impl From<Line> for Charge {
     fn from(line: Line) -> Self {
         Self::Line(Arc::new(line))
+    }
+}
+
+impl Derivation {
+    /// The usage that the amount rests on, where it rests on any.
+    #[must_use]
+    pub fn reading(&self) -> Option<&UsageReading> {
+        match self {
+            Self::Metered { reading, .. } | Self::Late { reading, .. } => Some(reading),
+            _ => None,
+        }
     }
 }
 

@@ -216,7 +216,7 @@ impl Invoice {
     pub fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
         self.charges.iter().filter_map(|charge| match charge {
             Charge::Line(line) => Some(line),
-            Charge::Item(_) | Charge::Usage(_) => None,
+            Charge::Item(_) | Charge::Usage(_) | Charge::LateUsage(_) => None,
         })
     }
 

@@ -72,6 +72,45 @@ pub fn usage_lines(
     }))
 }
 
+/// The line for usage that came after a period was billed, if any came: the price at all usage of
+/// the period, less what was billed for it (rule 12.8).
+///
+/// # Errors
+/// [`Refusal::AmountTooLarge`] where an amount is out of range.
+pub fn late_usage_line(
+    charge: &UsageCharge,
+    (price, name): (&Price, &str),
+    currency: Currency,
+    reading: UsageReading,
+    (billed_quantity, billed_amount): (Decimal12, i64),
+    policies: &Policies,
+    ids: &mut dyn Numbered,
+) -> Result<Option<Line>, Refusal> {
+    let beyond = || Refusal::too_large(format!("late usage of {}", price.id), i64::MAX);
+    if reading.quantity <= billed_quantity.max(Decimal12::ZERO) {
+        return Ok(None);
+    }
+    let mut amount = 0_i64.checked_sub(billed_amount).ok_or_else(beyond)?;
+    for rated in rate(price, currency, reading.quantity, policies)? {
+        amount = amount.checked_add(rated.amount_minor).ok_or_else(beyond)?;
+    }
+    let before = billed_quantity.max(Decimal12::ZERO);
+    Ok(Some(Line {
+        id: ids.line(),
+        name: format!("Late usage of {name}"),
+        description: None,
+        amount,
+        quantity: reading.quantity.checked_sub(before)?,
+        unit_amount: None,
+        price: Some(price.id.clone()),
+        period: charge.period,
+        proration: false,
+        subscription_item: Some(charge.subscription_item.clone()),
+        invoice_item: None,
+        derivation: Derivation::Late { reading, billed_quantity: before, billed_amount },
+    }))
+}
+
 /// Rated lines of an item as lines of an invoice.
 pub fn lines_of_item(
     rated: Vec<RatedLine>,

@@ -12,7 +12,7 @@ mod proration;
 mod state;
 mod trial;
 
-pub use charge::{item_lines, lines_of_item, usage_lines};
+pub use charge::{item_lines, late_usage_line, lines_of_item, usage_lines};
 pub use command::{
     AddInvoiceItem, AnchorChange, CancelAt, CancelSubscription, CreateSubscription, ItemChange,
     ItemInput, MigrateSubscription, PaymentBehavior, PriceData, ProrationBehavior, TrialEnd,

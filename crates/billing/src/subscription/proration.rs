@@ -175,9 +175,11 @@ fn charges_ahead(derivation: &Derivation) -> bool {
     match derivation {
         Derivation::Rated { .. } | Derivation::Prorated { .. } => true,
         Derivation::Changed(details) => details.kind == ProrationKind::Remaining,
-        Derivation::Metered { .. } | Derivation::Trial | Derivation::Given | Derivation::Item => {
-            false
-        }
+        Derivation::Metered { .. }
+        | Derivation::Late { .. }
+        | Derivation::Trial
+        | Derivation::Given
+        | Derivation::Item => false,
     }
 }
 

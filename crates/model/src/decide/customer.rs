@@ -4,7 +4,8 @@ use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::{
     self, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, CustomerEvent,
-    CustomerId, DeleteCustomer, EraseCustomer, UpdateBalanceTransaction, UpdateCustomer,
+    CustomerId, DeleteCustomer, EraseCustomer, UnparkCustomer, UpdateBalanceTransaction,
+    UpdateCustomer,
 };
 use counterfoil_billing::invoice::{Invoice, InvoiceEvent, InvoiceStatus, Trigger};
 use counterfoil_billing::subscription::{CancellationReason, SubscriptionStatus};
@@ -145,6 +146,14 @@ impl Tx<'_> {
             );
             return Err(Refusal::state("customer", &command.id, "invoiced", reason));
         }
+        self.emit(event);
+        Ok(Target::Customer(command.id.clone()))
+    }
+
+    /// Lets due work on a customer go on. It runs at the book's time, however long ago it was due;
+    /// where it comes to an impossible result again, the customer is parked again.
+    pub(super) fn unpark_customer(&mut self, command: &UnparkCustomer) -> Result<Target, Refusal> {
+        let event = customer::decide_unpark(self.state.customer(&command.id)?, self.at())?;
         self.emit(event);
         Ok(Target::Customer(command.id.clone()))
     }

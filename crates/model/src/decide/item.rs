@@ -2,7 +2,7 @@
 
 use super::tx::Tx;
 use crate::answer::Target;
-use counterfoil_billing::customer::{CustomerId, check_live};
+use counterfoil_billing::customer::{CustomerId, check_live, check_present};
 use counterfoil_billing::invoice::{
     Charge, CreateInvoiceItem, DeleteInvoiceItem, InvoiceEvent, InvoiceItem, UpdateInvoiceItem,
     check_draft, check_editable, decide_create_item, decide_update_item,
@@ -118,7 +118,10 @@ impl Tx<'_> {
             check_draft(self.state.invoice(invoice)?)?;
         }
         let item = self.state.invoice_item(id)?;
-        check_live(self.state.customer(&item.customer)?, "its items cannot be changed any more")?;
+        check_present(
+            self.state.customer(&item.customer)?,
+            "its items cannot be changed any more",
+        )?;
         let invoice = item.invoice.as_ref().and_then(|id| self.state.invoice(id).ok());
         check_editable(item, invoice)?;
         Ok(item)

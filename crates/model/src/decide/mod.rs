@@ -8,6 +8,7 @@ mod customer;
 mod invoice;
 mod item;
 mod payment;
+mod possible;
 mod revision;
 mod subscription;
 mod tx;
@@ -70,6 +71,7 @@ pub fn execute(
 ) -> Result<Decision, Refusal> {
     let mut tx = Tx::fork(state, context);
     let target = dispatch(&mut tx, command)?;
+    tx.check_possible()?;
     let (events, state) = tx.finish();
     Ok(Decision { events, state, target })
 }
@@ -92,6 +94,7 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::UpdateCustomer(params) => tx.update_customer(params),
         Command::DeleteCustomer(params) => tx.delete_customer(params),
         Command::EraseCustomer(params) => tx.erase_customer(params),
+        Command::UnparkCustomer(params) => tx.unpark_customer(params),
         Command::CreateBalanceTransaction(params) => tx.create_balance_transaction(params),
         Command::UpdateBalanceTransaction(params) => tx.update_balance_transaction(params),
         Command::CreateSubscription(params) => tx.create_subscription(params),

@@ -22,6 +22,11 @@ impl<'a> Tx<'a> {
         (self.events, self.state)
     }
 
+    /// What was emitted so far.
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
     /// The time of the decision.
     pub(super) fn at(&self) -> Timestamp {
         self.context.at

@@ -21,7 +21,7 @@ pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decisi
         DueTarget::Subscription(id) => tx.work_on_subscription(id, key),
         DueTarget::Invoice(id) => tx.work_on_invoice(id, key.class),
     };
-    match target {
+    match target.and_then(|target| tx.check_possible().map(|()| target)) {
         Ok(target) => {
             let (events, state) = tx.finish();
             Some(Decision { events, state, target })

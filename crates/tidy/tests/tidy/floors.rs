@@ -51,6 +51,12 @@ const ROOMS: &[Room] = &[
         // The meter, to measure it alone.
         &["counterfoil-core", "counterfoil-meter", "counterfoil", "counterfoil-scenario"],
     ),
+    room(
+        "counterfoil-sim",
+        6,
+        // The model, to replay a log and check it.
+        &["counterfoil-model", "counterfoil", "counterfoil-scenario"],
+    ),
     Room { name: "counterfoil-benches", floor: 7, uses: Uses::Any },
     room("counterfoil-tidy", 7, &[]),
 ];

@@ -2,7 +2,7 @@
 
 use super::super::tx::Tx;
 use crate::answer::Target;
-use counterfoil_billing::customer::check_live;
+use counterfoil_billing::customer::check_present;
 use counterfoil_billing::invoice::{
     BillingReason, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus,
 };
@@ -18,7 +18,10 @@ impl Tx<'_> {
         command: &CancelSubscription,
     ) -> Result<Target, Refusal> {
         let subscription = self.state.subscription(&command.id)?.clone();
-        check_live(self.state.customer(&subscription.customer)?, "its subscriptions have ended")?;
+        check_present(
+            self.state.customer(&subscription.customer)?,
+            "its subscriptions have ended",
+        )?;
         if subscription.is_ended() {
             let reason = "it has ended already";
             let status = subscription.status;
@@ -137,7 +140,7 @@ impl Tx<'_> {
                 let item = self.state.invoice_item(item);
                 item.is_ok_and(|item| item.subscription.as_ref() == Some(id))
             }
-            Charge::Line(_) | Charge::Usage(_) => false,
+            Charge::Line(_) | Charge::Usage(_) | Charge::LateUsage(_) => false,
         })
     }
 

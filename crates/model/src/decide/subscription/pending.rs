@@ -96,7 +96,7 @@ impl Tx<'_> {
             Charge::Item(item) => {
                 self.state.invoice_item(item).is_ok_and(|item| item.invoice.is_none())
             }
-            Charge::Line(_) | Charge::Usage(_) => true,
+            Charge::Line(_) | Charge::Usage(_) | Charge::LateUsage(_) => true,
         });
         let invoice = draft.id.clone();
         self.emit(InvoiceEvent::Created(Arc::new(draft)));

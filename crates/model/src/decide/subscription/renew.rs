@@ -4,6 +4,7 @@ use super::super::tx::Tx;
 use counterfoil_billing::invoice::{
     BillingReason, Charge, Derivation, Invoice, InvoiceId, Line, Numbered, UsageCharge,
 };
+use counterfoil_billing::policy::LateUsage;
 use counterfoil_billing::subscription::{
     Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItem, SubscriptionItemId,
     item_lines, rolled_periods, until, whole_of,
@@ -121,6 +122,25 @@ impl Tx<'_> {
                 period: until(item.usage_period(), Some(self.at())),
             }));
         }
+        charges.extend(self.late_charges(subscription)?);
+        Ok(charges)
+    }
+
+    /// The periods that were billed, for which more usage has come since, where the book's policy
+    /// is to bill it (rule 12.8).
+    fn late_charges(&self, subscription: &Subscription) -> Result<Vec<Charge>, Refusal> {
+        let mut charges = Vec::new();
+        if self.state.settings.policies.late_usage == LateUsage::Ignore {
+            return Ok(charges);
+        }
+        for charge in self.state.billed_usage(subscription)? {
+            let mut numbers = self.numbers(&subscription.customer, self.next_seq(), 0)?;
+            let place = (&subscription.customer, subscription.currency);
+            let line = self.state.late_line(&charge, place, self.context.usage, &mut numbers)?;
+            if line.is_some() {
+                charges.push(Charge::LateUsage(charge));
+            }
+        }
         Ok(charges)
     }
 
@@ -159,7 +179,7 @@ pub(super) fn in_item_order(
     let place = |charge: &Charge| {
         let item = match charge {
             Charge::Line(line) => line.subscription_item.as_ref(),
-            Charge::Usage(usage) => Some(&usage.subscription_item),
+            Charge::Usage(usage) | Charge::LateUsage(usage) => Some(&usage.subscription_item),
             Charge::Item(_) => None,
         };
         subscription.items.iter().position(|other| Some(&other.id) == item)

@@ -2,7 +2,7 @@
 
 use super::super::tx::Tx;
 use crate::answer::Target;
-use counterfoil_billing::customer::check_live;
+use counterfoil_billing::customer::check_present;
 use counterfoil_billing::subscription::{
     self, AnchorChange, MigrateSubscription, ProrationBehavior, Subscription, SubscriptionEvent,
     SubscriptionItemId, SubscriptionStatus, UpdateSubscription, Updated,
@@ -15,7 +15,7 @@ impl Tx<'_> {
         command: &UpdateSubscription,
     ) -> Result<Target, Refusal> {
         let before = self.state.subscription(&command.id)?.clone();
-        check_live(self.state.customer(&before.customer)?, "its subscriptions have ended")?;
+        check_present(self.state.customer(&before.customer)?, "its subscriptions have ended")?;
         let updated = self.decide_update(&before, command)?;
         let (at, after) = (self.at(), updated.subscription.clone());
         self.emit(SubscriptionEvent::Updated { at, subscription: after.clone().into() });
