@@ -18,6 +18,12 @@ pub const SUBSCRIPTION_ITEMS_MAX: usize = 20;
 pub const CUSTOMER_SUBSCRIPTIONS_MAX: usize = 500;
 /// Items added to a first invoice in one call.
 pub const ADD_INVOICE_ITEMS_MAX: usize = 20;
+/// Objects on a page of a list, where the caller does not say how many (1.8).
+pub const PAGE_DEFAULT: usize = 10;
+/// Objects on a page of a list (1.8).
+pub const PAGE_MAX: usize = 100;
+/// Months that a report is asked for at once.
+pub const REPORT_MONTHS_MAX: u32 = 1_200;
 /// Invoice items on one invoice.
 pub const INVOICE_ITEMS_MAX: usize = 250;
 /// Lines on the invoices of one subscription that were made in one day, in UTC: more is a loop.

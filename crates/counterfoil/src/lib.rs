@@ -186,7 +186,10 @@ pub use metering::{
 };
 pub use payment::{NoPayments, PaymentSource, Progress};
 pub use proof::check_proof;
-pub use query::UnbilledUsage;
+pub use query::{
+    Age, InvoiceFilter, Page, PageRequest, Receivable, Receivables, RecurringMonth, RevenueMonth,
+    SubscriptionFilter, TimeRange, UnbilledUsage,
+};
 pub use reader::BookReader;
 pub use snapshot::{Opened, SkippedSnapshot, SnapshotPolicy, SnapshotReport};
 pub use verify::{Finding, Verified, verify, verify_with};

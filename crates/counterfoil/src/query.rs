@@ -1,5 +1,15 @@
 //! Questions about the book as a whole.
 
+mod page;
+mod receivables;
+mod recurring;
+mod revenue;
+
+pub use page::{InvoiceFilter, Page, PageRequest, SubscriptionFilter, TimeRange};
+pub use receivables::{Age, Receivable, Receivables};
+pub use recurring::RecurringMonth;
+pub use revenue::RevenueMonth;
+
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::metering::Readings;
