@@ -4,9 +4,11 @@ use crate::PersonalData;
 use crate::alert::AlertEvent;
 use crate::catalog::{PriceEvent, ProductEvent};
 use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId};
+use crate::discount::{CouponEvent, PromotionCodeEvent};
 use crate::invoice::InvoiceEvent;
 use crate::meter::MeterEvent;
 use crate::subscription::SubscriptionEvent;
+use crate::tax::TaxRateEvent;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in the billing domain.
@@ -21,6 +23,12 @@ pub enum Event {
     Meter(MeterEvent),
     /// To an alert.
     Alert(AlertEvent),
+    /// To a coupon.
+    Coupon(CouponEvent),
+    /// To a promotion code.
+    PromotionCode(PromotionCodeEvent),
+    /// To a tax rate.
+    TaxRate(TaxRateEvent),
     /// To a customer.
     Customer(CustomerEvent),
     /// To a subscription.
@@ -35,6 +43,7 @@ impl Event {
     pub fn customer(&self) -> Option<&CustomerId> {
         match self {
             Self::Product(_) | Self::Price(_) | Self::Meter(_) => None,
+            Self::Coupon(_) | Self::PromotionCode(_) | Self::TaxRate(_) => None,
             Self::Alert(event) => event.customer(),
             Self::Customer(event) => Some(event.customer()),
             Self::Subscription(event) => Some(event.customer()),
@@ -49,9 +58,13 @@ impl Event {
             Self::Customer(event) => event.personal(),
             Self::Subscription(event) => event.personal(),
             Self::Invoice(event) => event.personal(),
-            Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {
-                PersonalData::default()
-            }
+            Self::Product(_)
+            | Self::Price(_)
+            | Self::Meter(_)
+            | Self::Alert(_)
+            | Self::Coupon(_)
+            | Self::PromotionCode(_)
+            | Self::TaxRate(_) => PersonalData::default(),
         }
     }
 
@@ -61,7 +74,13 @@ impl Event {
             Self::Customer(event) => event.set_personal(data),
             Self::Subscription(event) => event.set_personal(data),
             Self::Invoice(event) => event.set_personal(data),
-            Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {}
+            Self::Product(_)
+            | Self::Price(_)
+            | Self::Meter(_)
+            | Self::Alert(_)
+            | Self::Coupon(_)
+            | Self::PromotionCode(_)
+            | Self::TaxRate(_) => {}
         }
     }
 

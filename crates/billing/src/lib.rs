@@ -2,7 +2,7 @@
 //! I/O, no clock, no randomness, no float; every input is an argument.
 //!
 //! One module per resource: [`catalog`] (products, prices and the rating of a quantity),
-//! [`customer`] (and its balance), [`subscription`], [`invoice`] (and the items that wait for one)
+//! [`customer`] (and its balance), [`discount`] (coupons and their codes), [`tax`], [`subscription`], [`invoice`] (and the items that wait for one)
 //! and [`meter`]. In each, *commands* are what a caller asks for, *decide* turns a command into
 //! events or a [`Refusal`](counterfoil_core::Refusal), and *evolve* applies an event and cannot
 //! fail. An event carries every amount it caused, so replaying events never computes one again.
@@ -24,6 +24,7 @@ pub mod alert;
 pub mod catalog;
 pub mod credit_note;
 pub mod customer;
+pub mod discount;
 mod event;
 pub mod invoice;
 pub mod meter;
@@ -31,6 +32,7 @@ mod patch;
 mod personal;
 pub mod policy;
 pub mod subscription;
+pub mod tax;
 pub mod text;
 mod upcast;
 

@@ -5,6 +5,7 @@
 //! `docs/RULES.md`, section 20, lists all of them.
 
 use crate::catalog::TierLines;
+use crate::tax::TaxRounding;
 use counterfoil_core::Rounding;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,9 @@ pub struct Policies {
     /// Which way the amount of a line goes that lies in the middle between two (point 1).
     #[serde(skip_serializing_if = "crate::is_default")]
     pub rounding: Rounding,
+    /// Whether tax is rounded on each line or once for an invoice (rule 5).
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub tax_rounding: TaxRounding,
     /// What parts of a period are counted in.
     #[serde(skip_serializing_if = "crate::is_default")]
     pub proration_basis: ProrationBasis,

@@ -61,6 +61,16 @@ kinds! {
     CreditNote "credit_note" "cn";
     /// A line of a credit note.
     CreditNoteLine "credit_note_line_item" "cnli";
+    /// A coupon.
+    Coupon "coupon" "coupon";
+    /// A code that a customer redeems a coupon with.
+    PromotionCode "promotion_code" "promo";
+    /// The use of a coupon on an object.
+    Discount "discount" "di";
+    /// A tax rate.
+    TaxRate "tax_rate" "txr";
+    /// A tax id of a customer.
+    TaxId "tax_id" "txi";
     /// A meter.
     Meter "meter" "mtr";
     /// An alert on the usage of a meter.

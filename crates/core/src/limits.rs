@@ -28,6 +28,22 @@ pub const REPORT_MONTHS_MAX: u32 = 1_200;
 pub const INVOICE_ITEMS_MAX: usize = 250;
 /// Lines on the invoices of one subscription that were made in one day, in UTC: more is a loop.
 pub const SUBSCRIPTION_LINES_PER_DAY_MAX: usize = 10_000;
+/// Discounts on one object (4.2).
+pub const DISCOUNTS_MAX: usize = 20;
+/// Months that a repeating coupon may last.
+pub const COUPON_MONTHS_MAX: u32 = 1_200;
+/// Years from its creation within which a coupon must be redeemed (4.1).
+pub const COUPON_REDEEM_YEARS_MAX: u32 = 5;
+/// Products that a coupon may be limited to.
+pub const COUPON_PRODUCTS_MAX: usize = 100;
+/// Characters of a promotion code.
+pub const PROMOTION_CODE_CHARS_MAX: usize = 500;
+/// Tax rates of one line (5).
+pub const TAX_RATES_MAX: usize = 10;
+/// Fractional digits of the percentage of a tax rate (5).
+pub const TAX_PERCENTAGE_DIGITS_MAX: u32 = 4;
+/// Tax ids of one customer.
+pub const TAX_IDS_MAX: usize = 20;
 /// Tiers of one price.
 pub const PRICE_TIERS_MAX: usize = 100;
 /// Longest price interval, in years.

@@ -58,6 +58,8 @@ codes! {
     InvoiceNotEditable "invoice_not_editable";
     /// An invoice that would have no line.
     InvoiceNoCustomerLineItems "invoice_no_customer_line_items";
+    /// A preview where no invoice will come.
+    InvoiceUpcomingNone "invoice_upcoming_none";
     /// A meter event for a customer that does not exist.
     MeterEventCustomerNotFound "meter_event_customer_not_found";
     /// A meter event that names more dimensions than one may.
@@ -188,6 +190,22 @@ pub enum Refusal {
         /// The price.
         id: String,
     },
+    /// New use of a coupon or a promotion code that can no longer be redeemed.
+    #[error("{kind} {id} can no longer be redeemed: {reason}")]
+    CouponExpired {
+        /// A coupon, or a promotion code.
+        kind: String,
+        /// Its id.
+        id: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A customer or subscription that no invoice will come for.
+    #[error("no invoice will come for {what}")]
+    InvoiceUpcomingNone {
+        /// What was asked about.
+        what: String,
+    },
     /// Two currencies in one document.
     #[error("{context}: expected {expected}, got {got}")]
     CurrencyMismatch {
@@ -291,6 +309,8 @@ impl Refusal {
             Self::InvoiceNotEditable { .. } => Code::InvoiceNotEditable,
             Self::ProductInactive { .. } => Code::ProductInactive,
             Self::PriceInactive { .. } => Code::PriceInactive,
+            Self::CouponExpired { .. } => Code::CouponExpired,
+            Self::InvoiceUpcomingNone { .. } => Code::InvoiceUpcomingNone,
             Self::CurrencyMismatch { .. } => Code::CurrencyMismatch,
             Self::InvalidCurrency { .. } => Code::InvalidCurrency,
             Self::AmountTooLarge { .. } => Code::AmountTooLarge,
@@ -433,6 +453,20 @@ mod tests {
                 "product prod is inactive",
             ),
             (Refusal::PriceInactive { id: "p".into() }, Code::PriceInactive, "price p is inactive"),
+            (
+                Refusal::CouponExpired {
+                    kind: "coupon".into(),
+                    id: "c".into(),
+                    reason: "it was deleted".into(),
+                },
+                Code::CouponExpired,
+                "coupon c can no longer be redeemed: it was deleted",
+            ),
+            (
+                Refusal::InvoiceUpcomingNone { what: "subscription sub_1".into() },
+                Code::InvoiceUpcomingNone,
+                "no invoice will come for subscription sub_1",
+            ),
             (mismatch, Code::CurrencyMismatch, "invoice in_1: expected usd, got eur"),
             (
                 Refusal::InvalidCurrency { code: "USD".into() },

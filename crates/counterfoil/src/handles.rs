@@ -15,8 +15,13 @@ use counterfoil_billing::catalog::{
     UpdateProduct,
 };
 use counterfoil_billing::customer::{
-    BalanceTransaction, CreateBalanceTransaction, CreateCustomer, Customer, CustomerId,
-    DeleteCustomer, EraseCustomer, UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
+    BalanceTransaction, CreateBalanceTransaction, CreateCustomer, CreateTaxId, Customer,
+    CustomerId, DeleteCustomer, DeleteTaxId, EraseCustomer, UnparkCustomer,
+    UpdateBalanceTransaction, UpdateCustomer,
+};
+use counterfoil_billing::discount::{
+    Coupon, CouponId, CreateCoupon, CreatePromotionCode, DeleteCoupon, PromotionCode,
+    PromotionCodeId, UpdateCoupon, UpdatePromotionCode,
 };
 use counterfoil_billing::invoice::{
     AttachPayment, Attempt, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem,
@@ -31,6 +36,7 @@ use counterfoil_billing::subscription::{
     CancelSubscription, CreateSubscription, MigrateSubscription, ResumeSubscription, Subscription,
     SubscriptionId, UpdateSubscription,
 };
+use counterfoil_billing::tax::{CreateTaxRate, TaxRate, TaxRateId, UpdateTaxRate};
 use counterfoil_core::Period;
 use counterfoil_meter::{Breakdown, EventBatch, EventColumns, Grouping, Position, Summary};
 use counterfoil_model::{InvoiceView, Output};
@@ -49,6 +55,14 @@ handles! {
     Products;
     /// Prices of the catalog.
     Prices;
+    /// Coupons.
+    Coupons;
+    /// Promotion codes.
+    PromotionCodes;
+    /// Tax rates.
+    TaxRates;
+    /// Tax ids of customers.
+    TaxIds;
     /// Meters.
     Meters;
     /// Alerts on usage.
@@ -80,6 +94,30 @@ impl Engine {
     #[must_use]
     pub fn prices(&self) -> Prices<'_> {
         Prices(self)
+    }
+
+    /// Coupons.
+    #[must_use]
+    pub fn coupons(&self) -> Coupons<'_> {
+        Coupons(self)
+    }
+
+    /// Promotion codes.
+    #[must_use]
+    pub fn promotion_codes(&self) -> PromotionCodes<'_> {
+        PromotionCodes(self)
+    }
+
+    /// Tax rates.
+    #[must_use]
+    pub fn tax_rates(&self) -> TaxRates<'_> {
+        TaxRates(self)
+    }
+
+    /// Tax ids of customers.
+    #[must_use]
+    pub fn tax_ids(&self) -> TaxIds<'_> {
+        TaxIds(self)
     }
 
     /// Meters.
@@ -175,6 +213,32 @@ commands! {
         create(CreatePrice) -> Price: Price;
         /// Changes what may change of a price.
         update(UpdatePrice) -> Price: Price;
+    }
+    Coupons {
+        /// Creates a coupon.
+        create(CreateCoupon) -> Coupon: Coupon;
+        /// Changes what may change of a coupon.
+        update(UpdateCoupon) -> Coupon: Coupon;
+        /// Lets nobody redeem a coupon any more; discounts that it became stay.
+        delete(DeleteCoupon) -> Coupon: Coupon;
+    }
+    PromotionCodes {
+        /// Creates a code for a coupon.
+        create(CreatePromotionCode) -> PromotionCode: PromotionCode;
+        /// Changes what may change of a code.
+        update(UpdatePromotionCode) -> PromotionCode: PromotionCode;
+    }
+    TaxRates {
+        /// Creates a tax rate.
+        create(CreateTaxRate) -> TaxRate: TaxRate;
+        /// Changes what may change of a tax rate.
+        update(UpdateTaxRate) -> TaxRate: TaxRate;
+    }
+    TaxIds {
+        /// Gives a customer a tax id.
+        create(CreateTaxId) -> Customer: Customer;
+        /// Takes a tax id from a customer.
+        delete(DeleteTaxId) -> Customer: Customer;
     }
     Meters {
         /// Creates a meter.
@@ -272,6 +336,9 @@ macro_rules! retrieve {
 retrieve! {
     Products product(ProductId) -> Product;
     Prices price(PriceId) -> Price;
+    Coupons coupon(CouponId) -> Coupon;
+    PromotionCodes promotion_code(PromotionCodeId) -> PromotionCode;
+    TaxRates tax_rate(TaxRateId) -> TaxRate;
     Meters meter(MeterId) -> Meter;
     Alerts alert(AlertId) -> Alert;
     Customers customer(CustomerId) -> Customer;

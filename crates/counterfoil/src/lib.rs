@@ -114,8 +114,16 @@ pub use counterfoil_billing::catalog::{
 };
 pub use counterfoil_billing::customer::{
     Address, BalanceTransaction, BalanceTransactionId, BalanceTransactionKind,
-    CreateBalanceTransaction, CreateCustomer, Customer, CustomerId, DeleteCustomer, EraseCustomer,
-    Personal, UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
+    CreateBalanceTransaction, CreateCustomer, CreateTaxId, Customer, CustomerId, DeleteCustomer,
+    DeleteTaxId, EraseCustomer, Personal, TaxId, UnparkCustomer, UpdateBalanceTransaction,
+    UpdateCustomer,
+};
+pub use counterfoil_billing::discount::{
+    AppliesTo, Benefit, Coupon, CouponCurrencyOption, CouponDuration, CouponId, CreateCoupon,
+    CreatePromotionCode, DeleteCoupon, Discount, DiscountAmount, DiscountId, DiscountInput,
+    DurationName, NetAmount, Promotion, PromotionCode, PromotionCodeId, PromotionKind, Redemption,
+    Restrictions, RestrictionsInput, RestrictionsOption, RestrictionsPatch, UpdateCoupon,
+    UpdatePromotionCode,
 };
 pub use counterfoil_billing::invoice::{
     AfterRetries, AttachPayment, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
@@ -140,6 +148,10 @@ pub use counterfoil_billing::subscription::{
     ResumeAnchor, ResumeSubscription, Resumption, Subscription, SubscriptionId, SubscriptionItem,
     SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior, TrialSettings,
     UpdateSubscription,
+};
+pub use counterfoil_billing::tax::{
+    CreateTaxRate, TaxAmount, TaxExempt, TaxIdId, TaxRate, TaxRateId, TaxRounding,
+    TaxabilityReason, UpdateTaxRate,
 };
 pub use counterfoil_billing::{Patch, PersonalData, Texts};
 pub use counterfoil_core::{
@@ -175,8 +187,8 @@ pub use error::{BookError, Error};
 pub use events::{BookRecord, Events};
 pub use explain::Explanation;
 pub use handles::{
-    Alerts, BalanceTransactions, Customers, InvoiceItems, Invoices, MeterEvents, Meters,
-    PaymentAttempts, Prices, Products, Subscriptions,
+    Alerts, BalanceTransactions, Coupons, Customers, InvoiceItems, Invoices, MeterEvents, Meters,
+    PaymentAttempts, Prices, Products, PromotionCodes, Subscriptions, TaxIds, TaxRates,
 };
 pub use keep::{orphans, salvage};
 pub use keys::KeyError;

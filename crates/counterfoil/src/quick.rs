@@ -237,7 +237,8 @@ impl<A: Quick, B: Quick> Quick for (A, B) {
 }
 
 /// Reads a field: `is`, one that is always written; `may`, one that is left out where it has its
-/// default; `no`, one that has it here (an event that says otherwise is not taken).
+/// default; `no`, one that has it here (an event that says otherwise is not taken); `yes`, one that is
+/// true here.
 macro_rules! field {
     ($from:ident $left:ident is $name:ident) => {{
         $left = $left.checked_sub(1)?;
@@ -254,6 +255,9 @@ macro_rules! field {
     };
     ($from:ident $left:ident no $name:ident) => {
         Default::default()
+    };
+    ($from:ident $left:ident yes $name:ident) => {
+        true
     };
 }
 
@@ -283,7 +287,8 @@ structs! {
         is id, is seq, is customer, may subscription, is currency, is created, is status,
         is billing_reason, is collection_method, may auto_advance, is period, may due_date,
         may finalizes_at, no last_finalization_error, may effective_at, no revises,
-        no latest_revision, is charges, no number, may subtotal, may total, no starting_balance,
+        no latest_revision, is charges, no number, no discounts, no default_tax_rates,
+        no customer_tax_exempt, no total_discount_amounts, no total_taxes, may subtotal, may total, no starting_balance,
         no ending_balance, may amount_due, no amount_paid, no amount_overpaid,
         no amount_forgiven, no pre_payment_credit_notes_amount,
         no post_payment_credit_notes_amount, no payments, no paid_out_of_band,
@@ -292,16 +297,21 @@ structs! {
         no overdue, no status_transitions, no collection_paused, no customer_details,
         no description, no metadata,
     }
-    UsageCharge { is subscription_item, is price, is meter, is period, }
+    UsageCharge {
+        is subscription_item, is price, is meter, is period, no discounts, no tax_rates,
+    }
     Line {
         is id, is name, no description, is amount, is quantity, may unit_amount, may price,
         is period, may proration, may subscription_item, may invoice_item, is derivation,
+        yes discountable, no discounts, no discount_amounts, no included_discounts, no tax_rates,
+        no taxes,
     }
     UsageReading { is meter, is quantity, is events, is position, }
     Finalized {
         is customer, is id, is at, is number, is currency, is lines, is subtotal, is total,
         is starting_balance, is ending_balance, no balance_transactions, is amount_due,
-        is status, is auto_advance, no customer_details,
+        is status, is auto_advance, no total_discount_amounts, no total_taxes,
+        no customer_tax_exempt, no discounts_used_up, no customer_details,
     }
     Attempt {
         is id, is invoice, is customer, is amount, is currency, is payment_method, is created,

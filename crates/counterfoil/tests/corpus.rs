@@ -9,14 +9,14 @@ mod support;
 
 use counterfoil::stored::{StoredEvent, fuzz_decode};
 use counterfoil::{
-    ActivateAlert, AlertId, ArchiveAlert, CancelSubscription, CollectionMethod, CreateAlert,
-    CreateBalanceTransaction, CreateCustomer, CreateInvoice, CreateInvoiceItem, CreateMeter,
-    CreateMeterEvent, CreatePrice, CreateProduct, CreateSubscription, Currency, DeactivateAlert,
-    DeactivateMeter, DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine, EraseCustomer,
-    Event, FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible, Outcome, Patch,
-    PayInvoice, PendingItems, ProrationBehavior, ReactivateMeter, ResumeAnchor, ResumeSubscription,
-    SendInvoice, UpdateBalanceTransaction, UpdateCustomer, UpdateInvoiceItem, UpdateMeter,
-    UpdatePrice, UpdateProduct, UpdateSubscription, VoidInvoice,
+    ActivateAlert, AlertId, ArchiveAlert, CancelSubscription, CollectionMethod, Command,
+    CreateAlert, CreateBalanceTransaction, CreateCustomer, CreateInvoice, CreateInvoiceItem,
+    CreateMeter, CreateMeterEvent, CreatePrice, CreateProduct, CreateSubscription, Currency,
+    DeactivateAlert, DeactivateMeter, DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine,
+    EraseCustomer, Event, FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible,
+    Outcome, Patch, PayInvoice, PendingItems, ProrationBehavior, ReactivateMeter, ResumeAnchor,
+    ResumeSubscription, SendInvoice, UpdateBalanceTransaction, UpdateCustomer, UpdateInvoiceItem,
+    UpdateMeter, UpdatePrice, UpdateProduct, UpdateSubscription, VoidInvoice,
 };
 use counterfoil_billing::customer::CustomerEvent;
 use counterfoil_model::{EventType, UpcastError, known_type};
@@ -47,6 +47,7 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     a_trial_and_a_pause(&book);
     creations_that_wait_for_their_payment(&book);
     changes_of_documents(&book);
+    coupons_and_taxes(&book);
     let mut found = BTreeMap::new();
     for event in book.events(Lsn::ZERO).flat_map(|record| record.unwrap().events) {
         // The one that says most.
@@ -291,6 +292,54 @@ fn creations_that_wait_for_their_payment(book: &Engine) {
     book.subscriptions().create(create).unwrap();
     let now = book.now().unwrap().unwrap();
     book.advance_to(now, &mut gateway).unwrap();
+}
+
+fn coupons_and_taxes(book: &Engine) {
+    let run = |operation: &str, params: Value| {
+        let command: Command = serde_json::from_value(json!({ operation: params })).unwrap();
+        book.execute(command).unwrap();
+    };
+    run(
+        "coupon.create",
+        json!({
+            "id": "HALF", "name": "Half", "percent_off": "50", "duration": "repeating",
+            "duration_in_months": 3, "max_redemptions": 9, "redeem_by": "2026-01-01T00:00:00Z",
+            "applies_to": { "products": ["prod_extra"] }, "metadata": { "of": "spring" },
+        }),
+    );
+    run(
+        "coupon.create",
+        json!({
+            "id": "FIVE", "amount_off": 500, "currency": "usd",
+            "currency_options": { "eur": { "amount_off": 450 } },
+        }),
+    );
+    let restrictions = json!({
+        "first_time_transaction": true, "minimum_amount": 100, "minimum_amount_currency": "usd",
+        "currency_options": { "eur": { "minimum_amount": 90 } },
+    });
+    run(
+        "promotion_code.create",
+        json!({
+            "id": "promo_1", "promotion": { "type": "coupon", "coupon": "FIVE" }, "code": "FIVEOFF",
+            "expires_at": "2026-02-01T00:00:00Z", "max_redemptions": 3, "restrictions": restrictions,
+            "metadata": { "of": "May" },
+        }),
+    );
+    run("promotion_code.create", json!({ "id": "promo_2", "coupon": "HALF", "code": "HALFOFF" }));
+    run("promotion_code.update", json!({ "id": "promo_1", "metadata": { "of": "June" } }));
+    run(
+        "tax_rate.create",
+        json!({
+            "id": "txr_1", "display_name": "VAT", "percentage": "7.25", "inclusive": true,
+            "description": "value added", "country": "DE", "state": "BE", "jurisdiction": "Berlin",
+            "tax_type": "vat", "metadata": { "a": "b" },
+        }),
+    );
+    run("tax_rate.update", json!({ "id": "txr_1", "active": false }));
+    run("customer.create", json!({ "id": "cus_6", "promotion_code": "promo_2" }));
+    run("coupon.update", json!({ "id": "HALF", "name": "A half" }));
+    run("coupon.delete", json!({ "id": "HALF" }));
 }
 
 fn to_hex(bytes: &[u8]) -> String {

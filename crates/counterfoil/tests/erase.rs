@@ -65,12 +65,10 @@ fn talkative() -> Vec<Command> {
     work.id = "ii_1".parse().ok();
     (work.description, work.metadata) = (text("item"), metadata("item"));
     let work_update = UpdateInvoiceItem {
-        id: "ii_1".parse().unwrap(),
         amount: Some(800),
-        quantity: None,
         description: text("better item"),
-        period: None,
         metadata: Patch::Set(metadata("update").unwrap()),
+        ..UpdateInvoiceItem::new("ii_1".parse().unwrap())
     };
     let mut draft = CreateInvoice::new(cus());
     draft.id = Some(invoice_id("in_1"));
@@ -113,12 +111,8 @@ fn told(storage: impl counterfoil::Storage + 'static) -> Engine {
     let again = Request::from(create()).idempotency_key("refused");
     assert_eq!(book.execute(again).unwrap_err().code(), Some(Code::ResourceAlreadyExists));
     let mut late = UpdateInvoiceItem {
-        id: "ii_1".parse().unwrap(),
-        amount: None,
-        quantity: None,
         description: text("late"),
-        period: None,
-        metadata: Patch::Keep,
+        ..UpdateInvoiceItem::new("ii_1".parse().unwrap())
     };
     late.amount = Some(1);
     book.invoices()

@@ -17,11 +17,13 @@ pub enum Account {
     CustomerBalance,
     /// What was invoiced and is not earned yet.
     DeferredRevenue,
-    /// Tax that was collected for an authority. Nothing posts to it before there are tax rates; it
-    /// is in every trial balance, as an empty row.
+    /// Tax that was invoiced for an authority. It is in every trial balance, as an empty row where
+    /// there was none.
     TaxPayable,
     /// What was earned. Only recognition fills it.
     Revenue,
+    /// What discounts took off what was earned: contra revenue. Only recognition fills it.
+    Discounts,
     /// What nobody expects to be paid any more, less what was recovered.
     BadDebt,
     /// The counterpart of customer balances that were changed by hand.
@@ -30,13 +32,14 @@ pub enum Account {
 
 impl Account {
     /// Every account.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CashClearing,
         Self::AccountsReceivable,
         Self::CustomerBalance,
         Self::DeferredRevenue,
         Self::TaxPayable,
         Self::Revenue,
+        Self::Discounts,
         Self::BadDebt,
         Self::BalanceAdjustments,
     ];
@@ -51,6 +54,7 @@ impl Account {
             Self::DeferredRevenue => "deferred_revenue",
             Self::TaxPayable => "tax_payable",
             Self::Revenue => "revenue",
+            Self::Discounts => "discounts",
             Self::BadDebt => "bad_debt",
             Self::BalanceAdjustments => "balance_adjustments",
         }

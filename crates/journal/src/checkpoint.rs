@@ -21,10 +21,49 @@ struct LedgerColumns {
     accounts: Vec<String>,
     debits: Vec<i128>,
     credits: Vec<i128>,
+    schedules: ScheduleColumns,
+    contra: ScheduleColumns,
+}
+
+#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+struct ScheduleColumns {
     starts: Vec<i64>,
     ends: Vec<i64>,
     amounts: Vec<i64>,
     counts: Vec<i64>,
+}
+
+impl ScheduleColumns {
+    fn of(schedules: &Schedules) -> Self {
+        let mut own = Self::default();
+        for (schedule, count) in schedules.iter() {
+            own.starts.push(schedule.period.start.unix());
+            own.ends.push(schedule.period.end.unix());
+            own.amounts.push(schedule.amount_minor);
+            own.counts.push(count);
+        }
+        own
+    }
+
+    fn schedules(&self) -> Result<Schedules, CheckpointError> {
+        let rows = self.starts.len();
+        if [self.ends.len(), self.amounts.len(), self.counts.len()] != [rows; 3] {
+            return Err(CheckpointError::because("its columns differ in length"));
+        }
+        let mut schedules = Vec::with_capacity(rows);
+        let times = self.starts.iter().zip(&self.ends);
+        let amounts = self.amounts.iter().zip(&self.counts);
+        for ((start, end), (amount_minor, count)) in times.zip(amounts) {
+            let instant =
+                |unix: &i64| Timestamp::from_unix(*unix).map_err(CheckpointError::because);
+            let period = Period::new(instant(start)?, instant(end)?);
+            schedules.push((Schedule { period, amount_minor: *amount_minor }, *count));
+        }
+        if !schedules.is_sorted_by(|(before, _), (after, _)| before < after) {
+            return Err(CheckpointError::because("its schedules are not in order"));
+        }
+        Ok(Schedules::on(schedules))
+    }
 }
 
 /// Bytes that are no checkpoint of a journal.
@@ -55,12 +94,8 @@ impl Journal {
                 own.debits.push(totals.debit_minor);
                 own.credits.push(totals.credit_minor);
             }
-            for (schedule, count) in ledger.schedules.iter() {
-                own.starts.push(schedule.period.start.unix());
-                own.ends.push(schedule.period.end.unix());
-                own.amounts.push(schedule.amount_minor);
-                own.counts.push(count);
-            }
+            own.schedules = ScheduleColumns::of(&ledger.schedules);
+            own.contra = ScheduleColumns::of(&ledger.contra);
             columns.ledgers.push(own);
         }
         rkyv::to_bytes::<rancor::Error>(&columns).map_err(CheckpointError::because)
@@ -89,9 +124,7 @@ impl Journal {
 
 fn ledger(own: &LedgerColumns) -> Result<Ledger, CheckpointError> {
     let accounts = own.accounts.len();
-    let schedules = own.starts.len();
-    let lengths = [own.ends.len(), own.amounts.len(), own.counts.len()];
-    if [own.debits.len(), own.credits.len()] != [accounts; 2] || lengths != [schedules; 3] {
+    if [own.debits.len(), own.credits.len()] != [accounts; 2] {
         return Err(CheckpointError::because("its columns differ in length"));
     }
     let mut ledger = Ledger::default();
@@ -103,17 +136,8 @@ fn ledger(own: &LedgerColumns) -> Result<Ledger, CheckpointError> {
         let totals = Totals { debit_minor: *debit_minor, credit_minor: *credit_minor };
         ledger.totals.insert(account, totals);
     }
-    let mut rows = Vec::with_capacity(schedules);
-    let times = own.starts.iter().zip(&own.ends);
-    for ((start, end), (amount_minor, count)) in times.zip(own.amounts.iter().zip(&own.counts)) {
-        let instant = |unix: &i64| Timestamp::from_unix(*unix).map_err(CheckpointError::because);
-        let period = Period::new(instant(start)?, instant(end)?);
-        rows.push((Schedule { period, amount_minor: *amount_minor }, *count));
-    }
-    if !rows.is_sorted_by(|(before, _), (after, _)| before < after) {
-        return Err(CheckpointError::because("its schedules are not in order"));
-    }
-    ledger.schedules = Schedules::on(rows);
+    ledger.schedules = own.schedules.schedules()?;
+    ledger.contra = own.contra.schedules()?;
     Ok(ledger)
 }
 
@@ -129,6 +153,7 @@ mod tests {
         for n in 0..9 {
             let period = Period::instant(Timestamp::from_unix(n).unwrap());
             ledger.schedules.set(Schedule { period, amount_minor: -n }, n);
+            ledger.contra.set(Schedule { period, amount_minor: n }, 9 - n);
         }
         journal.ledgers.insert(Currency::USD, ledger);
         journal

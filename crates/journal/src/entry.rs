@@ -22,6 +22,8 @@ pub struct Entry {
     currency: Currency,
     postings: Vec<Posting>,
     deferrals: Vec<Deferral>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contra: Vec<Deferral>,
 }
 
 /// Why an event cannot be posted: its amounts contradict each other. No event that was decided
@@ -108,7 +110,16 @@ impl Entry {
                 scheduled_minor,
             });
         }
-        Ok(Self { at, currency, postings, deferrals })
+        Ok(Self { at, currency, postings, deferrals, contra: Vec::new() })
+    }
+
+    /// The same with what discounts took off the revenue that it defers: as that is earned, revenue
+    /// and discounts grow by this much more. Those of 0 are left out.
+    #[must_use]
+    pub fn with_contra(mut self, mut contra: Vec<Deferral>) -> Self {
+        contra.retain(|deferral| deferral.amount != 0);
+        self.contra = contra;
+        self
     }
 
     /// The time of the event.
@@ -135,10 +146,17 @@ impl Entry {
         &self.deferrals
     }
 
+    /// What discounts took off that revenue, and when it shows as contra revenue; what is taken back
+    /// is negative.
+    #[must_use]
+    pub fn contra(&self) -> &[Deferral] {
+        &self.contra
+    }
+
     /// Whether it neither moves money nor revenue.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.postings.is_empty() && self.deferrals.is_empty()
+        self.postings.is_empty() && self.deferrals.is_empty() && self.contra.is_empty()
     }
 }
 

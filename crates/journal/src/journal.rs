@@ -29,6 +29,9 @@ pub(crate) struct Ledger {
     pub(crate) totals: BTreeMap<Account, Totals>,
     /// How many more times revenue was deferred than taken back.
     pub(crate) schedules: Schedules,
+    /// The same of what discounts took off that revenue.
+    #[serde(default, skip_serializing_if = "Schedules::is_empty")]
+    pub(crate) contra: Schedules,
 }
 
 /// What was ever posted to an account, in minor units; neither side is negative.
@@ -82,7 +85,8 @@ impl Journal {
             }
         };
         let totals = before.totals_after(entry).ok_or_else(out_of_range)?;
-        let schedules = before.schedules_after(entry).ok_or_else(out_of_range)?;
+        let schedules = after(&before.schedules, entry.deferrals()).ok_or_else(out_of_range)?;
+        let contra = after(&before.contra, entry.contra()).ok_or_else(out_of_range)?;
         let ledger = self.ledgers.entry(currency).or_default();
         for (account, total) in Account::ALL.into_iter().zip(totals) {
             let Some(total) = total else { continue };
@@ -93,6 +97,9 @@ impl Journal {
         }
         for (schedule, count) in schedules {
             ledger.schedules.set(schedule, count);
+        }
+        for (schedule, count) in contra {
+            ledger.contra.set(schedule, count);
         }
         self.entries = self.entries.saturating_add(1);
         Ok(())
@@ -116,7 +123,9 @@ impl Journal {
     pub fn balance(&self, account: Account, currency: Currency, at: Timestamp) -> i128 {
         self.ledgers.get(&currency).map_or(0, |ledger| {
             let earned = match account {
-                Account::DeferredRevenue | Account::Revenue => ledger.earned(at),
+                Account::DeferredRevenue => ledger.earned(at),
+                Account::Revenue => ledger.earned(at).saturating_add(ledger.discounted(at)),
+                Account::Discounts => ledger.discounted(at),
                 _ => 0,
             };
             ledger.balance(account, earned)
@@ -129,13 +138,15 @@ impl Journal {
     pub fn trial_balance(&self, at: Timestamp) -> TrialBalance {
         let mut rows = Vec::new();
         for (&currency, ledger) in &self.ledgers {
-            let earned = ledger.earned(at);
-            rows.extend(
-                ledger
-                    .totals
-                    .keys()
-                    .map(|&account| Row::net(account, currency, ledger.balance(account, earned))),
-            );
+            let (earned, discounted) = (ledger.earned(at), ledger.discounted(at));
+            rows.extend(ledger.totals.keys().map(|&account| {
+                let moved = match account {
+                    Account::Revenue => earned.saturating_add(discounted),
+                    Account::Discounts => discounted,
+                    _ => earned,
+                };
+                Row::net(account, currency, ledger.balance(account, moved))
+            }));
         }
         TrialBalance::of(rows)
     }
@@ -147,7 +158,9 @@ impl Journal {
 
     /// The sum of all schedules in minor units, earned or not.
     pub(crate) fn scheduled(&self, currency: Currency) -> i128 {
-        self.ledgers.get(&currency).map_or(0, |ledger| ledger.sum(|schedule| schedule.amount_minor))
+        self.ledgers
+            .get(&currency)
+            .map_or(0, |ledger| sum(&ledger.schedules, |schedule| schedule.amount_minor))
     }
 }
 
@@ -156,11 +169,13 @@ impl Ledger {
     /// none where a total is out of range.
     fn totals_after(&self, entry: &Entry) -> Option<[Option<Totals>; Account::ALL.len()]> {
         let mut totals = [None; Account::ALL.len()];
-        let deferred = !entry.deferrals().is_empty();
+        let discounted = !entry.contra().is_empty();
+        let deferred = discounted || !entry.deferrals().is_empty();
         for (account, place) in Account::ALL.into_iter().zip(&mut totals) {
             let named = match account {
                 Account::TaxPayable => true,
                 Account::DeferredRevenue | Account::Revenue => deferred,
+                Account::Discounts => discounted,
                 _ => false,
             };
             let mut postings = entry.postings().iter().filter(|p| p.account == account).peekable();
@@ -180,53 +195,63 @@ impl Ledger {
         Some(totals)
     }
 
-    /// The schedules that an entry touches as they are after it; none where an amount has no
-    /// opposite.
-    fn schedules_after(&self, entry: &Entry) -> Option<Vec<(Schedule, i64)>> {
-        let mut schedules: Vec<(Schedule, i64)> = Vec::with_capacity(entry.deferrals().len());
-        for deferral in entry.deferrals() {
-            let amount_minor = deferral.amount.checked_abs()?;
-            let schedule = Schedule { period: deferral.period, amount_minor };
-            schedules.push((schedule, deferral.amount.signum()));
-        }
-        schedules.sort_unstable();
-        schedules.dedup_by(|(schedule, step), (kept, steps)| {
-            let same = schedule == kept;
-            if same {
-                *steps = steps.saturating_add(*step);
-            }
-            same
-        });
-        for (schedule, count) in &mut schedules {
-            *count = count.checked_add(self.schedules.get(schedule))?;
-        }
-        Some(schedules)
-    }
-
     /// What is earned at an instant, in minor units.
     fn earned(&self, at: Timestamp) -> i128 {
-        self.sum(|&Schedule { period, amount_minor: amount }| {
-            recognized(&Deferral { amount, period }, at)
-        })
+        earned(&self.schedules, at)
     }
 
-    /// Saturates where the total of the deferrals would have been refused before.
-    fn sum(&self, part: impl Fn(&Schedule) -> i64) -> i128 {
-        self.schedules.iter().fold(0, |sum: i128, (schedule, count)| {
-            let product = i128::from(part(schedule)).saturating_mul(count.into());
-            sum.saturating_add(product)
-        })
+    /// What discounts took off what is earned at an instant, in minor units.
+    fn discounted(&self, at: Timestamp) -> i128 {
+        earned(&self.contra, at)
     }
 
-    /// The net balance of an account once `earned` moved from deferred revenue to revenue.
+    /// The net balance of an account once so much moved by recognition: out of deferred revenue, into
+    /// revenue, into discounts.
     fn balance(&self, account: Account, earned: i128) -> i128 {
         let Totals { debit_minor, credit_minor } =
             self.totals.get(&account).copied().unwrap_or_default();
         let posted = debit_minor.saturating_sub(credit_minor);
         match account {
-            Account::DeferredRevenue => posted.saturating_add(earned),
+            Account::DeferredRevenue | Account::Discounts => posted.saturating_add(earned),
             Account::Revenue => posted.saturating_sub(earned),
             _ => posted,
         }
     }
+}
+
+/// The schedules that deferrals touch as they are after them; none where an amount has no opposite.
+fn after(before: &Schedules, deferrals: &[Deferral]) -> Option<Vec<(Schedule, i64)>> {
+    let mut schedules: Vec<(Schedule, i64)> = Vec::with_capacity(deferrals.len());
+    for deferral in deferrals {
+        let amount_minor = deferral.amount.checked_abs()?;
+        let schedule = Schedule { period: deferral.period, amount_minor };
+        schedules.push((schedule, deferral.amount.signum()));
+    }
+    schedules.sort_unstable();
+    schedules.dedup_by(|(schedule, step), (kept, steps)| {
+        let same = schedule == kept;
+        if same {
+            *steps = steps.saturating_add(*step);
+        }
+        same
+    });
+    for (schedule, count) in &mut schedules {
+        *count = count.checked_add(before.get(schedule))?;
+    }
+    Some(schedules)
+}
+
+/// What of schedules is earned at an instant.
+fn earned(schedules: &Schedules, at: Timestamp) -> i128 {
+    sum(schedules, |&Schedule { period, amount_minor: amount }| {
+        recognized(&Deferral { amount, period }, at)
+    })
+}
+
+/// Saturates where the total of the deferrals would have been refused before.
+fn sum(schedules: &Schedules, part: impl Fn(&Schedule) -> i64) -> i128 {
+    schedules.iter().fold(0, |sum: i128, (schedule, count)| {
+        let product = i128::from(part(schedule)).saturating_mul(count.into());
+        sum.saturating_add(product)
+    })
 }

@@ -9,7 +9,7 @@
 //! ```
 //! use counterfoil_billing::Event;
 //! use counterfoil_billing::invoice::{Derivation, Finalized, InvoiceEvent, InvoiceStatus, Line};
-//! use counterfoil_core::{Currency, Decimal12, Id, Period, Timestamp};
+//! use counterfoil_core::{Currency, Id, Period, Timestamp};
 //! use counterfoil_journal::{Account, Journal, PostingRules};
 //! use std::sync::Arc;
 //!
@@ -20,22 +20,14 @@
 //!     at: start,
 //!     number: "ADA-0001".into(),
 //!     currency: Currency::USD,
-//!     lines: vec![Arc::new(Line {
-//!         // 29.00 for the leap February of 29 days.
-//!         amount: 2_900,
-//!         period: Period::new(start, end),
-//! #       id: Id::derived(1),
-//! #       name: "Plan".into(),
-//! #       description: None,
-//! #       quantity: Decimal12::ONE,
-//! #       unit_amount: None,
-//! #       price: None,
-//! #       proration: false,
-//! #       subscription_item: None,
-//! #       invoice_item: None,
-//! #       derivation: Derivation::Given,
-//!         // …
-//!     })],
+//!     // 29.00 for the leap February of 29 days.
+//!     lines: vec![Arc::new(Line::new(
+//!         Id::derived(1),
+//!         "Plan".into(),
+//!         2_900,
+//!         Period::new(start, end),
+//!         Derivation::Given,
+//!     ))],
 //!     subtotal: 2_900,
 //!     total: 2_900,
 //!     amount_due: 2_900,
@@ -44,6 +36,10 @@
 //! #   balance_transactions: Vec::new(),
 //! #   status: InvoiceStatus::Open,
 //! #   auto_advance: true,
+//! #   total_discount_amounts: Vec::new(),
+//! #   total_taxes: Vec::new(),
+//! #   customer_tax_exempt: Default::default(),
+//! #   discounts_used_up: Vec::new(),
 //! #   customer_details: Default::default(),
 //!     // …
 //! })));

@@ -1,7 +1,8 @@
 //! From a billing event to its entry.
 
 use crate::Account::{
-    AccountsReceivable, BadDebt, BalanceAdjustments, CashClearing, CustomerBalance, DeferredRevenue,
+    AccountsReceivable, BadDebt, BalanceAdjustments, CashClearing, CustomerBalance,
+    DeferredRevenue, TaxPayable,
 };
 use crate::entry::{Entry, Posting, PostingError, sum};
 use counterfoil_billing::Event;
@@ -22,20 +23,22 @@ pub enum PostingRules {
     ///
     /// | event | debit | credit |
     /// |---|---|---|
-    /// | invoice finalized | receivables: amount due | deferred revenue: total |
-    /// | | customer balance: its change | |
+    /// | invoice finalized | receivables: amount due | deferred revenue: total less tax |
+    /// | | customer balance: its change | tax payable: tax |
     /// | invoice paid | cash clearing | receivables |
     /// | payment received | cash clearing | receivables: what it paid |
     /// | | | customer balance: what was overpaid |
     /// | | bad debt: what was forgiven | receivables |
     /// | payment came late | cash clearing | customer balance |
     /// | invoice marked uncollectible | bad debt | receivables |
-    /// | invoice voided | deferred revenue: total | receivables: amount remaining |
+    /// | invoice voided | deferred revenue: total less tax | receivables: amount remaining |
+    /// | | tax payable: tax | |
     /// | | customer balance: its change | |
     /// | balance changed by hand | customer balance | balance adjustments |
     ///
     /// Once an invoice was marked uncollectible, bad debt stands in place of its receivables.
-    /// Any other event posts nothing. A negative amount is on the other side.
+    /// Revenue is deferred net of discounts; as it is earned, what they took off is credited to
+    /// revenue and debited to discounts. Any other event posts nothing. A negative amount is on the other side.
     #[default]
     V1,
 }
@@ -81,13 +84,17 @@ fn post_v1(event: &Event) -> Result<Option<Entry>, PostingError> {
 fn finalized(event: &Finalized) -> Result<Entry, PostingError> {
     let change =
         i128::from(event.ending_balance).saturating_sub(i128::from(event.starting_balance));
+    let tax = sum(event.total_taxes.iter().map(|tax| tax.amount.into()));
+    let tax = tax.ok_or(PostingError::OutOfRange { at: event.at, currency: event.currency })?;
     let postings = vec![
         debit(AccountsReceivable, event.amount_due.into()),
         debit(CustomerBalance, change),
-        credit(DeferredRevenue, event.total.into()),
+        credit(DeferredRevenue, i128::from(event.total).saturating_sub(tax)),
+        credit(TaxPayable, tax),
     ];
     let deferrals = event.lines.iter().map(|line| line.deferral()).collect();
-    Entry::new(event.at, event.currency, postings, deferrals)
+    let contra = event.lines.iter().map(|line| line.contra()).collect();
+    Ok(Entry::new(event.at, event.currency, postings, deferrals)?.with_contra(contra))
 }
 
 /// What is paid, forgiven and overpaid. Of an uncollectible invoice nothing is owed any more, so what
@@ -127,12 +134,13 @@ fn overpaid(late: &LatePayment) -> Result<Option<Entry>, PostingError> {
 fn voided(event: &Voided) -> Result<Entry, PostingError> {
     let Voided { at, currency, .. } = *event;
     let out_of_range = || PostingError::OutOfRange { at, currency };
-    let deferrals = event
-        .released
-        .iter()
-        .map(|deferral| Some(Deferral { amount: deferral.amount.checked_neg()?, ..*deferral }))
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(out_of_range)?;
+    let opposite = |deferrals: &[Deferral]| {
+        let opposite =
+            |own: &Deferral| Some(Deferral { amount: own.amount.checked_neg()?, ..*own });
+        deferrals.iter().map(opposite).collect::<Option<Vec<_>>>().ok_or_else(out_of_range)
+    };
+    let deferrals = opposite(&event.released)?;
+    let contra = opposite(&event.released_discounts)?;
     let released = sum(event.released.iter().map(|deferral| deferral.amount.into()))
         .ok_or_else(out_of_range)?;
     let restored = sum(event.balance_transactions.iter().map(|change| change.amount.into()))
@@ -140,10 +148,11 @@ fn voided(event: &Voided) -> Result<Entry, PostingError> {
     let owed = if event.was_uncollectible { BadDebt } else { AccountsReceivable };
     let postings = vec![
         debit(DeferredRevenue, released),
+        debit(TaxPayable, event.released_tax.into()),
         credit(owed, event.amount_remaining.into()),
         debit(CustomerBalance, restored),
     ];
-    Entry::new(at, currency, postings, deferrals)
+    Ok(Entry::new(at, currency, postings, deferrals)?.with_contra(contra))
 }
 
 fn adjusted(transaction: &BalanceTransaction) -> Result<Entry, PostingError> {

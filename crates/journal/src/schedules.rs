@@ -28,6 +28,10 @@ impl Schedules {
         Self { base: base.into(), ..Self::default() }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
     fn in_base(&self, schedule: &Schedule) -> Option<i64> {
         let place = self.base.binary_search_by(|(other, _)| other.cmp(schedule)).ok()?;
         self.base.get(place).map(|(_, count)| *count)

@@ -6,9 +6,11 @@ use counterfoil_billing::catalog::{MeterId, Price, PriceId, Product, ProductId};
 use counterfoil_billing::customer::{
     BalanceTransaction, BalanceTransactionId, Customer, CustomerId,
 };
+use counterfoil_billing::discount::{Coupon, CouponId, PromotionCode, PromotionCodeId};
 use counterfoil_billing::invoice::{Invoice, InvoiceId, InvoiceItem, InvoiceItemId};
 use counterfoil_billing::meter::Meter;
 use counterfoil_billing::subscription::{Subscription, SubscriptionId};
+use counterfoil_billing::tax::{TaxRate, TaxRateId};
 use counterfoil_core::Refusal;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,12 @@ pub enum Target {
     Meter(MeterId),
     /// An alert.
     Alert(AlertId),
+    /// A coupon.
+    Coupon(CouponId),
+    /// A promotion code.
+    PromotionCode(PromotionCodeId),
+    /// A tax rate.
+    TaxRate(TaxRateId),
     /// A customer.
     Customer(CustomerId),
     /// The latest transaction on a customer's balance.
@@ -55,6 +63,12 @@ pub enum Output {
     Meter(Meter),
     /// An alert.
     Alert(Alert),
+    /// A coupon.
+    Coupon(Coupon),
+    /// A promotion code.
+    PromotionCode(PromotionCode),
+    /// A tax rate.
+    TaxRate(TaxRate),
     /// A customer.
     Customer(Customer),
     /// A transaction on a customer's balance.
@@ -87,7 +101,9 @@ impl Output {
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {
                 PersonalData::default()
             }
-            Self::Deleted { .. } => PersonalData::default(),
+            Self::Coupon(_) | Self::PromotionCode(_) | Self::TaxRate(_) | Self::Deleted { .. } => {
+                PersonalData::default()
+            }
         }
     }
 
@@ -100,7 +116,7 @@ impl Output {
             Self::Invoice(invoice) => invoice.set_personal(data),
             Self::InvoiceItem(item) => item.set_personal(data),
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {}
-            Self::Deleted { .. } => {}
+            Self::Coupon(_) | Self::PromotionCode(_) | Self::TaxRate(_) | Self::Deleted { .. } => {}
         }
     }
 }

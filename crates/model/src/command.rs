@@ -4,8 +4,11 @@ use crate::State;
 use counterfoil_billing::alert::{ActivateAlert, ArchiveAlert, CreateAlert, DeactivateAlert};
 use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
 use counterfoil_billing::customer::{
-    CreateBalanceTransaction, CreateCustomer, CustomerId, DeleteCustomer, EraseCustomer,
-    UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
+    CreateBalanceTransaction, CreateCustomer, CreateTaxId, CustomerId, DeleteCustomer, DeleteTaxId,
+    EraseCustomer, UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
+};
+use counterfoil_billing::discount::{
+    CreateCoupon, CreatePromotionCode, DeleteCoupon, UpdateCoupon, UpdatePromotionCode,
 };
 use counterfoil_billing::invoice::{
     AttachPayment, CreateInvoice, CreateInvoiceItem, DeleteInvoice, DeleteInvoiceItem,
@@ -17,6 +20,7 @@ use counterfoil_billing::subscription::{
     CancelSubscription, CreateSubscription, MigrateSubscription, ResumeSubscription,
     UpdateSubscription,
 };
+use counterfoil_billing::tax::{CreateTaxRate, UpdateTaxRate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +121,15 @@ commands! {
     "alert.activate" ActivateAlert: ActivateAlert;
     "alert.deactivate" DeactivateAlert: DeactivateAlert;
     "alert.archive" ArchiveAlert: ArchiveAlert;
+    "coupon.create" CreateCoupon: CreateCoupon;
+    "coupon.update" UpdateCoupon: UpdateCoupon;
+    "coupon.delete" DeleteCoupon: DeleteCoupon;
+    "promotion_code.create" CreatePromotionCode: CreatePromotionCode;
+    "promotion_code.update" UpdatePromotionCode: UpdatePromotionCode;
+    "tax_rate.create" CreateTaxRate: CreateTaxRate;
+    "tax_rate.update" UpdateTaxRate: UpdateTaxRate;
+    "tax_id.create" CreateTaxId: CreateTaxId;
+    "tax_id.delete" DeleteTaxId: DeleteTaxId;
     "customer.create" CreateCustomer: CreateCustomer;
     "customer.update" UpdateCustomer: UpdateCustomer;
     "customer.delete" DeleteCustomer: DeleteCustomer;
@@ -168,9 +181,18 @@ impl Command {
             | Self::ActivateAlert(_)
             | Self::DeactivateAlert(_)
             | Self::ArchiveAlert(_)
+            | Self::CreateCoupon(_)
+            | Self::UpdateCoupon(_)
+            | Self::DeleteCoupon(_)
+            | Self::CreatePromotionCode(_)
+            | Self::UpdatePromotionCode(_)
+            | Self::CreateTaxRate(_)
+            | Self::UpdateTaxRate(_)
             | Self::CreateCustomer(_)
             | Self::SucceedPaymentAttempt(_)
             | Self::FailPaymentAttempt(_) => None,
+            Self::CreateTaxId(params) => Some(params.customer.clone()),
+            Self::DeleteTaxId(params) => Some(params.customer.clone()),
             Self::UpdateCustomer(params) => Some(params.id.clone()),
             Self::DeleteCustomer(params) => Some(params.id.clone()),
             Self::EraseCustomer(params) => Some(params.id.clone()),
@@ -205,6 +227,7 @@ impl Command {
             self,
             Self::CreateCustomer(_)
                 | Self::UpdateCustomer(_)
+                | Self::CreateTaxId(_)
                 | Self::CreateBalanceTransaction(_)
                 | Self::UpdateBalanceTransaction(_)
                 | Self::CreateSubscription(_)

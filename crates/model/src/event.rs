@@ -5,9 +5,11 @@ use counterfoil_billing::PersonalData;
 use counterfoil_billing::alert::AlertEvent;
 use counterfoil_billing::catalog::{PriceEvent, ProductEvent};
 use counterfoil_billing::customer::{CustomerEvent, CustomerId};
+use counterfoil_billing::discount::{CouponEvent, PromotionCodeEvent};
 use counterfoil_billing::invoice::InvoiceEvent;
 use counterfoil_billing::meter::MeterEvent;
 use counterfoil_billing::subscription::SubscriptionEvent;
+use counterfoil_billing::tax::TaxRateEvent;
 use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -161,6 +163,14 @@ event_types! {
     430 1 "invoice.payment_received" Invoice InvoiceEvent PaymentReceived;
     431 1 "invoice.updated" Invoice InvoiceEvent Updated;
     432 1 "invoice.finalization_failed" Invoice InvoiceEvent FinalizationFailed;
+    500 1 "coupon.created" Coupon CouponEvent Created;
+    501 1 "coupon.updated" Coupon CouponEvent Updated;
+    502 1 "coupon.deleted" Coupon CouponEvent Deleted;
+    503 1 "coupon.redeemed" Coupon CouponEvent Redeemed;
+    510 1 "promotion_code.created" PromotionCode PromotionCodeEvent Created;
+    511 1 "promotion_code.updated" PromotionCode PromotionCodeEvent Updated;
+    520 1 "tax_rate.created" TaxRate TaxRateEvent Created;
+    521 1 "tax_rate.updated" TaxRate TaxRateEvent Updated;
 }
 
 impl Event {
@@ -211,6 +221,9 @@ billing_events! {
     Price(PriceEvent),
     Meter(MeterEvent),
     Alert(AlertEvent),
+    Coupon(CouponEvent),
+    PromotionCode(PromotionCodeEvent),
+    TaxRate(TaxRateEvent),
     Customer(CustomerEvent),
     Subscription(SubscriptionEvent),
     Invoice(InvoiceEvent)

@@ -6,8 +6,9 @@
 use crate::base::DueQueue;
 use crate::due::{self, DueKey};
 use crate::state::{ItemHome, Owners, Shard};
+use counterfoil_billing::discount::{Discount, DiscountId};
 use counterfoil_billing::invoice::{
-    Charge, Invoice, InvoiceEvent, InvoiceId, PaymentAttemptId, UsageCharge,
+    Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, PaymentAttemptId, UsageCharge,
 };
 use counterfoil_billing::subscription::{PendingCreation, Subscription, SubscriptionEvent};
 use std::sync::Arc;
@@ -185,6 +186,14 @@ impl Evolution<'_> {
             }
         }
         event.evolve(Arc::make_mut(invoice));
+        if let InvoiceEvent::Finalized(finalized) = event
+            && !finalized.discounts_used_up.is_empty()
+        {
+            used_up(self.shard, &finalized.discounts_used_up, &finalized.id);
+        }
+        let Some(invoice) = event.invoice().and_then(|id| self.shard.invoices.get(id)) else {
+            return;
+        };
         match (attempt, &invoice.open_attempt) {
             (None, Some(attempt)) => {
                 self.owners.attempts.insert_mut(attempt.id.clone(), invoice.id.clone());
@@ -213,6 +222,60 @@ impl Evolution<'_> {
         if self.shard.customer.parked.is_none() {
             for key in after.into_iter().flatten() {
                 self.due.insert_mut(key);
+            }
+        }
+    }
+}
+
+/// Discounts for one invoice that one used up: nothing else of the customer has them any more, other
+/// drafts included (points 10 and 31).
+fn used_up(shard: &mut Shard, discounts: &[DiscountId], by: &InvoiceId) {
+    let is_left = |discount: &Discount| !discounts.contains(&discount.id);
+    let spent = |own: &[Discount]| !own.iter().all(is_left);
+    if shard.customer.discount.as_ref().is_some_and(|own| !is_left(own)) {
+        Arc::make_mut(&mut shard.customer).discount = None;
+    }
+    let ids: Vec<_> = shard.subscriptions.keys().cloned().collect();
+    for id in ids {
+        let Some(subscription) = shard.subscriptions.get(&id) else { continue };
+        let items = subscription.items.iter().any(|item| spent(&item.discounts));
+        let waiting = subscription.closed_usage.iter().any(|usage| spent(&usage.charge.discounts));
+        if !items && !waiting && !spent(&subscription.discounts) {
+            continue;
+        }
+        let Some(subscription) = shard.subscriptions.get_mut(&id) else { continue };
+        let subscription = Arc::make_mut(subscription);
+        subscription.discounts.retain(is_left);
+        for item in &mut subscription.items {
+            item.discounts.retain(is_left);
+        }
+        for usage in &mut subscription.closed_usage {
+            usage.charge.discounts.retain(is_left);
+        }
+    }
+    let waiting = shard.items.values().filter(|item| spent(&item.discounts));
+    let waiting: Vec<_> = waiting.map(|item| item.id.clone()).collect();
+    for id in waiting {
+        if let Some(item) = shard.items.get_mut(&id) {
+            Arc::make_mut(item).discounts.retain(is_left);
+        }
+    }
+    let drafts = shard
+        .invoices
+        .values()
+        .filter(|invoice| invoice.status == InvoiceStatus::Draft && invoice.id != *by);
+    let drafts: Vec<_> = drafts.map(|invoice| invoice.id.clone()).collect();
+    for id in drafts {
+        let Some(invoice) = shard.invoices.get_mut(&id) else { continue };
+        let invoice = Arc::make_mut(invoice);
+        invoice.discounts.retain(is_left);
+        for charge in &mut invoice.charges {
+            match charge {
+                Charge::Line(line) if spent(&line.discounts) => {
+                    Arc::make_mut(line).discounts.retain(is_left);
+                }
+                Charge::Usage(usage) => usage.discounts.retain(is_left),
+                Charge::Line(_) | Charge::Item(_) => {}
             }
         }
     }

@@ -2,8 +2,10 @@
 
 use crate::State;
 use crate::state::Shard;
+use counterfoil_billing::discount::{DiscountAmount, DiscountId};
 use counterfoil_billing::invoice::{Invoice, InvoiceStatus};
 use counterfoil_billing::subscription::SubscriptionStatus;
+use counterfoil_billing::tax::TaxRateId;
 use counterfoil_core::{Currency, Timestamp};
 pub use counterfoil_journal::InvariantViolation;
 use counterfoil_journal::{
@@ -38,6 +40,7 @@ pub fn check_customer(state: &State, shard: &Shard) -> Check {
     invariant_invoice_numbers_have_no_gap(shard)?;
     for invoice in shard.invoices() {
         invariant_invoice_amounts_follow_from_its_lines(invoice)?;
+        invariant_discounts_and_taxes_add_up(invoice)?;
     }
     invariant_periods_end_on_boundaries(state, shard)?;
     invariant_customer_owns_what_it_holds(state, shard)
@@ -94,10 +97,10 @@ pub fn invariant_invoice_amounts_follow_from_its_lines(invoice: &Invoice) -> Che
         return Ok(());
     }
     let id = &invoice.id;
-    let sum: i128 = invoice.lines().map(|line| i128::from(line.amount)).sum();
-    if sum != i128::from(invoice.subtotal) || invoice.subtotal != invoice.total {
-        let (subtotal, total) = (invoice.subtotal, invoice.total);
-        return violated(name, format!("{id}: lines {sum}, subtotal {subtotal}, total {total}"));
+    let (subtotal, total) = reproduced(invoice);
+    if (subtotal, total) != (invoice.subtotal.into(), invoice.total.into()) {
+        let kept = (invoice.subtotal, invoice.total);
+        return violated(name, format!("{id}: {subtotal}, {total} of its lines, not {kept:?}"));
     }
     let (Some(start), Some(end)) = (invoice.starting_balance, invoice.ending_balance) else {
         return violated(name, format!("{id} is finalized without balances"));
@@ -116,6 +119,69 @@ pub fn invariant_invoice_amounts_follow_from_its_lines(invoice: &Invoice) -> Che
             name,
             format!("{id} is paid with {} remaining", invoice.amount_remaining()),
         );
+    }
+    Ok(())
+}
+
+/// Subtotal and total as the lines of an invoice give them (rule 8.4, point 49).
+fn reproduced(invoice: &Invoice) -> (i128, i128) {
+    let (mut subtotal, mut total) = (0_i128, 0_i128);
+    for line in invoice.lines() {
+        let amount = i128::from(line.amount);
+        let own = |discount: &DiscountAmount| {
+            let on_invoice = invoice.discounts.iter().any(|own| own.id == discount.discount);
+            if on_invoice { 0 } else { i128::from(discount.amount) }
+        };
+        let own: i128 = line.discount_amounts.iter().map(own).sum();
+        let added = line.taxes.iter().map(|tax| {
+            let on_top = if tax.inclusive { 0 } else { i128::from(tax.amount) };
+            on_top.saturating_sub(tax.waived.into())
+        });
+        let net = amount.saturating_sub(line.discounted().into());
+        subtotal = subtotal.saturating_add(amount.saturating_sub(own));
+        total = total.saturating_add(net).saturating_add(added.sum());
+    }
+    (subtotal, total)
+}
+
+/// Rule 19.8: what each discount takes off the lines adds up to its total, no line is left below 0 by
+/// one, and what each rate takes of the lines adds up to its total.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_discounts_and_taxes_add_up(invoice: &Invoice) -> Check {
+    let name = "discounts_and_taxes_add_up";
+    let mut discounts: BTreeMap<&DiscountId, i128> = BTreeMap::new();
+    let mut taxes: BTreeMap<&TaxRateId, (i128, i128)> = BTreeMap::new();
+    for line in invoice.lines() {
+        let left = line.amount.saturating_sub(line.discounted());
+        if line.amount >= 0 && left < 0 {
+            return violated(name, format!("{}: {left} is left of {}", line.id, line.amount));
+        }
+        for own in &line.discount_amounts {
+            let sum = discounts.entry(&own.discount).or_default();
+            *sum = sum.saturating_add(own.amount.into());
+        }
+        for tax in &line.taxes {
+            let (sum, waived) = taxes.entry(&tax.tax_rate).or_default();
+            *sum = sum.saturating_add(tax.amount.into());
+            *waived = waived.saturating_add(tax.waived.into());
+        }
+    }
+    if invoice.status == InvoiceStatus::Draft {
+        return Ok(());
+    }
+    let id = &invoice.id;
+    let totals = invoice.total_discount_amounts.iter();
+    let totals: BTreeMap<_, _> = totals.map(|own| (&own.discount, own.amount.into())).collect();
+    if totals != discounts {
+        return violated(name, format!("{id}: discounts {discounts:?}, not {totals:?}"));
+    }
+    let totals = invoice.total_taxes.iter();
+    let totals: BTreeMap<_, (i128, i128)> =
+        totals.map(|tax| (&tax.tax_rate, (tax.amount.into(), tax.waived.into()))).collect();
+    if totals != taxes {
+        return violated(name, format!("{id}: taxes {taxes:?}, not {totals:?}"));
     }
     Ok(())
 }

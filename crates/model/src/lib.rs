@@ -38,6 +38,7 @@ mod personal;
 mod settings;
 mod snapshot;
 mod state;
+mod terms;
 mod upcast;
 mod usage;
 mod view;

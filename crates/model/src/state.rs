@@ -13,6 +13,7 @@ use counterfoil_billing::catalog::{
 use counterfoil_billing::customer::{
     BalanceTransaction, BalanceTransactionId, Customer, CustomerEvent, CustomerId,
 };
+use counterfoil_billing::discount::{Coupon, CouponId, PromotionCode, PromotionCodeId};
 use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
 };
@@ -20,6 +21,7 @@ use counterfoil_billing::meter::{Meter, MeterEvent};
 use counterfoil_billing::subscription::{
     PendingCreation, Prices, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
 };
+use counterfoil_billing::tax::{TaxRate, TaxRateId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_journal::Journal;
 use rpds::{RedBlackTreeSetSync, VectorSync};
@@ -39,6 +41,15 @@ pub struct State {
     pub(crate) prices: Map<PriceId, Arc<Price>>,
     pub(crate) meters: Map<MeterId, Arc<Meter>>,
     pub(crate) alerts: Map<AlertId, Arc<Alert>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) coupons: Map<CouponId, Arc<Coupon>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) promotion_codes: Map<PromotionCodeId, Arc<PromotionCode>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) tax_rates: Map<TaxRateId, Arc<TaxRate>>,
+    /// How many discounts were ever made of coupons.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) redeemed: u64,
     #[serde(skip)]
     pub(crate) shards: Shards,
     #[serde(skip)]
@@ -64,6 +75,11 @@ pub struct State {
     pub(crate) keys: Map<Arc<str>, Arc<Remembered>>,
     #[serde(skip)]
     pub(crate) key_times: RedBlackTreeSetSync<(Timestamp, Arc<str>)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Which customer owns what.
@@ -473,6 +489,9 @@ impl State {
             Target::Price(id) => Output::Price(self.price(id)?.clone()),
             Target::Meter(id) => Output::Meter(self.meter(id)?.clone()),
             Target::Alert(id) => Output::Alert(self.alert(id)?.clone()),
+            Target::Coupon(id) => Output::Coupon(self.coupon(id)?.clone()),
+            Target::PromotionCode(id) => Output::PromotionCode(self.promotion_code(id)?.clone()),
+            Target::TaxRate(id) => Output::TaxRate(self.tax_rate(id)?.clone()),
             Target::Customer(id) => Output::Customer(self.customer(id)?.clone()),
             Target::BalanceTransaction(id) => {
                 let latest = self.shard(id)?.transactions.last();
@@ -504,6 +523,7 @@ impl State {
             }
             Target::Book | Target::Product(_) | Target::Price(_) => None,
             Target::Meter(_) | Target::Alert(_) | Target::Deleted(..) => None,
+            Target::Coupon(_) | Target::PromotionCode(_) | Target::TaxRate(_) => None,
         }
     }
 
@@ -621,6 +641,9 @@ impl State {
             Billing::Price(event) => self.apply_price(event),
             Billing::Meter(event) => self.apply_meter(event),
             Billing::Alert(event) => self.apply_alert(event),
+            Billing::Coupon(event) => self.apply_coupon(event),
+            Billing::PromotionCode(event) => self.apply_promotion_code(event),
+            Billing::TaxRate(event) => self.apply_tax_rate(event),
             Billing::Customer(event) => self.apply_customer(event),
             Billing::Invoice(event) => self.apply_to_item(event),
             Billing::Subscription(_) => {}
@@ -659,7 +682,7 @@ impl State {
         }
     }
 
-    fn count_created(&mut self) {
+    pub(crate) fn count_created(&mut self) {
         self.created = self.created.saturating_add(1);
     }
 

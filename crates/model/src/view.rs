@@ -105,21 +105,20 @@ impl State {
             return Ok(InvoiceView { invoice, lines, refused: None });
         }
         let mut ids = Provisional(0);
-        let lines = match self.resolve(&invoice, usage, &mut ids) {
-            Ok(lines) => lines,
+        let totals = match self.totals(&invoice, usage, &mut ids) {
+            Ok(totals) => totals,
             Err(refusal @ Refusal::AmountTooLarge { .. }) => {
                 return Ok(InvoiceView { invoice, lines: Vec::new(), refused: Some(refusal) });
             }
             Err(refusal) => return Err(refusal),
         };
-        let sum = lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
-        let total = i64::try_from(sum).map_err(|_| Refusal::AmountTooLarge {
-            what: format!("the total of {id}"),
-            limit: i64::MAX.to_string(),
-        })?;
+        (invoice.subtotal, invoice.total) = (totals.subtotal, totals.total);
+        invoice.total_discount_amounts = totals.total_discount_amounts;
+        invoice.total_taxes = totals.total_taxes;
+        invoice.customer_tax_exempt = self.customer(&invoice.customer)?.tax_exempt;
+        let (lines, total) = (totals.lines, totals.total);
         let balance = self.customer(&invoice.customer)?.balance(invoice.currency);
         let settled = settle(total, balance, invoice.currency)?;
-        (invoice.subtotal, invoice.total) = (total, total);
         (invoice.starting_balance, invoice.ending_balance) =
             (Some(balance), Some(settled.ending_balance));
         invoice.amount_due = settled.amount_due;
@@ -156,22 +155,22 @@ impl Numbered for Provisional {
 }
 
 fn item_line(item: &InvoiceItem, ids: &mut dyn Numbered) -> Line {
+    let derivation = match (&item.derivation, item.unit_amount) {
+        (Some(derivation), _) => derivation.clone(),
+        (None, Some(_)) => Derivation::Item,
+        (None, None) => Derivation::Given,
+    };
     Line {
-        id: ids.line(),
-        name: item.name.clone(),
         description: item.description.clone(),
-        amount: item.amount,
         quantity: item.quantity,
         unit_amount: item.unit_amount,
         price: item.price.clone(),
-        period: item.period,
         proration: item.proration,
         subscription_item: item.subscription_item.clone(),
         invoice_item: Some(item.id.clone()),
-        derivation: match (&item.derivation, item.unit_amount) {
-            (Some(derivation), _) => derivation.clone(),
-            (None, Some(_)) => Derivation::Item,
-            (None, None) => Derivation::Given,
-        },
+        discountable: item.discountable,
+        discounts: item.discounts.clone(),
+        tax_rates: item.tax_rates.clone(),
+        ..Line::new(ids.line(), item.name.clone(), item.amount, item.period, derivation)
     }
 }

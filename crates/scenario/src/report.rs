@@ -3,6 +3,7 @@
 mod billing;
 mod customer;
 mod meter;
+mod terms;
 
 pub use billing::{
     InvoiceItemReport, InvoiceReport, LineReport, PaymentReport, PaymentSourceReport,
@@ -12,6 +13,11 @@ pub use customer::{BalanceTransactionReport, CustomerReport};
 pub use meter::{
     AggregationReport, AlertFilterReport, AlertReport, AlertTriggeredReport, CustomerMappingReport,
     MeterReport, MeterTransitionsReport, UsageThresholdReport, ValueSettingsReport,
+};
+pub use terms::{
+    AmountOffReport, AppliesToReport, CouponReport, DiscountAmountReport, DiscountReport,
+    PretaxCreditReport, PromotionCodeReport, PromotionReport, RestrictionsReport, TaxAmountReport,
+    TaxRateReport,
 };
 
 use counterfoil::{Account, Currency, Decimal12, Engine, Error, Period, Refusal};
@@ -45,6 +51,12 @@ pub struct Report {
     pub credit_balance_transactions: [(); 0],
     /// Transactions on customers' balances.
     pub customer_balance_transactions: Vec<BalanceTransactionReport>,
+    /// Coupons, deleted ones too.
+    pub coupons: Vec<CouponReport>,
+    /// Promotion codes.
+    pub promotion_codes: Vec<PromotionCodeReport>,
+    /// Tax rates.
+    pub tax_rates: Vec<TaxRateReport>,
     /// Meters.
     pub meters: Vec<MeterReport>,
     /// Alerts.
@@ -126,6 +138,7 @@ impl Report {
     /// [`Error::Refused`] for a sum beyond 64 bits.
     pub fn of(engine: &Engine, rejected: &[RejectedRow]) -> Result<Self, Error> {
         let state = engine.state()?;
+        let now = engine.now()?.ok_or(Error::NoTime)?;
         let shards = state.shards();
         let mut invoices = Vec::new();
         for shard in &shards {
@@ -164,6 +177,13 @@ impl Report {
                 .into_iter()
                 .map(|(_, transaction)| BalanceTransactionReport::of(transaction))
                 .collect(),
+            coupons: state.coupons().into_iter().map(|own| CouponReport::of(own, now)).collect(),
+            promotion_codes: state
+                .promotion_codes()
+                .into_iter()
+                .map(|own| PromotionCodeReport::of(own, &state, now))
+                .collect(),
+            tax_rates: state.tax_rates().into_iter().map(TaxRateReport::of).collect(),
             meters: state.meters().into_iter().map(MeterReport::of).collect(),
             alerts: alerts.collect::<Result<_, Error>>()?,
             unbilled_usage: unbilled.iter().map(UnbilledUsageReport::of).collect(),

@@ -2,6 +2,8 @@
 
 use super::{Address, CustomerId};
 use crate::Patch;
+use crate::discount::{CouponId, PromotionCodeId};
+use crate::tax::{TaxExempt, TaxIdId};
 use counterfoil_core::MetadataPatch;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,15 @@ pub struct CreateCustomer {
     /// The sequence number of its first invoice; 1 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_invoice_sequence: Option<u64>,
+    /// Whether it pays tax.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tax_exempt: Option<TaxExempt>,
+    /// A coupon to redeem for its invoices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<CouponId>,
+    /// A promotion code to redeem for its invoices; instead of `coupon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promotion_code: Option<PromotionCodeId>,
 }
 
 /// `customer.update`: fields that are absent stay as they are.
@@ -73,6 +84,15 @@ pub struct UpdateCustomer {
     /// What its next invoice numbers begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoice_prefix: Option<String>,
+    /// Whether it pays tax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_exempt: Option<TaxExempt>,
+    /// A coupon to redeem for its invoices, instead of the one it has; `null` for none.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub coupon: Patch<CouponId>,
+    /// The same by a promotion code.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub promotion_code: Patch<PromotionCodeId>,
 }
 
 impl UpdateCustomer {
@@ -89,8 +109,35 @@ impl UpdateCustomer {
             metadata: Patch::Keep,
             payment_method: Patch::Keep,
             invoice_prefix: None,
+            tax_exempt: None,
+            coupon: Patch::Keep,
+            promotion_code: Patch::Keep,
         }
     }
+}
+
+/// `tax_id.create`: a number under which an authority knows a customer; personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateTaxId {
+    /// The id; derived where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<TaxIdId>,
+    /// Whose.
+    pub customer: CustomerId,
+    /// The kind of number: `eu_vat`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The number.
+    pub value: String,
+}
+
+/// `tax_id.delete`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteTaxId {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which.
+    pub id: TaxIdId,
 }
 
 /// `customer.erase`: its personal data, and that of all it owns, is gone for good (rule 2.4).

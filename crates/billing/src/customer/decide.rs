@@ -1,9 +1,12 @@
 //! Customer commands to events.
 
 use super::{
-    BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, Customer,
-    CustomerEvent, CustomerId, Personal, UpdateBalanceTransaction, UpdateCustomer,
+    BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer,
+    CreateTaxId, Customer, CustomerEvent, CustomerId, DeleteTaxId, Personal, TaxId,
+    UpdateBalanceTransaction, UpdateCustomer,
 };
+use crate::discount::Discount;
+use crate::tax::TaxIdId;
 use crate::{Texts, text};
 use counterfoil_core::{Currency, Id, Metadata, Refusal, Timestamp, kind, limits};
 use std::collections::BTreeMap;
@@ -29,6 +32,7 @@ pub fn decide_create(
         address: command.address.clone(),
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
+        tax_ids: Vec::new(),
     };
     check_personal(&personal)?;
     let invoice_prefix = match &command.invoice_prefix {
@@ -55,17 +59,20 @@ pub fn decide_create(
         delinquent: false,
         invoice_prefix,
         next_invoice_sequence,
+        tax_exempt: command.tax_exempt.unwrap_or_default(),
+        discount: None,
         personal,
     })
 }
 
-/// Changes a customer.
+/// Changes a customer, to whom this is the discount from now on.
 ///
 /// # Errors
 /// [`Refusal::StateUnsupported`] once it was deleted; limits as in [`decide_create`].
 pub fn decide_update(
     customer: &Customer,
     command: &UpdateCustomer,
+    discount: Option<Discount>,
     at: Timestamp,
 ) -> Result<CustomerEvent, Refusal> {
     check_live(customer, "it cannot be changed any more")?;
@@ -77,6 +84,7 @@ pub fn decide_update(
         address: command.address.clone().apply_to(old.address),
         description: command.description.clone().apply_to(old.description),
         metadata: text::patched_metadata(&old.metadata, &command.metadata)?,
+        tax_ids: old.tax_ids,
     };
     check_personal(&personal)?;
     text::check_optional("payment_method", command.payment_method.value().map(String::as_str))?;
@@ -89,8 +97,75 @@ pub fn decide_update(
         at,
         payment_method: command.payment_method.clone().apply_to(customer.payment_method.clone()),
         invoice_prefix,
+        tax_exempt: command.tax_exempt.unwrap_or(customer.tax_exempt),
+        discount,
         personal: personal.into(),
     })
+}
+
+/// Gives a customer a tax id.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] once it was deleted, [`Refusal::ResourceAlreadyExists`] for an id that
+/// it has, [`Refusal::ParameterInvalid`] beyond the limits.
+pub fn decide_create_tax_id(
+    customer: &Customer,
+    command: &CreateTaxId,
+    id: TaxIdId,
+    at: Timestamp,
+) -> Result<CustomerEvent, Refusal> {
+    check_live(customer, "it cannot be changed any more")?;
+    if command.kind.is_empty() || command.value.is_empty() {
+        let empty = if command.kind.is_empty() { "type" } else { "value" };
+        return Err(Refusal::invalid(empty, "it is empty"));
+    }
+    text::check("type", &command.kind)?;
+    text::check("value", &command.value)?;
+    let mut personal = customer.personal.clone();
+    if personal.tax_ids.iter().any(|other| other.id == id) {
+        return Err(Refusal::taken("tax_id", id));
+    }
+    if personal.tax_ids.len() >= limits::TAX_IDS_MAX {
+        let reason =
+            format!("{} has {} tax ids, which is the limit", customer.id, limits::TAX_IDS_MAX);
+        return Err(Refusal::invalid("customer", reason));
+    }
+    let (kind, value) = (command.kind.clone(), command.value.clone());
+    personal.tax_ids.push(TaxId { id, kind, value, created: at });
+    Ok(updated(customer, personal, at))
+}
+
+/// Takes a tax id from a customer.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] once it was deleted, [`Refusal::ResourceMissing`] for an id that it
+/// does not have.
+pub fn decide_delete_tax_id(
+    customer: &Customer,
+    command: &DeleteTaxId,
+    at: Timestamp,
+) -> Result<CustomerEvent, Refusal> {
+    check_live(customer, "it cannot be changed any more")?;
+    let mut personal = customer.personal.clone();
+    let place = personal.tax_ids.iter().position(|own| own.id == command.id);
+    match place {
+        Some(place) => drop(personal.tax_ids.remove(place)),
+        None => return Err(Refusal::unknown("tax_id", &command.id)),
+    }
+    Ok(updated(customer, personal, at))
+}
+
+/// The customer as it is, with other personal data.
+fn updated(customer: &Customer, personal: Personal, at: Timestamp) -> CustomerEvent {
+    CustomerEvent::Updated {
+        id: customer.id.clone(),
+        at,
+        payment_method: customer.payment_method.clone(),
+        invoice_prefix: customer.invoice_prefix.clone(),
+        tax_exempt: customer.tax_exempt,
+        discount: customer.discount.clone(),
+        personal: personal.into(),
+    }
 }
 
 /// Deletes a customer; its subscriptions are canceled by the caller before.

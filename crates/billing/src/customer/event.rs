@@ -1,6 +1,8 @@
 //! What happened to a customer.
 
 use super::{BalanceTransaction, BalanceTransactionId, Customer, CustomerId, Personal};
+use crate::discount::Discount;
+use crate::tax::TaxExempt;
 use crate::{PersonalData, Texts};
 use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,12 @@ pub enum CustomerEvent {
         payment_method: Option<String>,
         /// The prefix of invoice numbers from now on.
         invoice_prefix: String,
+        /// Whether it pays tax from now on.
+        #[serde(default, skip_serializing_if = "crate::is_default")]
+        tax_exempt: TaxExempt,
+        /// The discount on its invoices from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        discount: Option<Discount>,
         /// The personal data from now on, as a whole; recorded apart.
         #[serde(skip)]
         personal: Arc<Personal>,
@@ -134,7 +142,16 @@ impl CustomerEvent {
     pub fn evolve(&self, customer: &mut Customer) {
         match self {
             Self::Created(created) => customer.clone_from(created),
-            Self::Updated { payment_method, invoice_prefix, personal, .. } => {
+            Self::Updated {
+                payment_method,
+                invoice_prefix,
+                tax_exempt,
+                discount,
+                personal,
+                ..
+            } => {
+                customer.tax_exempt = *tax_exempt;
+                customer.discount.clone_from(discount);
                 customer.payment_method.clone_from(payment_method);
                 customer.invoice_prefix.clone_from(invoice_prefix);
                 customer.personal.clone_from(&**personal);

@@ -1,5 +1,7 @@
 //! What is known of a customer.
 
+use crate::discount::Discount;
+use crate::tax::{TaxExempt, TaxIdId};
 use counterfoil_core::{ArithmeticError, Currency, Id, Metadata, Timestamp, kind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +40,12 @@ pub struct Customer {
     pub invoice_prefix: String,
     /// The sequence number of its next invoice; gap-free.
     pub next_invoice_sequence: u64,
+    /// Whether it pays tax.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub tax_exempt: TaxExempt,
+    /// The discount on invoices that have none of their own nor one of their subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discount: Option<Discount>,
     /// Personal data, which is kept apart from everything else.
     #[serde(skip)]
     pub personal: Personal,
@@ -65,6 +73,24 @@ pub struct Personal {
     /// Metadata (rule 1.6).
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// The numbers under which authorities know it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_ids: Vec<TaxId>,
+}
+
+/// A number under which an authority knows a customer.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaxId {
+    /// Its id.
+    pub id: TaxIdId,
+    /// The kind of number: `eu_vat`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The number.
+    pub value: String,
+    /// When it was given.
+    pub created: Timestamp,
 }
 
 /// A postal address.

@@ -1,7 +1,10 @@
 //! What a caller may ask for.
 
 use super::{CollectionMethod, InvoiceId};
+use crate::Patch;
 use crate::customer::CustomerId;
+use crate::discount::DiscountList;
+use crate::tax::TaxRateId;
 use counterfoil_core::{Currency, MetadataPatch, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,12 @@ pub struct CreateInvoice {
     /// Whether the customer's pending items are taken.
     #[serde(default)]
     pub pending_invoice_items_behavior: PendingItems,
+    /// The discounts on it; the customer's where absent, none for `null` (rule 4.2).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_tax_rates: Option<Vec<TaxRateId>>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -69,6 +78,8 @@ impl CreateInvoice {
             days_until_due: None,
             due_date: None,
             pending_invoice_items_behavior: PendingItems::default(),
+            discounts: Patch::Keep,
+            default_tax_rates: None,
             description: None,
             metadata: None,
         }

@@ -1,19 +1,18 @@
 //! Invoice commands and due dates to events.
 
 use super::event::{Finalized, Voided};
-use super::state::subtotal;
 use super::update::{checked_finalization, next_finalization};
 use super::{
     Charge, CollectionMethod, CreateInvoice, Invoice, InvoiceEvent, InvoiceId, InvoiceLineId,
-    InvoiceStatus, Line, StatusTransitions,
+    InvoiceStatus, StatusTransitions, Totals,
 };
 use crate::customer::{self, BalanceTransaction, BalanceTransactionKind, Customer};
 use crate::invoice::BillingReason;
+use crate::tax::TaxExempt;
 use crate::text;
 use counterfoil_core::{
     ArithmeticError, Currency, Id, Metadata, Period, Refusal, Timestamp, kind, limits,
 };
-use std::sync::Arc;
 
 /// Makes a draft by hand. Its charges are what the caller swept for it.
 ///
@@ -78,6 +77,11 @@ impl Invoice {
             latest_revision: None,
             charges: Vec::new(),
             number: None,
+            discounts: Vec::new(),
+            default_tax_rates: Vec::new(),
+            customer_tax_exempt: TaxExempt::None,
+            total_discount_amounts: Vec::new(),
+            total_taxes: Vec::new(),
             subtotal: 0,
             total: 0,
             starting_balance: None,
@@ -163,14 +167,14 @@ pub trait Numbered {
     fn line(&mut self) -> InvoiceLineId;
 }
 
-/// Fixes a draft: its lines are what its charges came to (rules 2.3, 8.4 and 8.6).
+/// Fixes a draft: its lines and totals are what its charges came to (rules 2.3, 8.4 and 8.6).
 ///
 /// # Errors
-/// [`Refusal::InvoiceNotEditable`] unless it is a draft, [`Refusal::AmountTooLarge`] where the sum
+/// [`Refusal::InvoiceNotEditable`] unless it is a draft, [`Refusal::AmountTooLarge`] where an amount
 /// is out of range.
 pub fn decide_finalize(
     invoice: &Invoice,
-    lines: Vec<Arc<Line>>,
+    totals: Totals,
     customer: &Customer,
     auto_advance: bool,
     ids: &mut dyn Numbered,
@@ -178,8 +182,7 @@ pub fn decide_finalize(
 ) -> Result<Finalized, Refusal> {
     check_draft(invoice)?;
     let currency = invoice.currency;
-    let subtotal = subtotal(&lines)?;
-    let total = subtotal;
+    let Totals { lines, subtotal, total, total_discount_amounts, total_taxes, used_up } = totals;
     let starting_balance = customer.balance(currency);
     let settled = customer::settle(total, starting_balance, currency)?;
     let mut ledger = Ledger { invoice, ids, at, balance: starting_balance, posted: Vec::new() };
@@ -203,6 +206,10 @@ pub fn decide_finalize(
         status,
         auto_advance,
         customer_details: customer.personal.on_documents(),
+        total_discount_amounts,
+        total_taxes,
+        customer_tax_exempt: customer.tax_exempt,
+        discounts_used_up: used_up,
     })
 }
 
@@ -308,6 +315,12 @@ pub fn decide_void(
         amount_remaining: invoice.amount_remaining(),
         was_uncollectible: invoice.status == InvoiceStatus::Uncollectible,
         balance_transactions: ledger.posted,
+        released_tax: invoice.total_taxes.iter().fold(0, |sum, tax| sum.saturating_add(tax.amount)),
+        released_discounts: invoice
+            .lines()
+            .map(|line| line.contra())
+            .filter(|contra| contra.amount != 0)
+            .collect(),
     })
 }
 

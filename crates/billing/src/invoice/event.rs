@@ -6,6 +6,8 @@ use super::{
 };
 use crate::PersonalData;
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
+use crate::discount::{DiscountAmount, DiscountId};
+use crate::tax::{TaxAmount, TaxExempt};
 use counterfoil_core::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -170,7 +172,7 @@ pub struct Finalized {
     pub currency: Currency,
     /// Its lines.
     pub lines: Vec<Arc<Line>>,
-    /// Σ of the lines.
+    /// Σ of the lines less their own discounts.
     pub subtotal: i64,
     /// What it comes to.
     pub total: i64,
@@ -187,6 +189,18 @@ pub struct Finalized {
     pub status: InvoiceStatus,
     /// Whether it goes on by itself.
     pub auto_advance: bool,
+    /// What each discount takes off all lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub total_discount_amounts: Vec<DiscountAmount>,
+    /// What each tax rate takes of all lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub total_taxes: Vec<TaxAmount>,
+    /// Whether the customer pays tax.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub customer_tax_exempt: TaxExempt,
+    /// The discounts for one invoice that this one used up: no other has them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts_used_up: Vec<DiscountId>,
     /// Who the customer is at this moment; personal.
     #[serde(skip)]
     pub customer_details: Personal,
@@ -223,6 +237,12 @@ pub struct Voided {
     /// How the balance was restored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub balance_transactions: Vec<BalanceTransaction>,
+    /// The tax that is not owed to an authority after all, in minor units.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub released_tax: i64,
+    /// The discounts that were not given after all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub released_discounts: Vec<Deferral>,
 }
 
 /// The outcome of an attempt on an invoice that no longer waited for it (point 67).
@@ -428,6 +448,7 @@ impl Finalized {
         }
         self.ending_balance = self.starting_balance;
         self.balance_transactions.clear();
+        self.discounts_used_up.clear();
         self.amount_due = self.total;
         (self.status, self.auto_advance) = (InvoiceStatus::Open, false);
         Some(self)
@@ -443,6 +464,9 @@ impl Finalized {
         invoice.ending_balance = Some(self.ending_balance);
         invoice.balance_transactions.clone_from(&self.balance_transactions);
         invoice.amount_due = self.amount_due;
+        invoice.total_discount_amounts.clone_from(&self.total_discount_amounts);
+        invoice.total_taxes.clone_from(&self.total_taxes);
+        invoice.customer_tax_exempt = self.customer_tax_exempt;
         invoice.auto_advance = self.auto_advance;
         invoice.finalizes_at = None;
         invoice.last_finalization_error = None;

@@ -4,7 +4,9 @@ use super::{Derivation, InvoiceId, InvoiceItemId};
 use crate::Patch;
 use crate::catalog::{Price, PriceId};
 use crate::customer::CustomerId;
+use crate::discount::{Discount, DiscountInput, DiscountList};
 use crate::subscription::{SubscriptionId, SubscriptionItemId};
+use crate::tax::TaxRateId;
 use crate::text;
 use counterfoil_core::{
     Currency, Decimal12, Exact, Metadata, MetadataPatch, Period, Refusal, Timestamp, limits,
@@ -57,6 +59,12 @@ pub struct InvoiceItem {
     pub period: Period,
     /// Whether discounts apply.
     pub discountable: bool,
+    /// The discounts on it, which apply before those of the invoice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// Its tax rates, which replace those of the invoice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
     /// When it was created.
     pub created: Timestamp,
     /// Metadata (rule 1.6); personal.
@@ -105,6 +113,12 @@ pub struct CreateInvoiceItem {
     /// Whether discounts apply; where absent, unless the amount is negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discountable: Option<bool>,
+    /// The discounts on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discounts: Option<Vec<DiscountInput>>,
+    /// Its tax rates, instead of those of the invoice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_rates: Option<Vec<TaxRateId>>,
     /// Metadata (rule 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
@@ -136,9 +150,36 @@ pub struct UpdateInvoiceItem {
     /// The period that is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<PeriodInput>,
+    /// Whether discounts apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discountable: Option<bool>,
+    /// The discounts on it.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// Its tax rates, instead of those of the invoice.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub tax_rates: Patch<Vec<TaxRateId>>,
     /// Metadata to merge; `null` clears all of it (rule 1.6).
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<MetadataPatch>,
+}
+
+impl UpdateInvoiceItem {
+    /// An update of nothing, to be filled in.
+    #[must_use]
+    pub fn new(id: InvoiceItemId) -> Self {
+        Self {
+            id,
+            amount: None,
+            quantity: None,
+            description: None,
+            period: None,
+            discountable: None,
+            discounts: Patch::Keep,
+            tax_rates: Patch::Keep,
+            metadata: Patch::Keep,
+        }
+    }
 }
 
 /// `invoiceitem.delete`: only while it waits or its invoice is a draft.
@@ -174,6 +215,8 @@ impl CreateInvoiceItem {
             subscription: None,
             period: None,
             discountable: None,
+            discounts: None,
+            tax_rates: None,
             metadata: None,
         }
     }
@@ -231,6 +274,8 @@ pub fn decide_create_item(
         description: command.description.clone(),
         period: command.period.map_or(Ok(Period::instant(at)), checked_period)?,
         discountable: command.discountable.unwrap_or(amount >= 0),
+        discounts: Vec::new(),
+        tax_rates: Vec::new(),
         created: at,
         metadata: Metadata::of(command.metadata.as_ref())?,
     })
@@ -267,6 +312,7 @@ pub fn decide_update_item(
         (item.quantity, item.unit_amount) = (Decimal12::ONE, None);
     }
     check_amount(item.amount)?;
+    item.discountable = command.discountable.unwrap_or(item.discountable);
     if let Some(description) = &command.description {
         text::check("description", description)?;
         item.description = Some(description.clone());

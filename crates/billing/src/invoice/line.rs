@@ -2,7 +2,9 @@
 
 use super::{InvoiceId, InvoiceItemId, InvoiceLineId};
 use crate::catalog::{Basis, MeterId, PriceId};
+use crate::discount::{Discount, DiscountAmount};
 use crate::subscription::SubscriptionItemId;
+use crate::tax::{TaxAmount, TaxRateId};
 use counterfoil_core::{Decimal12, Period};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -34,6 +36,12 @@ pub struct UsageCharge {
     pub meter: MeterId,
     /// The period whose usage is charged.
     pub period: Period,
+    /// The discounts on the item when the period ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// The tax rates of the item when the period ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
 }
 
 /// A line of an invoice (rule 8.4). Its amount was rounded once, when the line was made.
@@ -70,6 +78,33 @@ pub struct Line {
     pub invoice_item: Option<InvoiceItemId>,
     /// How the amount came about.
     pub derivation: Derivation,
+    /// Whether discounts apply to it; they never apply to a proration or to nothing positive.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub discountable: bool,
+    /// The discounts on the line itself, which apply before those of the invoice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// What each discount takes off, in the order of application, in minor units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discount_amounts: Vec<DiscountAmount>,
+    /// What discounts took off the amount before it was made: it is net of this (point 29).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub included_discounts: Vec<DiscountAmount>,
+    /// The tax rates of the line, which replace those of the invoice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
+    /// What each tax rate takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<TaxAmount>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 /// How an amount came about: enough to print its whole computation.
@@ -243,9 +278,57 @@ impl Line {
         self.description.as_deref().unwrap_or(&self.name)
     }
 
-    /// The revenue of the line.
+    /// A line of an amount for a period, of one, with nothing else to it.
+    #[must_use]
+    pub fn new(
+        id: InvoiceLineId,
+        name: String,
+        amount: i64,
+        period: Period,
+        derivation: Derivation,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            description: None,
+            amount,
+            quantity: Decimal12::ONE,
+            unit_amount: None,
+            price: None,
+            period,
+            proration: false,
+            subscription_item: None,
+            invoice_item: None,
+            derivation,
+            discountable: true,
+            discounts: Vec::new(),
+            discount_amounts: Vec::new(),
+            included_discounts: Vec::new(),
+            tax_rates: Vec::new(),
+            taxes: Vec::new(),
+        }
+    }
+
+    /// What discounts take off the line, in minor units.
+    #[must_use]
+    pub fn discounted(&self) -> i64 {
+        let amounts = self.discount_amounts.iter().map(|discount| discount.amount);
+        amounts.fold(0, i64::saturating_add)
+    }
+
+    /// The revenue of the line: its amount less its discounts, and less the tax in it, whether that
+    /// is paid or waived.
     #[must_use]
     pub fn deferral(&self) -> Deferral {
-        Deferral { amount: self.amount, period: self.period }
+        let inside = self.taxes.iter().filter(|tax| tax.inclusive);
+        let inside = inside.map(|tax| tax.amount.saturating_add(tax.waived));
+        let net = self.amount.saturating_sub(self.discounted());
+        Deferral { amount: inside.fold(net, i64::saturating_sub), period: self.period }
+    }
+
+    /// What discounts take off the revenue of the line, over the same period.
+    #[must_use]
+    pub fn contra(&self) -> Deferral {
+        Deferral { amount: self.discounted(), period: self.period }
     }
 }

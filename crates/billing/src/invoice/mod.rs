@@ -8,6 +8,7 @@ mod line;
 mod payment;
 mod received;
 mod state;
+mod totals;
 mod update;
 
 pub use command::{
@@ -36,6 +37,7 @@ pub use received::{
     check_part, decide_payment_record,
 };
 pub use state::{BillingReason, CollectionMethod, Invoice, InvoiceStatus, StatusTransitions};
+pub use totals::{Totals, compute};
 
 pub use update::{UpdateInvoice, decide_update};
 

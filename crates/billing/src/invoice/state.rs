@@ -2,8 +2,10 @@
 
 use super::{Attempt, Charge, DeclineCode, FinalizationError, InvoiceId, InvoicePayment, Line};
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
+use crate::discount::{Discount, DiscountAmount};
 use crate::subscription::{PauseBehavior, SubscriptionId};
-use counterfoil_core::{ArithmeticError, Currency, Metadata, Period, Timestamp};
+use crate::tax::{TaxAmount, TaxExempt, TaxRateId};
+use counterfoil_core::{Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -59,7 +61,22 @@ pub struct Invoice {
     /// Its number, once finalized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
-    /// Σ of the lines, in minor units; fixed at finalization.
+    /// The discounts on the whole invoice, fixed when it was created (rule 4.2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_tax_rates: Vec<TaxRateId>,
+    /// Whether the customer pays tax; fixed at finalization.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub customer_tax_exempt: TaxExempt,
+    /// What each discount takes off all lines; fixed at finalization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub total_discount_amounts: Vec<DiscountAmount>,
+    /// What each tax rate takes of all lines; fixed at finalization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub total_taxes: Vec<TaxAmount>,
+    /// Σ of the lines less their own discounts, in minor units; fixed at finalization.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub subtotal: i64,
     /// `subtotal` after discounts, credits and taxes; fixed at finalization.
@@ -227,20 +244,25 @@ impl Invoice {
         declined.map(|(_, code)| code)
     }
 
+    /// The total less all tax, in minor units (rule 8.4).
+    #[must_use]
+    pub fn total_excluding_tax(&self) -> i64 {
+        let taxes = self.total_taxes.iter().map(|tax| tax.amount);
+        taxes.fold(self.total, i64::saturating_sub)
+    }
+
+    /// The subtotal less the tax in it, in minor units (rule 8.4).
+    #[must_use]
+    pub fn subtotal_excluding_tax(&self) -> i64 {
+        let inside = self.total_taxes.iter().filter(|tax| tax.inclusive);
+        inside.fold(self.subtotal, |left, tax| left.saturating_sub(tax.amount))
+    }
+
     /// Whether it is collected by charging a payment method, by itself.
     #[must_use]
     pub fn charges_automatically(&self) -> bool {
         self.auto_advance && self.collection_method == CollectionMethod::ChargeAutomatically
     }
-}
-
-/// The sum of the lines.
-///
-/// # Errors
-/// [`ArithmeticError::Overflow`] beyond `i64`.
-pub(super) fn subtotal(lines: &[Arc<Line>]) -> Result<i64, ArithmeticError> {
-    let sum = lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
-    i64::try_from(sum).map_err(|_| ArithmeticError::Overflow)
 }
 
 impl fmt::Display for InvoiceStatus {

@@ -3,13 +3,15 @@
 use super::{SubscriptionItem, SubscriptionItemId};
 use crate::Policies;
 use crate::catalog::{Basis, Price, RatedLine, full_amount, rate};
+use crate::discount::NetAmount;
 use crate::invoice::{
     Derivation, Fraction, FractionUnit, Line, Numbered, UsageCharge, UsageReading,
 };
 use counterfoil_core::{Currency, Decimal12, Period, Refusal};
 
 /// The lines of a licensed item for one of its periods: the price at the quantity for a whole
-/// period, one line with the exact fraction of it for a part (rule 6.5, point 29).
+/// period; for a part, one line with the exact fraction of it, net of the discounts in force (rule
+/// 6.5, points 29 and 30), which `net` tells.
 ///
 /// # Errors
 /// [`Refusal::AmountTooLarge`] where an amount is out of range.
@@ -18,6 +20,7 @@ pub fn item_lines(
     (price, name): (&Price, &str),
     currency: Currency,
     (period, whole): (Period, Period),
+    net: Option<&NetAmount>,
     policies: &Policies,
     ids: &mut dyn Numbered,
 ) -> Result<Vec<Line>, Refusal> {
@@ -29,25 +32,25 @@ pub fn item_lines(
         }));
     }
     let fraction = Fraction::of(period, whole, policies);
-    let amount = full_amount(price, currency, quantity)?
-        .checked_mul(fraction.exact()?)?
-        .round_by(policies.rounding)?;
+    let net = match net {
+        Some(net) => net.clone(),
+        None => NetAmount::whole(full_amount(price, currency, quantity)?),
+    };
+    let (amount, included_discounts) = net.part(fraction.exact()?, policies.rounding)?;
+    let name = format!("Part of a period of {name} ({quantity})");
+    let derivation = Derivation::Prorated {
+        whole,
+        fraction: Some(fraction).filter(|fraction| fraction.unit != FractionUnit::Second),
+    };
     Ok(vec![Line {
-        id: ids.line(),
-        name: format!("Part of a period of {name} ({quantity})"),
-        description: None,
-        amount,
         quantity,
         unit_amount: price.scheme_in(currency)?.unit_amount_decimal(),
         price: Some(price.id.clone()),
-        period,
         proration: true,
+        discountable: false,
         subscription_item: Some(item.id.clone()),
-        invoice_item: None,
-        derivation: Derivation::Prorated {
-            whole,
-            fraction: Some(fraction).filter(|fraction| fraction.unit != FractionUnit::Second),
-        },
+        included_discounts,
+        ..Line::new(ids.line(), name, amount, period, derivation)
     }])
 }
 
@@ -67,9 +70,15 @@ pub fn usage_lines(
     let quantity = reading.quantity.max(Decimal12::ZERO);
     let rated = rate(price, currency, quantity, policies)?;
     let product = (price, name);
-    Ok(lines_of_item(rated, &charge.subscription_item, product, charge.period, ids, |basis| {
-        Derivation::Metered { basis, reading: reading.clone() }
-    }))
+    let mut lines =
+        lines_of_item(rated, &charge.subscription_item, product, charge.period, ids, |basis| {
+            Derivation::Metered { basis, reading: reading.clone() }
+        });
+    for line in &mut lines {
+        line.discounts.clone_from(&charge.discounts);
+        line.tax_rates.clone_from(&charge.tax_rates);
+    }
+    Ok(lines)
 }
 
 /// The line for usage that came after a period was billed, if any came: the price at all usage of
@@ -120,19 +129,15 @@ pub fn lines_of_item(
     ids: &mut dyn Numbered,
     derivation: impl Fn(Basis) -> Derivation,
 ) -> Vec<Line> {
-    let line = |rated: RatedLine| Line {
-        id: ids.line(),
-        name: describe(name, &rated),
-        description: None,
-        amount: rated.amount_minor,
-        quantity: rated.quantity,
-        unit_amount: rated.unit_amount,
-        price: Some(price.id.clone()),
-        period,
-        proration: false,
-        subscription_item: Some(item.clone()),
-        invoice_item: None,
-        derivation: derivation(rated.basis),
+    let line = |rated: RatedLine| {
+        let (text, amount) = (describe(name, &rated), rated.amount_minor);
+        Line {
+            quantity: rated.quantity,
+            unit_amount: rated.unit_amount,
+            price: Some(price.id.clone()),
+            subscription_item: Some(item.clone()),
+            ..Line::new(ids.line(), text, amount, period, derivation(rated.basis))
+        }
     };
     rated.into_iter().map(line).collect()
 }

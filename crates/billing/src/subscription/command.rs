@@ -4,7 +4,9 @@ use super::{BillingModeInput, PauseCollection, SubscriptionId, SubscriptionItemI
 use crate::Patch;
 use crate::catalog::{PriceId, ProductId};
 use crate::customer::CustomerId;
+use crate::discount::{DiscountInput, DiscountList};
 use crate::invoice::{CollectionMethod, PeriodInput};
+use crate::tax::TaxRateId;
 use counterfoil_core::{AnchorConfig, Currency, Decimal12, MetadataPatch, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -70,6 +72,12 @@ pub struct CreateSubscription {
     /// When it ends (rule 6.10).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_at: Option<CancelAt>,
+    /// The discounts on its invoices; the customer's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discounts: Option<Vec<DiscountInput>>,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_tax_rates: Option<Vec<TaxRateId>>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -103,6 +111,8 @@ impl CreateSubscription {
             default_payment_method: None,
             cancel_at_period_end: false,
             cancel_at: None,
+            discounts: None,
+            default_tax_rates: None,
             description: None,
             metadata: None,
         }
@@ -120,6 +130,12 @@ pub struct ItemInput {
     /// How many, for a licensed price; 1 where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
+    /// The discounts on its lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discounts: Option<Vec<DiscountInput>>,
+    /// The tax rates of its lines, instead of those of the subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_rates: Option<Vec<TaxRateId>>,
     /// Metadata (rule 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
@@ -127,7 +143,7 @@ pub struct ItemInput {
 
 impl From<PriceId> for ItemInput {
     fn from(price: PriceId) -> Self {
-        Self { id: None, price, quantity: None, metadata: None }
+        Self { id: None, price, quantity: None, discounts: None, tax_rates: None, metadata: None }
     }
 }
 
@@ -361,6 +377,12 @@ pub struct UpdateSubscription {
     /// Days to pay, for `send_invoice`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days_until_due: Option<u32>,
+    /// The discounts on its invoices from now on. Alone they change no bill that was made.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub default_tax_rates: Patch<Vec<TaxRateId>>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<String>,
@@ -388,6 +410,8 @@ impl UpdateSubscription {
             default_payment_method: Patch::Keep,
             collection_method: None,
             days_until_due: None,
+            discounts: Patch::Keep,
+            default_tax_rates: Patch::Keep,
             description: Patch::Keep,
             metadata: Patch::Keep,
         }
@@ -410,6 +434,12 @@ pub struct ItemChange {
     pub quantity: Option<i64>,
     /// Whether it is removed.
     pub deleted: bool,
+    /// The discounts on its lines.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// The tax rates of its lines, instead of those of the subscription.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub tax_rates: Patch<Vec<TaxRateId>>,
     /// Metadata to merge; `null` clears all of it (rule 1.6).
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<MetadataPatch>,

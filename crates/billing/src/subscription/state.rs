@@ -6,7 +6,9 @@ use super::{
 };
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
+use crate::discount::Discount;
 use crate::invoice::{CollectionMethod, InvoiceId, UsageCharge};
+use crate::tax::TaxRateId;
 use counterfoil_core::{Anchor, Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -94,6 +96,12 @@ pub struct Subscription {
     /// How it goes on once the invoice of its resumption is paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumption: Option<Resumption>,
+    /// The discounts on its invoices, which take the place of the customer's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_tax_rates: Vec<TaxRateId>,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,
@@ -121,6 +129,12 @@ pub struct SubscriptionItem {
     pub usage_since: Option<Timestamp>,
     /// When it was added.
     pub created: Timestamp,
+    /// The discounts on its lines, which apply before those of the subscription.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// The tax rates of its lines, which replace those of the subscription.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
     /// Metadata (rule 1.6); personal.
     #[serde(skip)]
     pub metadata: Metadata,

@@ -454,11 +454,8 @@ fn of_item(act: &Act) -> Command {
         }
         .into(),
         Act::ChangeItem { item, amount } => {
-            let (id, amount) = (item_id(item), Some(*amount));
-            let (quantity, description, period) = (None, None, None);
-            let metadata = Patch::Keep;
-            let update = UpdateInvoiceItem { id, amount, quantity, description, period, metadata };
-            update.into()
+            let amount = Some(*amount);
+            UpdateInvoiceItem { amount, ..UpdateInvoiceItem::new(item_id(item)) }.into()
         }
         Act::DeleteItem { item } => DeleteInvoiceItem { id: item_id(item) }.into(),
         Act::Invoice { invoice, cus: customer, include, auto, sent } => {

@@ -1,15 +1,18 @@
 //! A customer and its invoices, driven through the deciders of the domain.
 
 use counterfoil_billing::Event;
+use counterfoil_billing::catalog::{PriceId, ProductId};
 use counterfoil_billing::customer::{
     self, BalanceTransaction, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer,
     Customer, CustomerEvent,
 };
+use counterfoil_billing::discount::{Coupon, CouponId, Terms};
 use counterfoil_billing::invoice::{
     self, Derivation, Invoice, InvoiceEvent, InvoiceLineId, InvoiceStatus, LatePayment, Line,
     Numbered,
 };
-use counterfoil_core::{Currency, Decimal12, Id, Metadata, Period, Timestamp, kind};
+use counterfoil_billing::tax::{TaxExempt, TaxRate, TaxRateId, TaxRounding};
+use counterfoil_core::{Currency, Id, Metadata, Period, Refusal, Timestamp, kind};
 
 /// Midnight of a day, or a second: `2024-02-01` or `2024-02-01T12:00:00`.
 pub fn at(text: &str) -> Timestamp {
@@ -84,8 +87,10 @@ impl Book {
         let mut invoice = Invoice::draft(Id::derived(number), number, customer, currency, at);
         let line = |&(amount, period): &(i64, Period)| self.line(amount, period).into();
         let lines = lines.iter().map(line).collect();
+        let (exempt, rounding) = (TaxExempt::None, TaxRounding::Line);
+        let totals = invoice::compute(&invoice, lines, exempt, rounding, &NoTerms).unwrap();
         let (customer, ids) = (&self.customer, &mut self.ids);
-        let event = invoice::decide_finalize(&invoice, lines, customer, true, ids, at).unwrap();
+        let event = invoice::decide_finalize(&invoice, totals, customer, true, ids, at).unwrap();
         let event = InvoiceEvent::Finalized(event.into());
         event.evolve(&mut invoice);
         self.invoices.push(invoice);
@@ -94,20 +99,7 @@ impl Book {
     }
 
     fn line(&mut self, amount: i64, period: Period) -> Line {
-        Line {
-            id: self.ids.next(),
-            name: "Plan".into(),
-            description: None,
-            amount,
-            quantity: Decimal12::ONE,
-            unit_amount: None,
-            price: None,
-            period,
-            proration: false,
-            subscription_item: None,
-            invoice_item: None,
-            derivation: Derivation::Given,
-        }
+        Line::new(self.ids.next(), "Plan".into(), amount, period, Derivation::Given)
     }
 
     /// Pays an invoice, if that is possible.
@@ -185,5 +177,22 @@ impl Book {
             .filter(open)
             .map(|invoice| i128::from(invoice.amount_remaining()))
             .sum()
+    }
+}
+
+/// A catalog of nothing: these invoices have neither discounts nor tax.
+struct NoTerms;
+
+impl Terms for NoTerms {
+    fn coupon(&self, id: &CouponId) -> Result<&Coupon, Refusal> {
+        Err(Refusal::unknown("coupon", id))
+    }
+
+    fn tax_rate(&self, id: &TaxRateId) -> Result<&TaxRate, Refusal> {
+        Err(Refusal::unknown("tax_rate", id))
+    }
+
+    fn product_of(&self, price: &PriceId) -> Result<&ProductId, Refusal> {
+        Err(Refusal::unknown("price", price))
     }
 }

@@ -1,14 +1,18 @@
 //! Customers and their balance.
 
+use super::discount::Place;
 use super::tx::Tx;
 use crate::answer::Target;
+use counterfoil_billing::Patch;
 use counterfoil_billing::customer::{
-    self, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, CustomerEvent,
-    CustomerId, DeleteCustomer, EraseCustomer, UnparkCustomer, UpdateBalanceTransaction,
-    UpdateCustomer,
+    self, BalanceTransactionKind, CreateBalanceTransaction, CreateCustomer, CreateTaxId,
+    CustomerEvent, CustomerId, DeleteCustomer, DeleteTaxId, EraseCustomer, UnparkCustomer,
+    UpdateBalanceTransaction, UpdateCustomer,
 };
+use counterfoil_billing::discount::{CouponId, Discount, PromotionCodeId};
 use counterfoil_billing::invoice::{Invoice, InvoiceEvent, InvoiceStatus, Trigger};
 use counterfoil_billing::subscription::{CancellationReason, SubscriptionStatus};
+use counterfoil_billing::tax::TaxIdId;
 use counterfoil_core::{Currency, Id, Refusal};
 
 impl Tx<'_> {
@@ -17,8 +21,12 @@ impl Tx<'_> {
         let (seq, currency) = (self.next_seq(), self.state.settings.currency);
         let prefix = self.free_prefix(seq);
         let place = (seq, self.context.key_slot);
-        let created =
+        let mut created =
             customer::decide_create(command, id.clone(), place, prefix, currency, self.at())?;
+        created.discount = match (&command.coupon, &command.promotion_code) {
+            (None, None) => None,
+            (coupon, code) => Some(self.redeem_for(&id, coupon.as_ref(), code.as_ref())?),
+        };
         self.check_prefix(&created.invoice_prefix, &id)?;
         self.emit(CustomerEvent::Created(created.into()));
         if let Some(amount) = command.balance.filter(|amount| *amount != 0) {
@@ -35,8 +43,19 @@ impl Tx<'_> {
     }
 
     pub(super) fn update_customer(&mut self, command: &UpdateCustomer) -> Result<Target, Refusal> {
+        let mut discount = self.state.customer(&command.id)?.discount.clone();
+        match (&command.coupon, &command.promotion_code) {
+            (Patch::Keep, Patch::Keep) => {}
+            (coupon, code) => {
+                let (coupon, code) = (coupon.value(), code.value());
+                discount = match (coupon, code) {
+                    (None, None) => None,
+                    _ => Some(self.redeem_for(&command.id, coupon, code)?),
+                };
+            }
+        }
         let customer = self.state.customer(&command.id)?;
-        let event = customer::decide_update(customer, command, self.at())?;
+        let event = customer::decide_update(customer, command, discount, self.at())?;
         if let Some(prefix) = &command.invoice_prefix {
             self.check_prefix(prefix, &command.id)?;
         }
@@ -45,6 +64,50 @@ impl Tx<'_> {
             self.retry_past_due(&command.id)?;
         }
         Ok(Target::Customer(command.id.clone()))
+    }
+
+    /// The discount of a customer as a whole.
+    fn redeem_for(
+        &mut self,
+        customer: &CustomerId,
+        coupon: Option<&CouponId>,
+        code: Option<&PromotionCodeId>,
+    ) -> Result<Discount, Refusal> {
+        let (param, start) = ("coupon", self.at());
+        let there = Vec::new();
+        let place = Place { param, customer, currency: None, start, there, amount: None };
+        match (coupon, code) {
+            (Some(coupon), None) => self.redeem(coupon, None, &place),
+            (None, Some(code)) => {
+                self.redeem_code(code, &Place { param: "promotion_code", ..place })
+            }
+            _ => {
+                let reason = "give coupon or promotion_code, not both";
+                Err(Refusal::invalid("promotion_code", reason))
+            }
+        }
+    }
+
+    pub(super) fn create_tax_id(&mut self, command: &CreateTaxId) -> Result<Target, Refusal> {
+        let customer = self.state.customer(&command.customer)?;
+        let taken = |id: &TaxIdId| customer.personal.tax_ids.iter().any(|own| own.id == *id);
+        let id = match &command.id {
+            Some(id) => id.clone(),
+            None => {
+                let mut ids = (1_u64..).map(|n| Id::numbered(customer.seq, n));
+                ids.find(|id| !taken(id)).ok_or_else(|| Refusal::missing("id"))?
+            }
+        };
+        let event = customer::decide_create_tax_id(customer, command, id, self.at())?;
+        self.emit(event);
+        Ok(Target::Customer(command.customer.clone()))
+    }
+
+    pub(super) fn delete_tax_id(&mut self, command: &DeleteTaxId) -> Result<Target, Refusal> {
+        let customer = self.state.customer(&command.customer)?;
+        let event = customer::decide_delete_tax_id(customer, command, self.at())?;
+        self.emit(event);
+        Ok(Target::Customer(command.customer.clone()))
     }
 
     /// Invoice numbers are unique in a book, so a prefix belongs to one customer for good.

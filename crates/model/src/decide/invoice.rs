@@ -1,8 +1,10 @@
 //! Invoices: drafts, finalization, and what ends them.
 
+use super::discount::Place;
 use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::check_live;
+use counterfoil_billing::discount::Discount;
 use counterfoil_billing::invoice::{
     self, BillingReason, Charge, CollectionMethod, CreateInvoice, DeleteInvoice, FinalizeInvoice,
     Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, MarkInvoiceUncollectible, PendingItems,
@@ -26,7 +28,21 @@ impl Tx<'_> {
             PendingItems::Include => self.sweep(&command.customer, currency, None)?,
         };
         let (seq, at) = (self.next_seq(), self.at());
-        let draft = invoice::decide_create(command, id.clone(), seq, currency, charges, at)?;
+        let mut draft = invoice::decide_create(command, id.clone(), seq, currency, charges, at)?;
+        let own = self.state.customer(&command.customer)?.discount.clone();
+        let there: Vec<Discount> = own.into_iter().filter(|own| own.is_in_force(at)).collect();
+        let place = Place {
+            param: "discounts",
+            customer: &command.customer,
+            currency: Some(currency),
+            start: at,
+            there: there.clone(),
+            amount: None,
+        };
+        // The customer's discount is taken over unless others are given, or none (rule 4.2).
+        draft.discounts = self.updated_discounts(&command.discounts, &there, &place)?;
+        let rates = command.default_tax_rates.as_deref();
+        draft.default_tax_rates = self.checked_tax_rates("default_tax_rates", rates, &[])?;
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
         Ok(Target::Invoice(id))
     }
@@ -72,13 +88,13 @@ impl Tx<'_> {
         }
         let draft = self.state.invoice(id)?;
         let mut numbers = self.numbers(&draft.customer, draft.seq, draft.lines().count())?;
-        let lines = self.state.resolve(draft, self.context.usage, &mut numbers)?;
+        let totals = self.state.totals(draft, self.context.usage, &mut numbers)?;
         let customer = self.state.customer(&draft.customer)?;
         let at = self.at();
         let given_up = draft.collection_paused == Some(PauseBehavior::MarkUncollectible);
         let auto_advance = auto_advance && !given_up;
         let finalized =
-            invoice::decide_finalize(draft, lines, customer, auto_advance, &mut numbers, at)?;
+            invoice::decide_finalize(draft, totals, customer, auto_advance, &mut numbers, at)?;
         self.emit(InvoiceEvent::Finalized(finalized.into()));
         if given_up && self.state.invoice(id)?.status == InvoiceStatus::Open {
             let event = invoice::decide_uncollectible(self.state.invoice(id)?, at)?;
@@ -175,6 +191,8 @@ impl Tx<'_> {
             draft.due_date = Some(self.at().checked_add_days(i64::from(days))?);
         }
         draft.charges = charges;
+        draft.discounts = self.state.shared_discounts(subscription, self.at())?;
+        draft.default_tax_rates.clone_from(&subscription.default_tax_rates);
         fill(&mut draft);
         let paused = subscription.pause_collection.map(|pause| pause.behavior);
         draft.collection_paused = paused;

@@ -1,8 +1,10 @@
 //! Invoice items.
 
+use super::discount::Place;
 use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::{CustomerId, check_live, check_present};
+use counterfoil_billing::discount::Discount;
 use counterfoil_billing::invoice::{
     Charge, CreateInvoiceItem, DeleteInvoiceItem, InvoiceEvent, InvoiceItem, UpdateInvoiceItem,
     check_draft, check_editable, decide_create_item, decide_update_item,
@@ -59,9 +61,24 @@ impl Tx<'_> {
             None => None,
         };
         let seq = self.next_seq();
-        let item = decide_create_item(command, id.clone(), seq, currency, price, self.at())?;
+        let mut item = decide_create_item(command, id.clone(), seq, currency, price, self.at())?;
+        let inputs = command.discounts.as_deref().unwrap_or_default();
+        let place = self.on_item(&command.customer, currency, &[]);
+        item.discounts = self.discounts(inputs, &place)?;
+        item.tax_rates = self.checked_tax_rates("tax_rates", command.tax_rates.as_deref(), &[])?;
         self.emit(InvoiceEvent::ItemCreated(item.into()));
         Ok(Target::InvoiceItem(id))
+    }
+
+    fn on_item<'p>(
+        &self,
+        customer: &'p CustomerId,
+        currency: Currency,
+        there: &[Discount],
+    ) -> Place<'p> {
+        let (currency, start) = (Some(currency), self.at());
+        let (param, there) = ("discounts", there.to_vec());
+        Place { param, customer, currency, start, there, amount: None }
     }
 
     fn check_subscription(
@@ -93,8 +110,12 @@ impl Tx<'_> {
         &mut self,
         command: &UpdateInvoiceItem,
     ) -> Result<Target, Refusal> {
-        let item = self.editable_item(&command.id)?;
-        let item = decide_update_item(item, command)?;
+        let before = self.editable_item(&command.id)?.clone();
+        let mut item = decide_update_item(&before, command)?;
+        let place = self.on_item(&before.customer, before.currency, &before.discounts);
+        item.discounts = self.updated_discounts(&command.discounts, &before.discounts, &place)?;
+        item.tax_rates =
+            self.updated_tax_rates("tax_rates", &command.tax_rates, &before.tax_rates)?;
         self.emit(InvoiceEvent::ItemUpdated(item.into()));
         Ok(Target::InvoiceItem(command.id.clone()))
     }

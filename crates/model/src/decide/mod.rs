@@ -5,6 +5,7 @@
 
 mod catalog;
 mod customer;
+mod discount;
 mod invoice;
 mod item;
 mod payment;
@@ -90,6 +91,15 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::ActivateAlert(params) => tx.activate_alert(params),
         Command::DeactivateAlert(params) => tx.deactivate_alert(params),
         Command::ArchiveAlert(params) => tx.archive_alert(params),
+        Command::CreateCoupon(params) => tx.create_coupon(params),
+        Command::UpdateCoupon(params) => tx.update_coupon(params),
+        Command::DeleteCoupon(params) => tx.delete_coupon(params),
+        Command::CreatePromotionCode(params) => tx.create_promotion_code(params),
+        Command::UpdatePromotionCode(params) => tx.update_promotion_code(params),
+        Command::CreateTaxRate(params) => tx.create_tax_rate(params),
+        Command::UpdateTaxRate(params) => tx.update_tax_rate(params),
+        Command::CreateTaxId(params) => tx.create_tax_id(params),
+        Command::DeleteTaxId(params) => tx.delete_tax_id(params),
         Command::CreateCustomer(params) => tx.create_customer(params),
         Command::UpdateCustomer(params) => tx.update_customer(params),
         Command::DeleteCustomer(params) => tx.delete_customer(params),

@@ -42,6 +42,9 @@ impl Tx<'_> {
         if command.description.is_none() {
             draft.description.clone_from(&original.description);
         }
+        // What was agreed on for the original holds, one that it used up included.
+        draft.discounts.clone_from(&original.discounts);
+        draft.default_tax_rates.clone_from(&original.default_tax_rates);
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
         for line in original.lines() {
             self.copy_line(&original, line, &id)?;
@@ -109,7 +112,9 @@ impl Tx<'_> {
             name: line.name.clone(),
             description: line.description.clone(),
             period: line.period,
-            discountable: line.amount >= 0 && !line.proration,
+            discountable: line.discountable && line.amount >= 0 && !line.proration,
+            discounts: line.discounts.clone(),
+            tax_rates: line.tax_rates.clone(),
             created: self.at(),
             metadata: Metadata::default(),
         };

@@ -1,13 +1,15 @@
 //! Subscriptions, invoices and their items, as the report shows them.
 
-use super::quantity;
+use super::{
+    DiscountAmountReport, DiscountReport, PretaxCreditReport, TaxAmountReport, quantity, terms,
+};
 use counterfoil::{
     Address, BillingModeKind, BillingReason, CancellationReason, CollectionMethod, Currency,
     CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice, FromInvoiceAction, Id,
     InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind,
     InvoicePaymentStatus, InvoiceStatus, InvoiceView, Line, Metadata, PauseCollection, Period,
     PriceId, ProrationBase, ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem,
-    SubscriptionItemId, SubscriptionStatus, Timestamp, TrialSettings, kind,
+    SubscriptionItemId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -62,6 +64,10 @@ pub struct SubscriptionReport {
     pub days_until_due: Option<u32>,
     /// The payment method for its invoices.
     pub default_payment_method: Option<String>,
+    /// The discounts on its invoices.
+    pub discounts: Vec<DiscountReport>,
+    /// The tax rates of lines that have none of their own.
+    pub default_tax_rates: Vec<TaxRateId>,
     /// Free text.
     pub description: Option<String>,
     /// Metadata.
@@ -109,6 +115,10 @@ pub struct SubscriptionItemReport {
     pub current_period_end: Timestamp,
     /// When it was added.
     pub created: Timestamp,
+    /// The discounts on its lines.
+    pub discounts: Vec<DiscountReport>,
+    /// The tax rates of its lines.
+    pub tax_rates: Vec<TaxRateId>,
     /// Metadata.
     pub metadata: Metadata,
 }
@@ -142,12 +152,24 @@ pub struct InvoiceReport {
     pub attempt_count: u32,
     /// The next automatic attempt.
     pub next_payment_attempt: Option<Timestamp>,
-    /// Σ of the lines.
+    /// Σ of the lines less their own discounts.
     pub subtotal: i64,
+    /// `subtotal` less the tax in it.
+    pub subtotal_excluding_tax: i64,
     /// `subtotal` after discounts, credits and taxes.
     pub total: i64,
     /// `total` less its taxes.
     pub total_excluding_tax: i64,
+    /// The discounts on the whole invoice.
+    pub discounts: Vec<DiscountReport>,
+    /// What each discount takes off all lines.
+    pub total_discount_amounts: Vec<DiscountAmountReport>,
+    /// The tax rates of lines that have none of their own.
+    pub default_tax_rates: Vec<TaxRateId>,
+    /// What each tax rate takes of all lines.
+    pub total_taxes: Vec<TaxAmountReport>,
+    /// Whether the customer pays tax.
+    pub customer_tax_exempt: TaxExempt,
     /// The customer's balance before finalization; for a draft, as it is now.
     pub starting_balance: Option<i64>,
     /// The customer's balance after finalization; for a draft, as it would be.
@@ -305,12 +327,18 @@ pub struct LineReport {
     pub invoice_item: Option<InvoiceItemId>,
     /// What a proration gives back, where it was charged by a line or an invoice item.
     pub proration_details: ProrationReport,
-    /// Always empty.
-    pub discount_amounts: [(); 0],
-    /// Always empty.
-    pub tax_amounts: [(); 0],
-    /// Always empty.
-    pub pretax_credit_amounts: [(); 0],
+    /// Whether discounts apply.
+    pub discountable: bool,
+    /// The discounts on the line itself.
+    pub discounts: Vec<DiscountReport>,
+    /// What each discount takes off.
+    pub discount_amounts: Vec<DiscountAmountReport>,
+    /// The tax rates of the line itself.
+    pub tax_rates: Vec<TaxRateId>,
+    /// What each tax rate takes.
+    pub tax_amounts: Vec<TaxAmountReport>,
+    /// Discounts, as what is taken off before tax.
+    pub pretax_credit_amounts: Vec<PretaxCreditReport>,
 }
 
 /// What a proration gives back.
@@ -373,6 +401,10 @@ pub struct InvoiceItemReport {
     pub proration_details: ProrationReport,
     /// Whether discounts apply.
     pub discountable: bool,
+    /// The discounts on it.
+    pub discounts: Vec<DiscountReport>,
+    /// Its tax rates.
+    pub tax_rates: Vec<TaxRateId>,
     /// When it was created.
     pub date: Timestamp,
     /// Metadata.
@@ -410,6 +442,8 @@ impl SubscriptionReport {
             collection_method: subscription.collection_method,
             days_until_due: subscription.days_until_due,
             default_payment_method: subscription.default_payment_method.clone(),
+            discounts: terms::discounts(&subscription.discounts),
+            default_tax_rates: subscription.default_tax_rates.clone(),
             description: subscription.description.clone(),
             metadata: subscription.metadata.clone(),
         }
@@ -463,6 +497,8 @@ impl SubscriptionItemReport {
             current_period_start: item.period.start,
             current_period_end: item.period.end,
             created: item.created,
+            discounts: terms::discounts(&item.discounts),
+            tax_rates: item.tax_rates.clone(),
             metadata: item.metadata.clone(),
         }
     }
@@ -488,7 +524,13 @@ impl InvoiceReport {
             next_payment_attempt: invoice.next_payment_attempt,
             subtotal: invoice.subtotal,
             total: invoice.total,
-            total_excluding_tax: invoice.total,
+            subtotal_excluding_tax: invoice.subtotal_excluding_tax(),
+            total_excluding_tax: invoice.total_excluding_tax(),
+            discounts: terms::discounts(&invoice.discounts),
+            total_discount_amounts: terms::discount_amounts(&invoice.total_discount_amounts),
+            default_tax_rates: invoice.default_tax_rates.clone(),
+            total_taxes: terms::tax_amounts(&invoice.total_taxes),
+            customer_tax_exempt: invoice.customer_tax_exempt,
             starting_balance: invoice.starting_balance,
             ending_balance: invoice.ending_balance,
             amount_due: invoice.amount_due,
@@ -542,9 +584,12 @@ impl LineReport {
             subscription_item: line.subscription_item.clone(),
             invoice_item: line.invoice_item.clone(),
             proration_details: ProrationReport::of(Some(&line.derivation)),
-            discount_amounts: [],
-            tax_amounts: [],
-            pretax_credit_amounts: [],
+            discountable: line.discountable,
+            discounts: terms::discounts(&line.discounts),
+            discount_amounts: terms::discount_amounts(&line.discount_amounts),
+            tax_rates: line.tax_rates.clone(),
+            tax_amounts: terms::tax_amounts(&line.taxes),
+            pretax_credit_amounts: terms::pretax_credits(line),
         }
     }
 }
@@ -566,6 +611,8 @@ impl InvoiceItemReport {
             subscription_item: item.subscription_item.clone(),
             proration_details: ProrationReport::of(item.derivation.as_ref()),
             discountable: item.discountable,
+            discounts: terms::discounts(&item.discounts),
+            tax_rates: item.tax_rates.clone(),
             date: item.created,
             metadata: item.metadata.clone(),
         }

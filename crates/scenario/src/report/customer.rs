@@ -1,9 +1,9 @@
 //! Customers and their balance, as the report shows them.
 
-use super::opposite;
+use super::{DiscountReport, opposite, terms};
 use counterfoil::{
     Address, BalanceTransaction, BalanceTransactionKind, Currency, Customer, CustomerId, Id,
-    InvoiceId, Metadata, Refusal, Timestamp, kind,
+    InvoiceId, Metadata, Refusal, TaxExempt, TaxId, Timestamp, kind,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,6 +37,12 @@ pub struct CustomerReport {
     pub next_invoice_sequence: u64,
     /// The payment method that is charged.
     pub payment_method: Option<String>,
+    /// Whether it pays tax.
+    pub tax_exempt: TaxExempt,
+    /// The numbers under which authorities know it.
+    pub tax_ids: Vec<TaxId>,
+    /// The discount on invoices that have no other.
+    pub discount: Option<DiscountReport>,
     /// When it was created.
     pub created: Timestamp,
     /// Whether it was deleted.
@@ -95,6 +101,9 @@ impl CustomerReport {
             invoice_prefix: customer.invoice_prefix.clone(),
             next_invoice_sequence: customer.next_invoice_sequence,
             payment_method: customer.payment_method.clone(),
+            tax_exempt: customer.tax_exempt,
+            tax_ids: personal.tax_ids.clone(),
+            discount: terms::discounts(&customer.discount).pop(),
             created: customer.created,
             deleted: customer.deleted,
             erased: customer.erased,

@@ -87,6 +87,8 @@ pub fn decide_create(
         pause_collection: None,
         pauses: Vec::new(),
         resumption: None,
+        discounts: Vec::new(),
+        default_tax_rates: Vec::new(),
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
     };

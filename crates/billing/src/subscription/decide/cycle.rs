@@ -7,6 +7,7 @@ use super::super::{
 use super::Prices;
 use super::items::recurring;
 use crate::Patch;
+use crate::discount::in_force;
 use crate::invoice::UsageCharge;
 use counterfoil_core::{Anchor, Period, Refusal, Timestamp, limits};
 
@@ -56,6 +57,8 @@ pub(super) fn usage_until(
         price: item.price.clone(),
         meter: meter.clone(),
         period: used,
+        discounts: in_force(&item.discounts, at),
+        tax_rates: item.tax_rates.clone(),
     }))
 }
 

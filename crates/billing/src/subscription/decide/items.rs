@@ -77,6 +77,8 @@ pub(super) fn new_item(
         period,
         usage_since: None,
         created: at,
+        discounts: Vec::new(),
+        tax_rates: Vec::new(),
         metadata: Metadata::of(input.metadata.as_ref())?,
     })
 }

@@ -289,7 +289,7 @@ impl Change<'_> {
         let id = change.id.clone().unwrap_or_else(new_item_id);
         let metadata = change.metadata.value().cloned();
         let quantity = change.quantity;
-        let input = ItemInput { id: None, price: price.id.clone(), quantity, metadata };
+        let input = ItemInput { quantity, metadata, ..ItemInput::from(price.id.clone()) };
         new_item(&input, id, (price, subscription.currency), period, index, self.at)
     }
 }

@@ -4,6 +4,7 @@ use super::super::tx::Tx;
 use super::renew::in_item_order;
 use crate::answer::Target;
 use counterfoil_billing::customer::check_live;
+use counterfoil_billing::discount::in_force;
 use counterfoil_billing::invoice::{
     BillingReason, Charge, CollectionMethod, Invoice, InvoiceStatus, Trigger, UsageCharge,
 };
@@ -36,8 +37,9 @@ impl Tx<'_> {
         let chosen = command.items.iter().map(|item| item.id.clone()).collect();
         let item_ids = self.item_ids(seq, chosen)?;
         let at = self.at();
-        let created =
+        let mut created =
             subscription::decide_create(command, id.clone(), seq, item_ids, &self.state, at)?;
+        self.set_first_terms(&mut created, command)?;
         self.emit(SubscriptionEvent::Created(created.into()));
         self.announce_trial_end(&id)?;
         self.add_invoice_items(&id, &command.add_invoice_items)?;
@@ -87,6 +89,8 @@ impl Tx<'_> {
                 price: item.price.clone(),
                 meter: meter.clone(),
                 period: *period,
+                discounts: in_force(&item.discounts, self.at()),
+                tax_rates: item.tax_rates.clone(),
             }));
         }
         Ok(charges)

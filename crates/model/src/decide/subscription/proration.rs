@@ -53,7 +53,14 @@ impl Tx<'_> {
         let found = subscription::prorations(&change, &source)?;
         // Newest first is how an invoice shows them: credits before debits, items in their order.
         for proration in found.into_iter().rev() {
-            self.create_item(after, |item| fill_proration(item, proration))?;
+            // What is given back bears the tax that it was charged with, as far as that is known.
+            let of = |own: &Subscription| own.item(&proration.subscription_item).cloned();
+            let rates = of(if proration.amount < 0 { before } else { after });
+            let tax_rates = rates.map(|item| item.tax_rates).unwrap_or_default();
+            self.create_item(after, |item| {
+                fill_proration(item, proration);
+                item.tax_rates = tax_rates;
+            })?;
         }
         Ok(())
     }
@@ -108,6 +115,8 @@ impl Tx<'_> {
             description: None,
             period: Period::instant(self.at()),
             discountable: false,
+            discounts: Vec::new(),
+            tax_rates: Vec::new(),
             created: self.at(),
             metadata: Metadata::default(),
         };
@@ -186,5 +195,7 @@ fn fill_usage(item: &mut InvoiceItem, line: Line) {
     item.price = line.price;
     item.period = line.period;
     item.discountable = true;
+    item.discounts = line.discounts;
+    item.tax_rates = line.tax_rates;
     item.derivation = Some(line.derivation);
 }

@@ -1,6 +1,7 @@
 //! The periods of a subscription: what ends, what begins, and what both charge.
 
 use super::super::tx::Tx;
+use counterfoil_billing::discount::in_force;
 use counterfoil_billing::invoice::{
     BillingReason, Charge, Derivation, Invoice, InvoiceId, Line, Numbered, UsageCharge,
 };
@@ -96,9 +97,20 @@ impl Tx<'_> {
             }
             let (product, periods) = ((price, name), (*period, whole));
             let currency = subscription.currency;
-            lines.extend(item_lines(item, product, currency, periods, policies, &mut numbers)?);
+            let stub = *period != whole;
+            let nets =
+                if stub { self.state.net_amounts(subscription, self.at())? } else { Vec::new() };
+            let net = nets.iter().find(|(own, _)| own == id).map(|(_, net)| net);
+            let own = item_lines(item, product, currency, periods, net, policies, &mut numbers)?;
+            lines.extend(own.into_iter().map(|line| self.with_terms(line, item)));
         }
         Ok(lines)
+    }
+
+    /// A line with the discounts and tax rates of the item that it charges.
+    pub(in crate::decide) fn with_terms(&self, line: Line, item: &SubscriptionItem) -> Line {
+        let (discounts, tax_rates) = (in_force(&item.discounts, self.at()), item.tax_rates.clone());
+        Line { discounts, tax_rates, ..line }
     }
 
     /// The usage of metered items up to now; that of a trial or a pause is not billed (rules 6.8
@@ -120,6 +132,8 @@ impl Tx<'_> {
                 price: item.price.clone(),
                 meter: meter.clone(),
                 period: until(item.usage_period(), Some(self.at())),
+                discounts: in_force(&item.discounts, self.at()),
+                tax_rates: item.tax_rates.clone(),
             }));
         }
         charges.extend(self.late_charges(subscription)?);
@@ -153,18 +167,11 @@ impl Tx<'_> {
 
 fn trial_line(item: &SubscriptionItem, name: &str, period: Period, ids: &mut dyn Numbered) -> Line {
     Line {
-        id: ids.line(),
-        name: format!("Trial of {name}"),
-        description: None,
-        amount: 0,
         quantity: Decimal12::from_int(item.quantity.unwrap_or(1)),
         unit_amount: Some(Decimal12::ZERO),
         price: Some(item.price.clone()),
-        period,
-        proration: false,
         subscription_item: Some(item.id.clone()),
-        invoice_item: None,
-        derivation: Derivation::Trial,
+        ..Line::new(ids.line(), format!("Trial of {name}"), 0, period, Derivation::Trial)
     }
 }
 

@@ -77,6 +77,7 @@ impl Tx<'_> {
         }
         let from = command.proration_date.unwrap_or(self.at());
         let mut numbers = self.numbers(&subscription.customer, self.next_seq(), 0)?;
+        let nets = self.state.net_amounts(subscription, self.at())?;
         let mut lines = Vec::new();
         for (id, whole) in periods {
             if !whole.contains(from) {
@@ -90,7 +91,9 @@ impl Tx<'_> {
             }
             let (product, periods) = ((price, name), (Period::new(from, whole.end), *whole));
             let (currency, policies) = (subscription.currency, &self.state.settings.policies);
-            lines.extend(item_lines(item, product, currency, periods, policies, &mut numbers)?);
+            let net = nets.iter().find(|(own, _)| own == id).map(|(_, net)| net);
+            let own = item_lines(item, product, currency, periods, net, policies, &mut numbers)?;
+            lines.extend(own.into_iter().map(|line| self.with_terms(line, item)));
         }
         Ok((lines, behavior == ProrationBehavior::AlwaysInvoice))
     }
@@ -106,6 +109,7 @@ impl Tx<'_> {
             item.unit_amount = line.unit_amount;
             item.price = line.price;
             item.period = line.period;
+            item.tax_rates = line.tax_rates;
             item.derivation = Some(line.derivation);
         })
     }

@@ -16,7 +16,8 @@ impl Tx<'_> {
     ) -> Result<Target, Refusal> {
         let before = self.state.subscription(&command.id)?.clone();
         check_present(self.state.customer(&before.customer)?, "its subscriptions have ended")?;
-        let updated = self.decide_update(&before, command)?;
+        let mut updated = self.decide_update(&before, command)?;
+        self.update_terms(&mut updated.subscription, command)?;
         let (at, after) = (self.at(), updated.subscription.clone());
         self.emit(SubscriptionEvent::Updated { at, subscription: after.clone().into() });
         self.announce_trial_end(&command.id)?;
