@@ -274,7 +274,9 @@ fn used_up(shard: &mut Shard, discounts: &[DiscountId], by: &InvoiceId) {
                 Charge::Line(line) if spent(&line.discounts) => {
                     Arc::make_mut(line).discounts.retain(is_left);
                 }
-                Charge::Usage(usage) => usage.discounts.retain(is_left),
+                Charge::Usage(usage) | Charge::LateUsage(usage) => {
+                    usage.discounts.retain(is_left);
+                }
                 Charge::Line(_) | Charge::Item(_) => {}
             }
         }

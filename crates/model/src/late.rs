@@ -2,6 +2,7 @@
 
 use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
+use counterfoil_billing::discount::in_force;
 use counterfoil_billing::invoice::{
     Derivation, Invoice, InvoiceStatus, Line, Numbered, UsageCharge,
 };
@@ -28,13 +29,21 @@ impl State {
                 let (Some(item), Some(price)) = (&line.subscription_item, &line.price) else {
                     continue;
                 };
+                let own = subscription.item(item).map(|own| own.discounts.as_slice());
                 let charge = UsageCharge {
+                    // What the item is discounted by now; its tax is that of the period.
+                    discounts: in_force(own.unwrap_or_default(), self.now.unwrap_or(since)),
+                    tax_rates: line.tax_rates.clone(),
                     subscription_item: item.clone(),
                     price: price.clone(),
                     meter: reading.meter.clone(),
                     period: line.period,
                 };
-                if !found.contains(&charge) {
+                let same = |other: &UsageCharge| {
+                    (&other.subscription_item, &other.price, other.period)
+                        == (&charge.subscription_item, &charge.price, charge.period)
+                };
+                if !found.iter().any(same) {
                     found.push(charge);
                 }
             }

@@ -104,19 +104,16 @@ pub fn late_usage_line(
         amount = amount.checked_add(rated.amount_minor).ok_or_else(beyond)?;
     }
     let before = billed_quantity.max(Decimal12::ZERO);
+    let quantity = reading.quantity.checked_sub(before)?;
+    let derivation = Derivation::Late { reading, billed_quantity: before, billed_amount };
+    let name = format!("Late usage of {name}");
     Ok(Some(Line {
-        id: ids.line(),
-        name: format!("Late usage of {name}"),
-        description: None,
-        amount,
-        quantity: reading.quantity.checked_sub(before)?,
-        unit_amount: None,
+        quantity,
         price: Some(price.id.clone()),
-        period: charge.period,
-        proration: false,
         subscription_item: Some(charge.subscription_item.clone()),
-        invoice_item: None,
-        derivation: Derivation::Late { reading, billed_quantity: before, billed_amount },
+        discounts: charge.discounts.clone(),
+        tax_rates: charge.tax_rates.clone(),
+        ..Line::new(ids.line(), name, amount, charge.period, derivation)
     }))
 }
 
