@@ -151,6 +151,24 @@ impl State {
         Ok(nets.into_iter().next())
     }
 
+    /// The same with discounts that are given: the item's own, and those of a whole invoice.
+    ///
+    /// # Errors
+    /// [`Refusal::AmountTooLarge`] where an amount is out of range.
+    pub(crate) fn net_amount_of(
+        &self,
+        subscription: &Subscription,
+        item: &SubscriptionItem,
+        (own, shared): (Vec<Discount>, Vec<Discount>),
+    ) -> Result<Option<NetAmount>, Refusal> {
+        let Some(amount) = self.full_amount_of(subscription, item, subscription.created)? else {
+            return Ok(None);
+        };
+        let amount = FullAmount { discounts: own, ..amount };
+        let nets = net_of_discounts(&[amount], &shared, subscription.currency, self)?;
+        Ok(nets.into_iter().next())
+    }
+
     fn full_amount_of(
         &self,
         subscription: &Subscription,

@@ -140,7 +140,8 @@ impl State {
 }
 
 /// Ids of lines that are shown but not yet fixed.
-struct Provisional(u64);
+#[derive(Default)]
+pub(crate) struct Provisional(u64);
 
 impl Numbered for Provisional {
     fn balance_transaction(&mut self) -> Id<kind::CustomerBalanceTransaction> {
@@ -170,6 +171,8 @@ fn item_line(item: &InvoiceItem, ids: &mut dyn Numbered) -> Line {
         invoice_item: Some(item.id.clone()),
         discountable: item.discountable,
         discounts: item.discounts.clone(),
+        discount_amounts: item.discount_amounts.clone(),
+        included_discounts: item.included_discounts.clone(),
         tax_rates: item.tax_rates.clone(),
         ..Line::new(ids.line(), item.name.clone(), item.amount, item.period, derivation)
     }

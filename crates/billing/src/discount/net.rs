@@ -39,6 +39,22 @@ impl NetAmount {
         self.after.last().map_or(self.gross, |(_, net)| *net)
     }
 
+    /// What is more than another amount with the same discounts: of each as much as it takes more.
+    ///
+    /// # Errors
+    /// [`ArithmeticError::Overflow`] where an amount is out of range.
+    pub fn less(&self, other: &Self) -> Result<Self, ArithmeticError> {
+        let minus = |left: Exact, right: Exact| left.checked_add(right.checked_neg()?);
+        let mut rest = other.gross;
+        let mut difference = Self::whole(minus(self.gross, other.gross)?);
+        for (id, after) in &self.after {
+            let own = other.after.iter().find(|(own, _)| own == id);
+            rest = own.map_or(rest, |(_, after)| *after);
+            difference.after.push((id.clone(), minus(*after, rest)?));
+        }
+        Ok(difference)
+    }
+
     /// A part of the net amount, rounded once, and what each discount took off it. What the
     /// discounts took and the part add up to the part of the gross amount, rounded.
     ///

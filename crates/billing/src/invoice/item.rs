@@ -4,7 +4,7 @@ use super::{Derivation, InvoiceId, InvoiceItemId};
 use crate::Patch;
 use crate::catalog::{Price, PriceId};
 use crate::customer::CustomerId;
-use crate::discount::{Discount, DiscountInput, DiscountList};
+use crate::discount::{Discount, DiscountAmount, DiscountInput, DiscountList};
 use crate::subscription::{SubscriptionId, SubscriptionItemId};
 use crate::tax::TaxRateId;
 use crate::text;
@@ -62,6 +62,12 @@ pub struct InvoiceItem {
     /// The discounts on it, which apply before those of the invoice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<Discount>,
+    /// What discounts take off it, where that was fixed when it was made: beside a proration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discount_amounts: Vec<DiscountAmount>,
+    /// What discounts took off its amount before it was made (point 30).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub included_discounts: Vec<DiscountAmount>,
     /// Its tax rates, which replace those of the invoice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_rates: Vec<TaxRateId>,
@@ -190,6 +196,13 @@ pub struct DeleteInvoiceItem {
 }
 
 impl InvoiceItem {
+    /// The amount less the discounts that were fixed beside it, in minor units.
+    #[must_use]
+    pub fn net_amount(&self) -> i64 {
+        let discounts = self.discount_amounts.iter().map(|discount| discount.amount);
+        discounts.fold(self.amount, i64::saturating_sub)
+    }
+
     /// What a person reads.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -275,6 +288,8 @@ pub fn decide_create_item(
         period: command.period.map_or(Ok(Period::instant(at)), checked_period)?,
         discountable: command.discountable.unwrap_or(amount >= 0),
         discounts: Vec::new(),
+        discount_amounts: Vec::new(),
+        included_discounts: Vec::new(),
         tax_rates: Vec::new(),
         created: at,
         metadata: Metadata::of(command.metadata.as_ref())?,

@@ -30,7 +30,9 @@ pub use pause::{
 };
 pub use pending::PendingCreation;
 pub use period::{period_from, rolled_periods, until, whole_period};
-pub use proration::{Change, Debit, Proration, ProrationSource, debits, prorations, whole_of};
+pub use proration::{
+    Change, Debit, NetOf, Proration, ProrationSource, debits, prorations, whole_of,
+};
 pub use state::{
     CancellationReason, ClosedUsage, Subscription, SubscriptionItem, SubscriptionStatus,
 };

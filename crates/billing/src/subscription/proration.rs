@@ -4,8 +4,9 @@
 //! charged for its items, and of an instant. Fractions are exact and each amount is rounded once,
 //! on its own: never the net of a credit and a debit.
 
-use super::{Subscription, SubscriptionItem, SubscriptionItemId, whole_period};
-use crate::catalog::{Price, PriceId, full_amount};
+use super::{ProrationDiscounts, Subscription, SubscriptionItem, SubscriptionItemId, whole_period};
+use crate::catalog::{Price, PriceId};
+use crate::discount::{DiscountAmount, NetAmount};
 use crate::invoice::{
     Charge, Derivation, Fraction, FractionUnit, Invoice, InvoiceItem, InvoiceItemId, InvoiceStatus,
     Line, ProrationBase, ProrationDetails, ProrationKind,
@@ -22,6 +23,10 @@ pub struct Proration {
     pub name: String,
     /// In minor units: negative for time that is given back.
     pub amount: i64,
+    /// What discounts take off the amount, in minor units; negative for what is given back.
+    pub discount_amounts: Vec<DiscountAmount>,
+    /// What discounts took off the amount before it was made.
+    pub included_discounts: Vec<DiscountAmount>,
     /// The quantity.
     pub quantity: Decimal12,
     /// The price of one, in minor units, where there is one.
@@ -39,9 +44,11 @@ pub struct Proration {
 pub struct Debit {
     /// Which line or invoice item, with its amount.
     pub base: ProrationBase,
-    /// The amount in minor units.
+    /// The amount in minor units, before discounts.
     pub amount: i64,
-    /// What the catalog calls it.
+    /// What each discount took off it.
+    pub discount_amounts: Vec<DiscountAmount>,
+    /// The price.
     pub price: Option<PriceId>,
     /// The quantity.
     pub quantity: Decimal12,
@@ -63,7 +70,31 @@ pub trait ProrationSource {
     /// [`Refusal::ResourceMissing`].
     fn named_price(&self, id: &PriceId) -> Result<(&Price, &str), Refusal>;
     /// What charged for time of an item, oldest first.
-    fn debits(&self, item: &SubscriptionItemId) -> Vec<Debit>;
+    ///
+    /// # Errors
+    /// [`Refusal::AmountTooLarge`] where a draft cannot be computed.
+    fn debits(&self, item: &SubscriptionItemId) -> Result<Vec<Debit>, Refusal>;
+    /// What a licensed item costs for a whole period, less discounts.
+    ///
+    /// # Errors
+    /// [`Refusal::AmountTooLarge`] where an amount is out of range.
+    fn net(
+        &self,
+        subscription: &Subscription,
+        item: &SubscriptionItem,
+        discounts: NetOf,
+    ) -> Result<NetAmount, Refusal>;
+}
+
+/// Which discounts an amount is net of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetOf {
+    /// Those in force, a fixed amount shared by all items.
+    Shared,
+    /// Those in force, the whole of a fixed amount off the item (point 21).
+    Alone,
+    /// Those of the latest line that charged for the item, likewise; in force where there is none.
+    Latest,
 }
 
 /// A change of a subscription at an instant.
@@ -184,10 +215,12 @@ fn charges_ahead(derivation: &Derivation) -> bool {
 }
 
 fn of_line(invoice: &Invoice, line: &Line) -> Debit {
-    let (invoice, id, amount) = (invoice.id.clone(), line.id.clone(), line.amount);
+    let (invoice, id) = (invoice.id.clone(), line.id.clone());
+    let amount = line.amount.saturating_sub(line.discounted());
     Debit {
         base: ProrationBase::Line { invoice, line: id, amount },
-        amount,
+        amount: line.amount,
+        discount_amounts: line.discount_amounts.clone(),
         price: line.price.clone(),
         quantity: line.quantity,
         unit_amount: line.unit_amount,
@@ -198,9 +231,11 @@ fn of_line(invoice: &Invoice, line: &Line) -> Debit {
 }
 
 fn of_item(item: &InvoiceItem) -> Debit {
+    let amount = item.net_amount();
     Debit {
-        base: ProrationBase::Item { invoice_item: item.id.clone(), amount: item.amount },
+        base: ProrationBase::Item { invoice_item: item.id.clone(), amount },
         amount: item.amount,
+        discount_amounts: item.discount_amounts.clone(),
         price: item.price.clone(),
         quantity: item.quantity,
         unit_amount: item.unit_amount,
@@ -211,6 +246,16 @@ fn of_item(item: &InvoiceItem) -> Debit {
 }
 
 impl Debit {
+    /// What it charged, as discounts left it.
+    fn net(&self) -> NetAmount {
+        let mut left = self.amount;
+        let after = self.discount_amounts.iter().map(|discount| {
+            left = left.saturating_sub(discount.amount);
+            (discount.discount.clone(), Exact::from_int(left))
+        });
+        NetAmount { gross: Exact::from_int(self.amount), after: after.collect() }
+    }
+
     /// Whether a base names this debit: an item may have become a line since.
     fn is(&self, base: &ProrationBase) -> bool {
         match (base, &self.base) {
@@ -329,23 +374,26 @@ impl Change<'_> {
             let unused = Period::new(from.max(item.period.start), item.period.end);
             let whole = whole_of(self.before, price, item.period, self.policies)?;
             let kind = ProrationKind::Unused;
-            found.extend(self.of_price(item, (price, name), kind, unused, whole)?);
+            let net = source.net(self.before, item, NetOf::Latest)?;
+            found.extend(self.of_price(item, (price, name), kind, (unused, whole), &net)?);
             return Ok(());
         }
-        for debit in source.debits(&item.id) {
+        for debit in source.debits(&item.id)? {
             let unused = Period::new(from.max(debit.period.start), debit.stands_until);
             if unused.is_empty() {
                 continue;
             }
             let fraction = Fraction::of(unused, debit.period, self.policies);
-            let unused_amount = Exact::from_int(debit.amount).checked_mul(fraction.exact()?)?;
-            let amount = unused_amount.checked_neg()?.round_by(self.policies.rounding)?;
+            let sign = Exact::from_int(-1);
+            let amounts = self.amounts(&debit.net(), fraction.exact()?.checked_mul(sign)?)?;
             let price = debit.price.unwrap_or_else(|| item.price.clone());
             let name = source.named_price(&price)?.1;
             found.push(Proration {
                 subscription_item: item.id.clone(),
                 name: named(ProrationKind::Unused, name, debit.quantity),
-                amount,
+                amount: amounts.amount,
+                discount_amounts: amounts.itemized,
+                included_discounts: Vec::new(),
                 quantity: debit.quantity,
                 unit_amount: debit.unit_amount,
                 price,
@@ -374,8 +422,29 @@ impl Change<'_> {
         }
         let whole = whole_of(self.after, price, item.period, self.policies)?;
         let kind = ProrationKind::Remaining;
-        found.extend(self.of_price(item, (price, name), kind, period, whole)?);
+        let net = source.net(self.after, item, self.in_force())?;
+        found.extend(self.of_price(item, (price, name), kind, (period, whole), &net)?);
         Ok(())
+    }
+
+    /// Which of the discounts in force a charge is net of: in the classic mode a fixed amount comes
+    /// off each item as a whole (point 21).
+    fn in_force(&self) -> NetOf {
+        if self.after.billing_mode.is_classic() { NetOf::Alone } else { NetOf::Shared }
+    }
+
+    /// A part of a net amount, each of its amounts rounded once: with the discounts in the amount,
+    /// or beside it (rule 6.1).
+    fn amounts(&self, net: &NetAmount, fraction: Exact) -> Result<Amounts, Refusal> {
+        let (left, discounts) = net.part(fraction, self.policies.rounding)?;
+        let mode = self.after.billing_mode;
+        if mode.is_classic() || mode.proration_discounts == ProrationDiscounts::Included {
+            let itemized = Vec::new();
+            return Ok(Amounts { amount: left, itemized, included: Some(discounts) });
+        }
+        let sum = |sum: i64, own: &DiscountAmount| sum.checked_add(own.amount);
+        let amount = discounts.iter().try_fold(left, sum).ok_or(ArithmeticError::Overflow)?;
+        Ok(Amounts { amount, itemized: discounts, included: None })
     }
 
     /// Whether an item differs by a larger quantity alone, and only what was added is charged.
@@ -403,13 +472,16 @@ impl Change<'_> {
         let whole = whole_of(self.after, price, new.period, self.policies)?;
         let fraction = Fraction::of(period, whole, self.policies);
         let units = |item: &SubscriptionItem| Decimal12::from_int(item.quantity.unwrap_or(1));
-        let full = |item| full_amount(price, self.after.currency, units(item));
-        let more = full(new)?.checked_add(full(old)?.checked_neg()?)?;
+        let before = source.net(self.before, old, self.in_force())?;
+        let net = source.net(self.after, new, self.in_force())?.less(&before)?;
+        let amounts = self.amounts(&net, fraction.exact()?)?;
         let quantity = units(new).checked_sub(units(old))?;
         found.push(Proration {
             subscription_item: new.id.clone(),
             name: named(kind, name, quantity),
-            amount: more.checked_mul(fraction.exact()?)?.round_by(self.policies.rounding)?,
+            amount: amounts.amount,
+            discount_amounts: amounts.itemized,
+            included_discounts: amounts.included.unwrap_or_default(),
             quantity,
             unit_amount: price.scheme_in(self.after.currency)?.unit_amount_decimal(),
             price: price.id.clone(),
@@ -430,8 +502,8 @@ impl Change<'_> {
         item: &SubscriptionItem,
         (price, name): (&Price, &str),
         kind: ProrationKind,
-        period: Period,
-        whole: Period,
+        (period, whole): (Period, Period),
+        net: &NetAmount,
     ) -> Result<Option<Proration>, Refusal> {
         if period.is_empty() {
             return Ok(None);
@@ -439,17 +511,20 @@ impl Change<'_> {
         let currency: Currency = self.after.currency;
         let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
         let fraction = Fraction::of(period, whole, self.policies);
-        let full = full_amount(price, currency, quantity)?;
-        let part = full.checked_mul(fraction.exact()?)?;
         let signed = match kind {
-            ProrationKind::Unused => part.checked_neg()?,
-            ProrationKind::Remaining => part,
+            ProrationKind::Unused => fraction.exact()?.checked_neg()?,
+            ProrationKind::Remaining => fraction.exact()?,
         };
-        let amount = signed.round_by(self.policies.rounding)?;
+        let amounts = self.amounts(net, signed)?;
         Ok(Some(Proration {
             subscription_item: item.id.clone(),
             name: named(kind, name, quantity),
-            amount,
+            amount: amounts.amount,
+            discount_amounts: amounts.itemized,
+            included_discounts: amounts
+                .included
+                .filter(|_| kind == ProrationKind::Remaining)
+                .unwrap_or_default(),
             quantity,
             unit_amount: price.scheme_in(currency)?.unit_amount_decimal(),
             price: price.id.clone(),
@@ -457,6 +532,13 @@ impl Change<'_> {
             details: ProrationDetails { kind, base: ProrationBase::Price, whole, fraction },
         }))
     }
+}
+
+/// The amount of a proration, and its discounts.
+struct Amounts {
+    amount: i64,
+    itemized: Vec<DiscountAmount>,
+    included: Option<Vec<DiscountAmount>>,
 }
 
 fn named(kind: ProrationKind, name: &str, quantity: Decimal12) -> String {

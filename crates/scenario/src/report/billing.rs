@@ -384,6 +384,8 @@ pub struct InvoiceItemReport {
     pub description: String,
     /// The amount; signed.
     pub amount: i64,
+    /// The amount less the discounts beside it.
+    pub net_amount: i64,
     /// The currency.
     pub currency: Currency,
     /// The quantity that the amount is for.
@@ -403,6 +405,8 @@ pub struct InvoiceItemReport {
     pub discountable: bool,
     /// The discounts on it.
     pub discounts: Vec<DiscountReport>,
+    /// What discounts take off a proration, where that is shown beside it.
+    pub discount_amounts: Vec<DiscountAmountReport>,
     /// Its tax rates.
     pub tax_rates: Vec<TaxRateId>,
     /// When it was created.
@@ -603,6 +607,7 @@ impl InvoiceItemReport {
             invoice: item.invoice.clone(),
             description: item.text().to_owned(),
             amount: item.amount,
+            net_amount: item.net_amount(),
             currency: item.currency,
             quantity: item.quantity,
             price: item.price.clone(),
@@ -612,6 +617,7 @@ impl InvoiceItemReport {
             proration_details: ProrationReport::of(item.derivation.as_ref()),
             discountable: item.discountable,
             discounts: terms::discounts(&item.discounts),
+            discount_amounts: terms::discount_amounts(&item.discount_amounts),
             tax_rates: item.tax_rates.clone(),
             date: item.created,
             metadata: item.metadata.clone(),

@@ -1,22 +1,85 @@
 //! What a change in the middle of a period puts on the bill (rules 6.6 and 6.7).
 
 use super::super::tx::Tx;
-use crate::State;
+use crate::view::Provisional;
+use crate::{State, UsageSource};
 use counterfoil_billing::catalog::{Price, PriceId};
+use counterfoil_billing::discount::{Discount, NetAmount};
 use counterfoil_billing::invoice::{
     BillingReason, Charge, CollectionMethod, Derivation, Invoice, InvoiceEvent, InvoiceId,
     InvoiceItem, InvoiceStatus, Line, Trigger, UsageCharge,
 };
 use counterfoil_billing::subscription::{
-    self, Change, Debit, Proration, ProrationSource, Subscription, SubscriptionId,
-    SubscriptionItemId, usage_lines,
+    self, Change, Debit, NetOf, Proration, ProrationSource, Subscription, SubscriptionId,
+    SubscriptionItem, SubscriptionItemId, usage_lines,
 };
-use counterfoil_core::{Decimal12, Metadata, Period, Refusal, Timestamp};
+use counterfoil_core::{Decimal12, Exact, Metadata, Period, Refusal, Timestamp};
+use std::borrow::Cow;
+use std::sync::Arc;
 
-/// The prices of a book, and what charged for the items of one subscription.
+/// The prices and discounts of a book, and what charged for the items of one subscription.
 struct Source<'a> {
     state: &'a State,
     subscription: &'a Subscription,
+    usage: &'a dyn UsageSource,
+    at: Timestamp,
+}
+
+impl Source<'_> {
+    /// The invoices of the subscription, oldest first; drafts with the lines that they would have.
+    fn invoices(&self) -> Result<Vec<Cow<'_, Invoice>>, Refusal> {
+        let shard = self.state.shard(&self.subscription.customer)?;
+        let own = |invoice: &&Invoice| invoice.subscription.as_ref() == Some(&self.subscription.id);
+        let mut invoices = Vec::new();
+        for invoice in shard.invoices.values().map(AsRef::as_ref).filter(own) {
+            invoices.push(if invoice.status == InvoiceStatus::Draft {
+                Cow::Owned(self.discounted(invoice)?)
+            } else {
+                Cow::Borrowed(invoice)
+            });
+        }
+        invoices.sort_by_key(|invoice| invoice.seq);
+        Ok(invoices)
+    }
+
+    /// A draft whose fixed lines bear the discounts that it would have if it were finalized now.
+    fn discounted(&self, draft: &Invoice) -> Result<Invoice, Refusal> {
+        let totals = self.state.totals(draft, self.usage, &mut Provisional::default())?;
+        let mut draft = draft.clone();
+        for charge in &mut draft.charges {
+            if let Charge::Line(line) = charge
+                && let Some(own) = totals.lines.iter().find(|own| own.id == line.id)
+            {
+                *line = Arc::clone(own);
+            }
+        }
+        Ok(draft)
+    }
+
+    /// An item with the discounts of the latest line that charged for it: its own, and those of the
+    /// invoice.
+    fn latest_discounts(
+        &self,
+        item: &SubscriptionItem,
+    ) -> Result<Option<(Vec<Discount>, Vec<Discount>)>, Refusal> {
+        for invoice in self.invoices()?.iter().rev() {
+            if invoice.status == InvoiceStatus::Void {
+                continue;
+            }
+            let charged = |line: &&Arc<Line>| {
+                line.subscription_item.as_ref() == Some(&item.id)
+                    && matches!(
+                        line.derivation,
+                        Derivation::Rated { .. } | Derivation::Prorated { .. }
+                    )
+            };
+            let found = invoice.lines().find(charged);
+            if let Some(line) = found {
+                return Ok(Some((line.discounts.clone(), invoice.discounts.clone())));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl ProrationSource for Source<'_> {
@@ -24,17 +87,32 @@ impl ProrationSource for Source<'_> {
         self.state.named_price(id)
     }
 
-    fn debits(&self, item: &SubscriptionItemId) -> Vec<Debit> {
-        let Ok(shard) = self.state.shard(&self.subscription.customer) else { return Vec::new() };
-        let of = Some(&self.subscription.id);
-        let mut invoices: Vec<&Invoice> = shard
-            .invoices
-            .values()
-            .map(AsRef::as_ref)
-            .filter(|i| i.subscription.as_ref() == of)
-            .collect();
-        invoices.sort_by_key(|invoice| invoice.seq);
-        subscription::debits(item, invoices, shard.invoice_items())
+    fn debits(&self, item: &SubscriptionItemId) -> Result<Vec<Debit>, Refusal> {
+        let shard = self.state.shard(&self.subscription.customer)?;
+        let invoices = self.invoices()?;
+        let invoices = invoices.iter().map(AsRef::as_ref);
+        Ok(subscription::debits(item, invoices, shard.invoice_items()))
+    }
+
+    fn net(
+        &self,
+        subscription: &Subscription,
+        item: &SubscriptionItem,
+        discounts: NetOf,
+    ) -> Result<NetAmount, Refusal> {
+        let state = self.state;
+        let found = match discounts {
+            NetOf::Shared => {
+                let all = state.net_amounts(subscription, self.at)?;
+                all.into_iter().find(|(id, _)| *id == item.id).map(|(_, net)| net)
+            }
+            NetOf::Alone => state.net_amount_alone(subscription, item, self.at)?,
+            NetOf::Latest => match self.latest_discounts(item)? {
+                Some(discounts) => state.net_amount_of(subscription, item, discounts)?,
+                None => state.net_amount_alone(subscription, item, self.at)?,
+            },
+        };
+        Ok(found.unwrap_or_else(|| NetAmount::whole(Exact::ZERO)))
     }
 }
 
@@ -49,7 +127,8 @@ impl Tx<'_> {
     ) -> Result<(), Refusal> {
         let policies = &self.state.settings.policies;
         let change = Change { before, after, at, charges, policies };
-        let source = Source { state: &self.state, subscription: before };
+        let (usage, now) = (self.context.usage, self.at());
+        let source = Source { state: &self.state, subscription: before, usage, at: now };
         let found = subscription::prorations(&change, &source)?;
         // Newest first is how an invoice shows them: credits before debits, items in their order.
         for proration in found.into_iter().rev() {
@@ -116,6 +195,8 @@ impl Tx<'_> {
             period: Period::instant(self.at()),
             discountable: false,
             discounts: Vec::new(),
+            discount_amounts: Vec::new(),
+            included_discounts: Vec::new(),
             tax_rates: Vec::new(),
             created: self.at(),
             metadata: Metadata::default(),
@@ -179,6 +260,8 @@ fn fill_proration(item: &mut InvoiceItem, proration: Proration) {
     item.proration = true;
     item.name = proration.name;
     item.amount = proration.amount;
+    item.discount_amounts = proration.discount_amounts;
+    item.included_discounts = proration.included_discounts;
     item.quantity = proration.quantity;
     item.unit_amount = proration.unit_amount;
     item.price = Some(proration.price);

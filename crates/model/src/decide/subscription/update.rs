@@ -99,7 +99,7 @@ impl Tx<'_> {
             .items
             .values()
             .filter(|item| item.seq >= seq && item.subscription.as_ref() == Some(&subscription.id));
-        Ok(own.map(|item| i128::from(item.amount)).sum())
+        Ok(own.map(|item| i128::from(item.net_amount())).sum())
     }
 
     pub(in crate::decide) fn migrate_subscription(
