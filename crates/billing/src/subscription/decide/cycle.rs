@@ -208,6 +208,10 @@ pub(super) fn fit_periods(
         }
         return Ok(());
     }
+    // The periods of a pause are those that it began in; they are found anew when it ends.
+    if subscription.status == SubscriptionStatus::Paused {
+        return Ok(());
+    }
     for item in &mut subscription.items {
         let interval = recurring(prices.price(&item.price)?)?;
         let whole = period_from(&subscription.anchor, interval, item.period.start)?;

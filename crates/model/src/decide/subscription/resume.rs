@@ -9,7 +9,7 @@ use counterfoil_billing::invoice::{
 use counterfoil_billing::subscription::{
     ProrationBehavior, ResumeAnchor, ResumeSubscription, Resumption, Subscription,
     SubscriptionEvent, SubscriptionId, SubscriptionItemId, SubscriptionStatus, item_lines,
-    period_from,
+    period_from, until, whole_of,
 };
 use counterfoil_core::{Anchor, Period, Refusal, Timestamp, limits};
 
@@ -59,7 +59,7 @@ impl Tx<'_> {
             } else {
                 subscription.anchor.period_at(interval, at)?
             };
-            periods.push((item.id.clone(), period));
+            periods.push((item.id.clone(), until(period, subscription.cancel_at)));
         }
         Ok(periods)
     }
@@ -79,9 +79,9 @@ impl Tx<'_> {
         let mut numbers = self.numbers(&subscription.customer, self.next_seq(), 0)?;
         let nets = self.state.net_amounts(subscription, self.at())?;
         let mut lines = Vec::new();
-        for (id, whole) in periods {
-            if !whole.contains(from) {
-                let reason = format!("{from} does not lie in the period that is running, {whole}");
+        for (id, period) in periods {
+            if !period.contains(from) {
+                let reason = format!("{from} does not lie in the period that is running, {period}");
                 return Err(Refusal::invalid("proration_date", reason));
             }
             let Some(item) = subscription.item(id) else { continue };
@@ -89,8 +89,9 @@ impl Tx<'_> {
             if price.meter().is_some() {
                 continue;
             }
-            let (product, periods) = ((price, name), (Period::new(from, whole.end), *whole));
             let (currency, policies) = (subscription.currency, &self.state.settings.policies);
+            let whole = whole_of(subscription, price, *period, policies)?;
+            let (product, periods) = ((price, name), (Period::new(from, period.end), whole));
             let net = nets.iter().find(|(own, _)| own == id).map(|(_, net)| net);
             let own = item_lines(item, product, currency, periods, net, policies, &mut numbers)?;
             lines.extend(own.into_iter().map(|line| self.with_terms(line, item)));
@@ -109,6 +110,7 @@ impl Tx<'_> {
             item.unit_amount = line.unit_amount;
             item.price = line.price;
             item.period = line.period;
+            item.included_discounts = line.included_discounts;
             item.tax_rates = line.tax_rates;
             item.derivation = Some(line.derivation);
         })
@@ -149,7 +151,11 @@ impl Tx<'_> {
         anchor: Anchor,
         periods: Periods,
     ) -> Result<(), Refusal> {
-        let customer = self.state.subscription(id)?.customer.clone();
+        let subscription = self.state.subscription(id)?;
+        // An end may have been agreed on since the resumption was asked for.
+        let (customer, end) = (subscription.customer.clone(), subscription.cancel_at);
+        let fit = |(item, period)| (item, until(period, end));
+        let periods = periods.into_iter().map(fit).collect();
         let (id, at) = (id.clone(), self.at());
         self.emit(SubscriptionEvent::Resumed { customer, id, at, anchor, periods });
         Ok(())
