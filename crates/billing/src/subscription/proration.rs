@@ -177,9 +177,8 @@ pub fn debits<'a>(
         }
     }
     for own in items {
-        if own.subscription_item.as_ref() == Some(item)
-            && let Some(derivation) = &own.derivation
-        {
+        if own.subscription_item.as_ref() == Some(item) {
+            let derivation = own.derivation.as_ref().unwrap_or(&Derivation::Given);
             let credit = credited(derivation).map(|base| (base, own.period.start));
             let debit = || charges_ahead(derivation).then(|| of_item(own));
             note(credit, if credit.is_none() { debit() } else { None });
@@ -201,16 +200,16 @@ fn credited(derivation: &Derivation) -> Option<&ProrationBase> {
     }
 }
 
-/// Whether a line charges for time ahead: usage is behind, and a trial is free.
+/// Whether a line of an item charges for time ahead: usage is behind, and a trial is free. A given
+/// amount that names the item is a copy of its line, on an invoice that took the place of another.
 fn charges_ahead(derivation: &Derivation) -> bool {
     match derivation {
-        Derivation::Rated { .. } | Derivation::Prorated { .. } => true,
         Derivation::Changed(details) => details.kind == ProrationKind::Remaining,
-        Derivation::Metered { .. }
-        | Derivation::Late { .. }
-        | Derivation::Trial
+        Derivation::Rated { .. }
+        | Derivation::Prorated { .. }
         | Derivation::Given
-        | Derivation::Item => false,
+        | Derivation::Item => true,
+        Derivation::Metered { .. } | Derivation::Late { .. } | Derivation::Trial => false,
     }
 }
 

@@ -114,6 +114,12 @@ impl Tx<'_> {
             period: line.period,
             discountable: line.discountable && line.amount >= 0 && !line.proration,
             discounts: line.discounts.clone(),
+            discount_amounts: if line.proration {
+                line.discount_amounts.clone()
+            } else {
+                Vec::new()
+            },
+            included_discounts: line.included_discounts.clone(),
             tax_rates: line.tax_rates.clone(),
             created: self.at(),
             metadata: Metadata::default(),

@@ -29,7 +29,10 @@ impl Source<'_> {
     /// The invoices of the subscription, oldest first; drafts with the lines that they would have.
     fn invoices(&self) -> Result<Vec<Cow<'_, Invoice>>, Refusal> {
         let shard = self.state.shard(&self.subscription.customer)?;
-        let own = |invoice: &&Invoice| invoice.subscription.as_ref() == Some(&self.subscription.id);
+        let own = |invoice: &&Invoice| {
+            invoice.subscription.as_ref() == Some(&self.subscription.id)
+                && !is_pending_revision(invoice)
+        };
         let mut invoices = Vec::new();
         for invoice in shard.invoices.values().map(AsRef::as_ref).filter(own) {
             invoices.push(if invoice.status == InvoiceStatus::Draft {
@@ -91,7 +94,12 @@ impl ProrationSource for Source<'_> {
         let shard = self.state.shard(&self.subscription.customer)?;
         let invoices = self.invoices()?;
         let invoices = invoices.iter().map(AsRef::as_ref);
-        Ok(subscription::debits(item, invoices, shard.invoice_items()))
+        let counts = |item: &&InvoiceItem| {
+            let invoice = item.invoice.as_ref().and_then(|id| self.state.invoice(id).ok());
+            !invoice.is_some_and(is_pending_revision)
+        };
+        let items = shard.invoice_items().into_iter().filter(counts);
+        Ok(subscription::debits(item, invoices, items))
     }
 
     fn net(
@@ -253,6 +261,11 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an invoice is to take the place of another, which counts until then.
+fn is_pending_revision(invoice: &Invoice) -> bool {
+    invoice.status == InvoiceStatus::Draft && invoice.revises.is_some()
 }
 
 fn fill_proration(item: &mut InvoiceItem, proration: Proration) {
