@@ -17,6 +17,9 @@ use counterfoil_core::{Decimal12, Exact, Metadata, Period, Refusal, Timestamp};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// The discounts of a line's own, and those of its invoice.
+type LatestDiscounts = (Vec<Discount>, Vec<Discount>);
+
 /// The prices and discounts of a book, and what charged for the items of one subscription.
 struct Source<'a> {
     state: &'a State,
@@ -64,7 +67,7 @@ impl Source<'_> {
     fn latest_discounts(
         &self,
         item: &SubscriptionItem,
-    ) -> Result<Option<(Vec<Discount>, Vec<Discount>)>, Refusal> {
+    ) -> Result<Option<LatestDiscounts>, Refusal> {
         for invoice in self.invoices()?.iter().rev() {
             if invoice.status == InvoiceStatus::Void {
                 continue;
