@@ -62,6 +62,12 @@ impl Plan {
         self.waiting().iter().map(|item| item.amount).sum()
     }
 
+    /// What is given back, without what waits on a draft.
+    fn waiting_credits(&self) -> Vec<i64> {
+        let free = |item: &&InvoiceItem| item.invoice.is_none() && item.amount < 0;
+        self.waiting().iter().filter(free).map(|item| item.amount).collect()
+    }
+
     /// How many seconds the first period has.
     fn seconds(&self) -> i64 {
         let found = self.book.book.subscriptions().retrieve(&self.sub).unwrap();
@@ -226,4 +232,27 @@ fn rule_6_6_a_proration_is_deleted_but_not_changed() {
     plan.change(0, 1);
     let amounts: Vec<_> = plan.waiting().iter().map(|item| item.amount).collect();
     assert_eq!(amounts.iter().filter(|amount| **amount == -1_000).count(), 1, "{amounts:?}");
+}
+
+/// A revision takes the place of an invoice: its lines charged for the time, and only once.
+#[test]
+fn rule_6_6_the_lines_of_a_revision_are_given_back() {
+    let plan = Plan::of(&[2_900, 0], 1, BillingModeKind::Flexible);
+    plan.book.until("2024-02-29T06:30:00Z", ok);
+    plan.book.until("2024-02-29T07:30:00Z", declined);
+    let original = plan.book.invoices()[1].invoice.id.clone();
+    let revise: CreateInvoice = serde_json::from_value(serde_json::json!({
+        "customer": plan.book.ada,
+        "from_invoice": { "action": "revision", "invoice": original },
+    }))
+    .unwrap();
+    let draft = plan.book.book.invoices().create(revise).unwrap().id;
+    // While the original counts, its copy does not.
+    plan.book.until("2024-03-15T06:30:00Z", declined);
+    plan.change(1, 1);
+    assert_eq!(plan.waiting_credits(), [-1_497]);
+    plan.change(0, 1);
+    let finalize = FinalizeInvoice { id: draft, auto_advance: None };
+    plan.book.book.invoices().finalize(finalize).unwrap();
+    plan.book.sound();
 }
