@@ -5,6 +5,7 @@ use crate::metering::Readings;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::catalog::Price;
 use counterfoil_billing::catalog::{Basis, Round};
+use counterfoil_billing::discount::DiscountAmount;
 use counterfoil_billing::invoice::{
     Derivation, Fraction, FractionUnit, InvoiceId, InvoiceStatus, Line, ProrationBase,
     ProrationDetails, ProrationKind, UsageReading,
@@ -174,8 +175,9 @@ fn computation(line: &Line, code: &str) -> String {
                 unit: FractionUnit::Second,
             };
             format!(
-                "{} of the period {whole}, rounded once: {} minor units of {code}",
+                "{} of the period {whole}{}, rounded once: {} minor units of {code}",
                 part(fraction.unwrap_or(seconds)),
+                with_discounts(line),
                 line.amount
             )
         }
@@ -219,11 +221,24 @@ fn of_change(line: &Line, details: &ProrationDetails, code: &str) -> String {
         ProrationKind::Remaining => "charged",
     };
     format!(
-        "{verb}: {base} for {}, {} of it, rounded once: {} minor units of {code}",
+        "{verb}: {base} for {}, {} of it{}, rounded once: {} minor units of {code}",
         details.whole,
         part(details.fraction),
+        with_discounts(line),
         line.amount
     )
+}
+
+/// What discounts took off a part of a period, in its amount or beside it (point 30).
+fn with_discounts(line: &Line) -> String {
+    let sum = |amounts: &[DiscountAmount]| {
+        amounts.iter().map(|own| own.amount).fold(0, i64::saturating_add)
+    };
+    match (sum(&line.included_discounts), sum(&line.discount_amounts)) {
+        (0, 0) => String::new(),
+        (0, beside) => format!(", less {beside} of discounts beside it"),
+        (inside, _) => format!(", less {inside} of discounts in it"),
+    }
 }
 
 fn of_basis(basis: Basis, product: &str, line: &Line, code: &str) -> String {

@@ -298,3 +298,21 @@ fn rule_6_6_the_lines_of_a_revision_are_given_back() {
     plan.book.book.invoices().finalize(finalize).unwrap();
     plan.book.sound();
 }
+
+#[test]
+fn rule_6_6_an_invoice_explains_the_discounts_of_a_part() {
+    for itemized in [false, true] {
+        let plan = Plan::discounted(1_000_000, 3_000_000, 50, itemized);
+        plan.later(PERIOD / 2);
+        plan.change(1, 1);
+        plan.book.until("2024-03-01", ok);
+        let told = plan.book.book.invoices().explain(&plan.book.invoices()[1].invoice.id);
+        let told = told.unwrap().to_string();
+        let charged = if itemized {
+            "1252800 of 2505600 seconds of it, less 750 of discounts beside it, rounded once: 1500"
+        } else {
+            "1252800 of 2505600 seconds of it, less 750 of discounts in it, rounded once: 750"
+        };
+        assert!(told.contains(charged), "{charged} is not in\n{told}");
+    }
+}

@@ -520,10 +520,7 @@ impl Change<'_> {
             name: named(kind, name, quantity),
             amount: amounts.amount,
             discount_amounts: amounts.itemized,
-            included_discounts: amounts
-                .included
-                .filter(|_| kind == ProrationKind::Remaining)
-                .unwrap_or_default(),
+            included_discounts: amounts.included.unwrap_or_default(),
             quantity,
             unit_amount: price.scheme_in(currency)?.unit_amount_decimal(),
             price: price.id.clone(),
