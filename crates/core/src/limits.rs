@@ -28,6 +28,8 @@ pub const REPORT_MONTHS_MAX: u32 = 1_200;
 pub const INVOICE_ITEMS_MAX: usize = 250;
 /// Lines on the invoices of one subscription that were made in one day, in UTC: more is a loop.
 pub const SUBSCRIPTION_LINES_PER_DAY_MAX: usize = 10_000;
+/// Pieces of due work that a preview looks ahead at most.
+pub const PREVIEW_STEPS_MAX: usize = 1_000;
 /// Discounts on one object (4.2).
 pub const DISCOUNTS_MAX: usize = 20;
 /// Months that a repeating coupon may last.

@@ -13,8 +13,8 @@ use counterfoil_log::{
 };
 use counterfoil_meter::DedupePolicy;
 use counterfoil_model::{
-    Command, Event, FailPaymentAttempt, KeyUse, Output, Settings, State, SucceedPaymentAttempt,
-    invariants,
+    Command, Event, FailPaymentAttempt, KeyUse, Output, Preview, PreviewOf, Settings, State,
+    SucceedPaymentAttempt, invariants,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -375,6 +375,17 @@ impl Engine {
         let decision = self.lock()?.dry_run(&command.into())?;
         let output = decision.state.output(&decision.target)?;
         Ok(DryRun { events: decision.events, output, state: decision.state })
+    }
+
+    /// What would be invoiced: the next invoice of a customer or a subscription, or what a command
+    /// would invoice and what comes after it (rule 8.2). It is decided as the act itself would be,
+    /// and nothing changes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] as the command would be, and with `invoice_upcoming_none` where no invoice
+    /// will come.
+    pub fn preview_invoice(&self, of: PreviewOf) -> Result<Preview, Error> {
+        self.lock()?.preview(&of)
     }
 
     /// Writes everything that was submitted to disk.

@@ -1,5 +1,7 @@
 //! How every amount of an invoice came about, down to the events it rests on.
 
+mod terms;
+
 use crate::error::Error;
 use crate::metering::Readings;
 use crate::sequencer::Sequencer;
@@ -72,6 +74,7 @@ fn of_line(
     let amount = Money::new(line.amount, currency);
     let text = format!("{amount}  {}", line.text());
     let mut parts = vec![Explanation::leaf(computation(line, currency.code()))];
+    parts.extend(terms::of_line(book, view, line)?);
     if repeats_reading {
         // The tiers of one item rest on one reading; it is told under the first of them.
         return Ok(Explanation::node(text, parts));
@@ -279,6 +282,7 @@ fn of_total(view: &InvoiceView) -> Explanation {
         1..=8 => amounts.join(" + ").replace("+ -", "- "),
         n => format!("the sum of {n} lines"),
     };
+    let sum = format!("{sum}{}", terms::of_total(view));
     Explanation::node(format!("{total}  total"), vec![Explanation::leaf(sum)])
 }
 

@@ -39,7 +39,7 @@ use counterfoil_billing::subscription::{
 use counterfoil_billing::tax::{CreateTaxRate, TaxRate, TaxRateId, UpdateTaxRate};
 use counterfoil_core::Period;
 use counterfoil_meter::{Breakdown, EventBatch, EventColumns, Grouping, Position, Summary};
-use counterfoil_model::{InvoiceView, Output};
+use counterfoil_model::{InvoiceView, Output, Preview, PreviewOf};
 use std::collections::BTreeMap;
 
 macro_rules! handles {
@@ -430,6 +430,14 @@ impl Invoices<'_> {
     /// [`Error::Refused`] with `resource_missing`.
     pub fn retrieve(&self, id: &InvoiceId) -> Result<InvoiceView, Error> {
         self.0.read(|book| Ok(book.state.view(id, &Readings(&book.meters))?))
+    }
+
+    /// What would be invoiced; see [`Engine::preview_invoice`].
+    ///
+    /// # Errors
+    /// As [`Engine::preview_invoice`].
+    pub fn create_preview(&self, of: PreviewOf) -> Result<Preview, Error> {
+        self.0.preview_invoice(of)
     }
 
     /// The invoice with a number.

@@ -68,8 +68,8 @@
 //! Products, prices (per unit, packages, graduated and volume tiers, several currencies, licensed
 //! and metered), customers and their balance, subscriptions (trials, anchors, stubs, mixed
 //! intervals, renewal, prorations, starts in the past, cancellation), invoices (drafts, numbering, balance, attempts and retries,
-//! due dates, voiding), invoice items, meters (sum, count, last; dimensions, corrections, alerts)
-//! and the journal. Not yet: discounts, taxes, schedules, quotes, credit notes, credit
+//! due dates, voiding), invoice items, meters (sum, count, last; dimensions, corrections, alerts),
+//! coupons, promotion codes and discounts, tax rates, previews, and the journal. Not yet: schedules, quotes, credit notes, credit
 //! grants, entitlements, treasury.
 #![forbid(unsafe_code)]
 
@@ -178,8 +178,9 @@ pub use counterfoil_meter::{EventView, Field, Mapping, MappingError, TimeUnit};
 pub use counterfoil_meter::{UnknownZone, Zone};
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
-    Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Settings,
-    Shard, State, SucceedPaymentAttempt, UnbilledReason, Unreadable, UpcastError,
+    Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Preview,
+    PreviewOf, Settings, Shard, State, SucceedPaymentAttempt, UnbilledReason, Unreadable,
+    UpcastError,
 };
 pub use engine::{BufferedOutput, DryRun, Engine, Options, Request, Ticket};
 pub use entropy::Entropy;

@@ -11,8 +11,8 @@ use counterfoil_log::limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX};
 use counterfoil_log::{Log, LogError, Lsn, NewRecord};
 use counterfoil_meter::{AdmitContext, Aggregator, AlertsAtMost, Block, EventColumns, Position};
 use counterfoil_model::{
-    Command, Context, Decision, DueKey, Event, KeyUse, Output, RecordMeta, Settings, State,
-    create_book, execute, work,
+    Command, Context, Decision, DueKey, Event, KeyUse, Output, Preview, PreviewOf, RecordMeta,
+    Settings, State, create_book, execute, preview, work,
 };
 use std::sync::Arc;
 
@@ -235,6 +235,22 @@ impl Sequencer {
         let decided = execute(state, &context, command);
         self.check_readable()?;
         Ok(decided?)
+    }
+
+    /// What would be invoiced, after what is due already.
+    pub(crate) fn preview(&self, of: &PreviewOf) -> Result<Preview, Error> {
+        let at = self.now()?;
+        let command = match of {
+            PreviewOf::Command(command) => Some(&**command),
+            PreviewOf::Customer(_) | PreviewOf::Subscription(_) => None,
+        };
+        let before = command.map(|command| self.due_before(command, at)).unwrap_or_default();
+        let state = before.last().map_or(&self.state, |decision| &decision.state);
+        let readings = Readings(&self.meters);
+        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
+        let preview = preview(state, &context, of);
+        self.check_readable()?;
+        Ok(preview?)
     }
 
     /// The work that is due first, if it is due by an instant.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The layout of the parts in words; what reads a snapshot and what wrote it must have the same.
 /// The number goes up with every change of what the parts say: a test compares the encoding of a
 /// sample with one that was kept under this number.
-pub const SNAPSHOT_LAYOUT: &str = "model 5; rkyv 0.8 le p32; small parts and shards rmp named; \
+pub const SNAPSHOT_LAYOUT: &str = "model 6; rkyv 0.8 le p32; small parts and shards rmp named; \
     shard len u32, canonical, personal sealed; tables {text, ends u32} twice; \
     due {at i64, class u8, seq u64, kind u8, id}; \
     shards {id, offset u64, len u32, blake3 32, deleted u8}";

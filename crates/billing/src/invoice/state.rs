@@ -208,6 +208,8 @@ pub enum BillingReason {
     SubscriptionCycle,
     /// A subscription was changed.
     SubscriptionUpdate,
+    /// It is a preview of one that has not come yet.
+    Upcoming,
 }
 
 /// How an invoice is collected.
