@@ -7,6 +7,7 @@ use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId};
 use crate::discount::{CouponEvent, PromotionCodeEvent};
 use crate::invoice::InvoiceEvent;
 use crate::meter::MeterEvent;
+use crate::schedule::SubscriptionScheduleEvent;
 use crate::subscription::SubscriptionEvent;
 use crate::tax::TaxRateEvent;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub enum Event {
     Customer(CustomerEvent),
     /// To a subscription.
     Subscription(SubscriptionEvent),
+    /// To a schedule of a subscription.
+    Schedule(SubscriptionScheduleEvent),
     /// To an invoice or an item that waits for one.
     Invoice(InvoiceEvent),
 }
@@ -47,6 +50,7 @@ impl Event {
             Self::Alert(event) => event.customer(),
             Self::Customer(event) => Some(event.customer()),
             Self::Subscription(event) => Some(event.customer()),
+            Self::Schedule(event) => Some(event.customer()),
             Self::Invoice(event) => Some(event.customer()),
         }
     }
@@ -57,6 +61,7 @@ impl Event {
         match self {
             Self::Customer(event) => event.personal(),
             Self::Subscription(event) => event.personal(),
+            Self::Schedule(event) => event.personal(),
             Self::Invoice(event) => event.personal(),
             Self::Product(_)
             | Self::Price(_)
@@ -73,6 +78,7 @@ impl Event {
         match self {
             Self::Customer(event) => event.set_personal(data),
             Self::Subscription(event) => event.set_personal(data),
+            Self::Schedule(event) => event.set_personal(data),
             Self::Invoice(event) => event.set_personal(data),
             Self::Product(_)
             | Self::Price(_)

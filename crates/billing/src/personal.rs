@@ -6,6 +6,7 @@
 
 use crate::customer::{BalanceTransaction, Customer, Personal};
 use crate::invoice::{Charge, Finalized, Invoice, InvoiceItem};
+use crate::schedule::SubscriptionSchedule;
 use crate::subscription::Subscription;
 use counterfoil_core::Metadata;
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,21 @@ impl Subscription {
         let texts = std::mem::take(&mut data.texts);
         (self.description, self.metadata) = (texts.description, texts.metadata);
         data.give_parts(self.items.iter_mut(), |item, texts| item.metadata = texts.metadata);
+    }
+}
+
+impl SubscriptionSchedule {
+    /// A copy of what is personal: its metadata, and that of its phases.
+    #[must_use]
+    pub fn personal(&self) -> PersonalData {
+        let parts = self.phases.iter().map(|phase| Texts::of(&None, &phase.metadata));
+        PersonalData::of(Texts::of(&None, &self.metadata)).with_parts(parts)
+    }
+
+    /// Puts something else in its place.
+    pub fn set_personal(&mut self, mut data: PersonalData) {
+        self.metadata = std::mem::take(&mut data.texts).metadata;
+        data.give_parts(self.phases.iter_mut(), |phase, texts| phase.metadata = texts.metadata);
     }
 }
 

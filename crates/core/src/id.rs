@@ -51,6 +51,8 @@ kinds! {
     Invoice "invoice" "in";
     /// A line of an invoice.
     InvoiceLine "line_item" "il";
+    /// A schedule of a subscription.
+    SubscriptionSchedule "subscription_schedule" "sub_sched";
     /// A pending item that an invoice will take.
     InvoiceItem "invoiceitem" "ii";
     /// An attempt to collect an invoice.

@@ -63,6 +63,10 @@ pub const TRIAL_NOTICE_SECONDS: i64 = 3 * 86_400;
 /// Seconds in which the invoice of a resumption, or of a pending update, waits for an attempt to
 /// pay it (6.9 and 6.15).
 pub const PENDING_INVOICE_SECONDS: i64 = 23 * 3_600;
+/// Phases of one schedule, the current one and those that follow.
+pub const SCHEDULE_PHASES_MAX: usize = 10;
+/// Seconds before the end of a schedule at which it is announced (7).
+pub const SCHEDULE_NOTICE_SECONDS: i64 = 7 * 86_400;
 /// Days that a customer may be given to pay.
 pub const DAYS_UNTIL_DUE_MAX: u32 = 3_650;
 /// Largest amount that a caller may give, in minor units: fifteen digits.

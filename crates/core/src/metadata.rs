@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 pub struct Metadata(BTreeMap<String, String>);
 
 /// An update of metadata: it merges by key, and an empty or absent value removes the key.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MetadataPatch(BTreeMap<String, Option<String>>);

@@ -32,6 +32,10 @@ use counterfoil_billing::invoice::{
 use counterfoil_billing::meter::{
     CreateMeter, DeactivateMeter, Meter, ReactivateMeter, UpdateMeter,
 };
+use counterfoil_billing::schedule::{
+    CancelSubscriptionSchedule, CreateSubscriptionSchedule, ReleaseSubscriptionSchedule,
+    SubscriptionSchedule, SubscriptionScheduleId, UpdateSubscriptionSchedule,
+};
 use counterfoil_billing::subscription::{
     CancelSubscription, CreateSubscription, MigrateSubscription, ResumeSubscription, Subscription,
     SubscriptionId, UpdateSubscription,
@@ -75,6 +79,8 @@ handles! {
     BalanceTransactions;
     /// Subscriptions.
     Subscriptions;
+    /// Subscription schedules.
+    SubscriptionSchedules;
     /// Invoices.
     Invoices;
     /// Invoice items.
@@ -154,6 +160,12 @@ impl Engine {
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
         Subscriptions(self)
+    }
+
+    /// Subscription schedules.
+    #[must_use]
+    pub fn subscription_schedules(&self) -> SubscriptionSchedules<'_> {
+        SubscriptionSchedules(self)
     }
 
     /// Invoices.
@@ -292,6 +304,16 @@ commands! {
         /// Lets a paused subscription go on, where its invoice has to be paid once that is.
         resume(ResumeSubscription) -> Subscription: Subscription;
     }
+    SubscriptionSchedules {
+        /// Creates a schedule, which may create its subscription.
+        create(CreateSubscriptionSchedule) -> SubscriptionSchedule(boxed): SubscriptionSchedule;
+        /// Changes a schedule: phases that are given replace the current one and those after it.
+        update(UpdateSubscriptionSchedule) -> SubscriptionSchedule(boxed): SubscriptionSchedule;
+        /// Lets the subscription go on without the schedule.
+        release(ReleaseSubscriptionSchedule) -> SubscriptionSchedule(boxed): SubscriptionSchedule;
+        /// Ends a schedule and its subscription.
+        cancel(CancelSubscriptionSchedule) -> SubscriptionSchedule(boxed): SubscriptionSchedule;
+    }
     InvoiceItems {
         /// Creates an item that waits for an invoice, or on a draft.
         create(CreateInvoiceItem) -> InvoiceItem: InvoiceItem;
@@ -343,6 +365,7 @@ retrieve! {
     Alerts alert(AlertId) -> Alert;
     Customers customer(CustomerId) -> Customer;
     Subscriptions subscription(SubscriptionId) -> Subscription;
+    SubscriptionSchedules schedule(SubscriptionScheduleId) -> SubscriptionSchedule;
     InvoiceItems invoice_item(InvoiceItemId) -> InvoiceItem;
 }
 
@@ -399,6 +422,19 @@ impl Subscriptions<'_> {
     pub fn list(&self, customer: &CustomerId) -> Result<Vec<Subscription>, Error> {
         self.0.read(|book| {
             Ok(book.state.shard(customer)?.subscriptions().into_iter().cloned().collect())
+        })
+    }
+}
+
+impl SubscriptionSchedules<'_> {
+    /// A customer's subscription schedules, oldest first; those that are over too.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn list(&self, customer: &CustomerId) -> Result<Vec<SubscriptionSchedule>, Error> {
+        self.0.read(|book| {
+            let shard = book.state.shard(customer)?;
+            Ok(shard.subscription_schedules().into_iter().cloned().collect())
         })
     }
 }

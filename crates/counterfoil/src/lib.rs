@@ -140,14 +140,20 @@ pub use counterfoil_billing::meter::{
     ReactivateMeter, UpdateMeter, ValueSettings,
 };
 pub use counterfoil_billing::policy::{self, Policies};
+pub use counterfoil_billing::schedule::{
+    CancelSubscriptionSchedule, CreateSubscriptionSchedule, DefaultSettings, DefaultSettingsInput,
+    Phase, PhaseAnchor, PhaseDuration, PhaseInput, PhaseItem, PhaseItemInput,
+    ReleaseSubscriptionSchedule, ScheduleEndBehavior, ScheduleStatus, SubscriptionSchedule,
+    SubscriptionScheduleId, UpdateSubscriptionSchedule,
+};
 pub use counterfoil_billing::subscription::{
     AddInvoiceItem, AnchorChange, BillingMode, BillingModeInput, BillingModeKind, CancelAt,
     CancelSubscription, CancellationReason, ClosedUsage, CreateSubscription, FlexibleBillingInput,
     ItemChange, ItemInput, MigrateSubscription, MissingPaymentMethod, Pause, PauseBehavior,
-    PauseCollection, PaymentBehavior, PriceData, ProrationBehavior, ProrationDiscounts,
-    ResumeAnchor, ResumeSubscription, Resumption, Subscription, SubscriptionId, SubscriptionItem,
-    SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior, TrialSettings,
-    UpdateSubscription,
+    PauseCollection, PaymentBehavior, PendingUpdate, PriceData, ProrationBehavior,
+    ProrationDiscounts, ResumeAnchor, ResumeSubscription, Resumption, Subscription, SubscriptionId,
+    SubscriptionItem, SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior,
+    TrialSettings, UpdateSubscription,
 };
 pub use counterfoil_billing::tax::{
     CreateTaxRate, TaxAmount, TaxExempt, TaxIdId, TaxRate, TaxRateId, TaxRounding,
@@ -189,7 +195,8 @@ pub use events::{BookRecord, Events};
 pub use explain::Explanation;
 pub use handles::{
     Alerts, BalanceTransactions, Coupons, Customers, InvoiceItems, Invoices, MeterEvents, Meters,
-    PaymentAttempts, Prices, Products, PromotionCodes, Subscriptions, TaxIds, TaxRates,
+    PaymentAttempts, Prices, Products, PromotionCodes, SubscriptionSchedules, Subscriptions,
+    TaxIds, TaxRates,
 };
 pub use keep::{orphans, salvage};
 pub use keys::KeyError;

@@ -11,12 +11,13 @@ use counterfoil::stored::{StoredEvent, fuzz_decode};
 use counterfoil::{
     ActivateAlert, AlertId, ArchiveAlert, CancelSubscription, CollectionMethod, Command,
     CreateAlert, CreateBalanceTransaction, CreateCustomer, CreateInvoice, CreateInvoiceItem,
-    CreateMeter, CreateMeterEvent, CreatePrice, CreateProduct, CreateSubscription, Currency,
-    DeactivateAlert, DeactivateMeter, DeleteCustomer, DeleteInvoice, DeleteInvoiceItem, Engine,
-    EraseCustomer, Event, FinalizeInvoice, Formula, Invoice, Lsn, MarkInvoiceUncollectible,
-    Outcome, Patch, PayInvoice, PendingItems, ProrationBehavior, ReactivateMeter, ResumeAnchor,
-    ResumeSubscription, SendInvoice, UpdateBalanceTransaction, UpdateCustomer, UpdateInvoiceItem,
-    UpdateMeter, UpdatePrice, UpdateProduct, UpdateSubscription, VoidInvoice,
+    CreateMeter, CreateMeterEvent, CreatePrice, CreateProduct, CreateSubscription,
+    CreateSubscriptionSchedule, Currency, DeactivateAlert, DeactivateMeter, DeleteCustomer,
+    DeleteInvoice, DeleteInvoiceItem, Engine, EraseCustomer, Event, FinalizeInvoice, Formula,
+    Invoice, Lsn, MarkInvoiceUncollectible, Outcome, Patch, PayInvoice, PendingItems,
+    ProrationBehavior, ReactivateMeter, ResumeAnchor, ResumeSubscription, SendInvoice,
+    UpdateBalanceTransaction, UpdateCustomer, UpdateInvoiceItem, UpdateMeter, UpdatePrice,
+    UpdateProduct, UpdateSubscription, UpdateSubscriptionSchedule, VoidInvoice,
 };
 use counterfoil_billing::customer::CustomerEvent;
 use counterfoil_model::{EventType, UpcastError, known_type};
@@ -48,6 +49,7 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     creations_that_wait_for_their_payment(&book);
     changes_of_documents(&book);
     coupons_and_taxes(&book);
+    a_schedule(&book);
     let mut found = BTreeMap::new();
     for event in book.events(Lsn::ZERO).flat_map(|record| record.unwrap().events) {
         // The one that says most.
@@ -275,6 +277,34 @@ fn a_trial_and_a_pause(book: &Engine) {
     resume.billing_cycle_anchor = ResumeAnchor::Unchanged;
     resume.proration_behavior = Some(ProrationBehavior::None);
     book.subscriptions().resume(resume).unwrap();
+}
+
+fn a_schedule(book: &Engine) {
+    book.customers().create(customer("cus_6", "pm_good")).unwrap();
+    let create: CreateSubscriptionSchedule = serde_json::from_value(json!({
+        "id": "sub_sched_1", "customer": "cus_6", "end_behavior": "cancel",
+        "metadata": { "deal": "4" }, "default_settings": { "default_payment_method": "pm_good" },
+        "phases": [
+            {
+                "items": [{ "price": "price_month" }], "trial": true,
+                "duration": { "interval": "week" }, "metadata": { "phase": "first" },
+                "add_invoice_items": [{
+                    "price_data": { "product": "prod_pro", "currency": "usd", "unit_amount": 5 },
+                }],
+            },
+            {
+                "items": [{ "price": "price_month", "quantity": 2 }, { "price": "price_calls" }],
+                "duration": { "interval": "month" }, "proration_behavior": "none",
+            },
+        ],
+    }))
+    .unwrap();
+    let id = book.subscription_schedules().create(create).unwrap().id;
+    let update: UpdateSubscriptionSchedule =
+        serde_json::from_value(json!({ "id": id, "metadata": { "deal": "5" } })).unwrap();
+    book.subscription_schedules().update(update).unwrap();
+    let now = book.now().unwrap().unwrap();
+    book.advance_to(now.checked_add_days(45).unwrap(), &mut gateway).unwrap();
 }
 
 fn creations_that_wait_for_their_payment(book: &Engine) {

@@ -9,6 +9,7 @@ use counterfoil_billing::customer::{
 use counterfoil_billing::discount::{Coupon, CouponId, PromotionCode, PromotionCodeId};
 use counterfoil_billing::invoice::{Invoice, InvoiceId, InvoiceItem, InvoiceItemId};
 use counterfoil_billing::meter::Meter;
+use counterfoil_billing::schedule::{SubscriptionSchedule, SubscriptionScheduleId};
 use counterfoil_billing::subscription::{Subscription, SubscriptionId};
 use counterfoil_billing::tax::{TaxRate, TaxRateId};
 use counterfoil_core::Refusal;
@@ -41,6 +42,8 @@ pub enum Target {
     BalanceTransactionOf(CustomerId, BalanceTransactionId),
     /// A subscription.
     Subscription(SubscriptionId),
+    /// A subscription schedule.
+    SubscriptionSchedule(SubscriptionScheduleId),
     /// An invoice.
     Invoice(InvoiceId),
     /// An invoice item.
@@ -75,6 +78,8 @@ pub enum Output {
     BalanceTransaction(BalanceTransaction),
     /// A subscription.
     Subscription(Subscription),
+    /// A subscription schedule.
+    SubscriptionSchedule(Box<SubscriptionSchedule>),
     /// An invoice.
     Invoice(Box<Invoice>),
     /// An invoice item.
@@ -96,6 +101,7 @@ impl Output {
             Self::Customer(customer) => customer.personal_data(),
             Self::BalanceTransaction(transaction) => transaction.personal(),
             Self::Subscription(subscription) => subscription.personal(),
+            Self::SubscriptionSchedule(schedule) => schedule.personal(),
             Self::Invoice(invoice) => invoice.personal(),
             Self::InvoiceItem(item) => item.personal(),
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {
@@ -113,6 +119,7 @@ impl Output {
             Self::Customer(customer) => customer.set_personal(data),
             Self::BalanceTransaction(transaction) => transaction.set_personal(data),
             Self::Subscription(subscription) => subscription.set_personal(data),
+            Self::SubscriptionSchedule(schedule) => schedule.set_personal(data),
             Self::Invoice(invoice) => invoice.set_personal(data),
             Self::InvoiceItem(item) => item.set_personal(data),
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {}

@@ -16,6 +16,10 @@ use counterfoil_billing::invoice::{
     UpdateInvoice, UpdateInvoiceItem, VoidInvoice,
 };
 use counterfoil_billing::meter::{CreateMeter, DeactivateMeter, ReactivateMeter, UpdateMeter};
+use counterfoil_billing::schedule::{
+    CancelSubscriptionSchedule, CreateSubscriptionSchedule, ReleaseSubscriptionSchedule,
+    UpdateSubscriptionSchedule,
+};
 use counterfoil_billing::subscription::{
     CancelSubscription, CreateSubscription, MigrateSubscription, ResumeSubscription,
     UpdateSubscription,
@@ -142,6 +146,10 @@ commands! {
     "subscription.cancel" CancelSubscription: CancelSubscription;
     "subscription.migrate" MigrateSubscription: MigrateSubscription;
     "subscription.resume" ResumeSubscription: ResumeSubscription;
+    "subscription_schedule.create" CreateSubscriptionSchedule: CreateSubscriptionSchedule;
+    "subscription_schedule.update" UpdateSubscriptionSchedule: UpdateSubscriptionSchedule;
+    "subscription_schedule.release" ReleaseSubscriptionSchedule: ReleaseSubscriptionSchedule;
+    "subscription_schedule.cancel" CancelSubscriptionSchedule: CancelSubscriptionSchedule;
     "invoiceitem.create" CreateInvoiceItem: CreateInvoiceItem;
     "invoiceitem.update" UpdateInvoiceItem: UpdateInvoiceItem;
     "invoiceitem.delete" DeleteInvoiceItem: DeleteInvoiceItem;
@@ -167,6 +175,7 @@ impl Command {
         let of_subscription =
             |id| state.subscription(id).ok().map(|subscription| subscription.customer.clone());
         let of_invoice = |id| state.invoice(id).ok().map(|invoice| invoice.customer.clone());
+        let of_schedule = |id| state.schedule(id).ok().map(|schedule| schedule.customer.clone());
         let of_item = |id| state.invoice_item(id).ok().map(|item| item.customer.clone());
         match self {
             Self::CreateProduct(_)
@@ -204,6 +213,13 @@ impl Command {
             Self::CancelSubscription(params) => of_subscription(&params.id),
             Self::MigrateSubscription(params) => of_subscription(&params.id),
             Self::ResumeSubscription(params) => of_subscription(&params.id),
+            Self::CreateSubscriptionSchedule(params) => match &params.from_subscription {
+                Some(id) => of_subscription(id),
+                None => params.customer.clone(),
+            },
+            Self::UpdateSubscriptionSchedule(params) => of_schedule(&params.id),
+            Self::ReleaseSubscriptionSchedule(params) => of_schedule(&params.id),
+            Self::CancelSubscriptionSchedule(params) => of_schedule(&params.id),
             Self::CreateInvoiceItem(params) => Some(params.customer.clone()),
             Self::UpdateInvoiceItem(params) => of_item(&params.id),
             Self::DeleteInvoiceItem(params) => of_item(&params.id),
@@ -232,6 +248,8 @@ impl Command {
                 | Self::UpdateBalanceTransaction(_)
                 | Self::CreateSubscription(_)
                 | Self::UpdateSubscription(_)
+                | Self::CreateSubscriptionSchedule(_)
+                | Self::UpdateSubscriptionSchedule(_)
                 | Self::CreateInvoiceItem(_)
                 | Self::UpdateInvoiceItem(_)
                 | Self::CreateInvoice(_)

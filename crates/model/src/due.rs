@@ -1,6 +1,7 @@
 //! Work that falls due: part of the state, in the order in which it is done.
 
 use counterfoil_billing::invoice::{CollectionMethod, Invoice, InvoiceId, InvoiceStatus};
+use counterfoil_billing::schedule::{SubscriptionSchedule, SubscriptionScheduleId};
 use counterfoil_billing::subscription::{Subscription, SubscriptionId, SubscriptionStatus};
 use counterfoil_core::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct DueKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DueClass {
+    /// A phase of a schedule that begins, or the end of the last one: before what else was agreed
+    /// on, so that it is the phase's terms that go on.
+    PhaseChange,
     /// A change that was agreed on: the end of a trial, a cancellation.
     AgreedChange,
     /// The end of a period.
@@ -44,6 +48,7 @@ impl DueClass {
             Self::Finalization => 2,
             Self::PaymentAttempt => 3,
             Self::Deadline => 4,
+            Self::PhaseChange => 5,
         }
     }
 
@@ -55,6 +60,7 @@ impl DueClass {
             2 => Self::Finalization,
             3 => Self::PaymentAttempt,
             4 => Self::Deadline,
+            5 => Self::PhaseChange,
             _ => return None,
         })
     }
@@ -67,6 +73,8 @@ pub enum DueTarget {
     Subscription(SubscriptionId),
     /// An invoice.
     Invoice(InvoiceId),
+    /// A subscription schedule.
+    SubscriptionSchedule(SubscriptionScheduleId),
 }
 
 /// What is due on a subscription: the end of its period, the end of a pause of its collection, and
@@ -102,7 +110,21 @@ fn deadline(subscription: &Subscription) -> Option<Timestamp> {
     let incomplete = subscription.incomplete_expires_at;
     let incomplete = incomplete.map(|expires| agreed.map_or(expires, |end| end.min(expires)));
     let resumption = subscription.resumption.as_ref().and_then(|own| own.expires_at);
-    [incomplete, resumption, subscription.trial_notice_at].into_iter().flatten().min()
+    let update = subscription.pending_update.as_ref().map(|own| own.expires_at);
+    let deadlines = [incomplete, resumption, update, subscription.trial_notice_at];
+    deadlines.into_iter().flatten().min()
+}
+
+/// What is due on a schedule: its next phase or its end, and the announcement of that.
+pub(crate) fn of_schedule(schedule: &SubscriptionSchedule) -> [Option<DueKey>; 2] {
+    let key = |at: Option<Timestamp>, class| {
+        let target = || DueTarget::SubscriptionSchedule(schedule.id.clone());
+        at.map(|at| DueKey { at, class, seq: schedule.seq, target: target() })
+    };
+    [
+        key(schedule.next_change(), DueClass::PhaseChange),
+        key(schedule.expiring_notice_at, DueClass::Deadline),
+    ]
 }
 
 /// What is due on an invoice: up to two things, a retry and a due date.

@@ -8,6 +8,7 @@ use counterfoil_billing::customer::{CustomerEvent, CustomerId};
 use counterfoil_billing::discount::{CouponEvent, PromotionCodeEvent};
 use counterfoil_billing::invoice::InvoiceEvent;
 use counterfoil_billing::meter::MeterEvent;
+use counterfoil_billing::schedule::SubscriptionScheduleEvent;
 use counterfoil_billing::subscription::SubscriptionEvent;
 use counterfoil_billing::tax::TaxRateEvent;
 use counterfoil_core::Timestamp;
@@ -171,6 +172,11 @@ event_types! {
     511 1 "promotion_code.updated" PromotionCode PromotionCodeEvent Updated;
     520 1 "tax_rate.created" TaxRate TaxRateEvent Created;
     521 1 "tax_rate.updated" TaxRate TaxRateEvent Updated;
+    540 1 "subscription_schedule.created" Schedule SubscriptionScheduleEvent Created;
+    541 1 "subscription_schedule.updated" Schedule SubscriptionScheduleEvent Updated;
+    542 1 "subscription_schedule.phase_entered" Schedule SubscriptionScheduleEvent PhaseEntered;
+    543 1 "subscription_schedule.expiring" Schedule SubscriptionScheduleEvent Expiring;
+    544 1 "subscription_schedule.ended" Schedule SubscriptionScheduleEvent Ended;
 }
 
 impl Event {
@@ -226,5 +232,6 @@ billing_events! {
     TaxRate(TaxRateEvent),
     Customer(CustomerEvent),
     Subscription(SubscriptionEvent),
+    Schedule(SubscriptionScheduleEvent),
     Invoice(InvoiceEvent)
 }

@@ -10,6 +10,7 @@ use counterfoil_billing::discount::{Discount, DiscountId};
 use counterfoil_billing::invoice::{
     Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, PaymentAttemptId, UsageCharge,
 };
+use counterfoil_billing::schedule::SubscriptionScheduleEvent;
 use counterfoil_billing::subscription::{PendingCreation, Subscription, SubscriptionEvent};
 use std::sync::Arc;
 
@@ -45,6 +46,23 @@ impl Evolution<'_> {
         let before = due::of_subscription(subscription);
         event.evolve(Arc::make_mut(subscription));
         let after = due::of_subscription(subscription);
+        self.reschedule(before, after);
+    }
+
+    /// An event of a subscription schedule.
+    pub(crate) fn schedule(&mut self, event: &SubscriptionScheduleEvent) {
+        if let SubscriptionScheduleEvent::Created(schedule) = event {
+            *self.created = self.created.saturating_add(1);
+            let (id, customer) = (schedule.id.clone(), schedule.customer.clone());
+            self.owners.schedules.insert_mut(id.clone(), customer);
+            self.shard.schedules.insert_mut(id, Arc::clone(schedule));
+            self.reschedule([None], due::of_schedule(schedule));
+            return;
+        }
+        let Some(schedule) = self.shard.schedules.get_mut(event.schedule()) else { return };
+        let before = due::of_schedule(schedule);
+        event.evolve(Arc::make_mut(schedule));
+        let after = due::of_schedule(schedule);
         self.reschedule(before, after);
     }
 

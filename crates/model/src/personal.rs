@@ -7,6 +7,7 @@ use crate::state::{Remembered, Shard};
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{InvoiceId, InvoiceItemId, PaymentAttemptId};
+use counterfoil_billing::schedule::SubscriptionScheduleId;
 use counterfoil_billing::subscription::SubscriptionId;
 use counterfoil_core::Refusal;
 use rpds::VectorSync;
@@ -33,6 +34,9 @@ pub struct CustomerPersonal {
     /// Of its invoice items.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<InvoiceItemId, PersonalData>,
+    /// Of its subscription schedules.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub schedules: BTreeMap<SubscriptionScheduleId, PersonalData>,
     /// Of its subscriptions that are not paid for yet.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub creations: BTreeMap<PaymentAttemptId, PersonalData>,
@@ -64,6 +68,9 @@ impl Shard {
         }
         for (id, item) in &self.items {
             keep(&mut own.items, id, item.personal());
+        }
+        for (id, schedule) in &self.schedules {
+            keep(&mut own.schedules, id, schedule.personal());
         }
         for (id, pending) in &self.creations {
             keep(&mut own.creations, id, pending.personal());
@@ -98,6 +105,11 @@ impl Shard {
                 Arc::make_mut(item).set_personal(data);
             }
         }
+        for (id, data) in personal.schedules {
+            if let Some(schedule) = self.schedules.get_mut(&id) {
+                Arc::make_mut(schedule).set_personal(data);
+            }
+        }
         for (id, data) in personal.creations {
             if let Some(pending) = self.creations.get_mut(&id) {
                 Arc::make_mut(pending).set_personal(data);
@@ -126,6 +138,7 @@ impl State {
             subscriptions: shard.subscriptions.keys().map(|id| (id.clone(), nothing())).collect(),
             invoices: shard.invoices.keys().map(|id| (id.clone(), nothing())).collect(),
             items: shard.items.keys().map(|id| (id.clone(), nothing())).collect(),
+            schedules: shard.schedules.keys().map(|id| (id.clone(), nothing())).collect(),
             ..CustomerPersonal::default()
         };
         self.with_shard(id, |shard| shard.set_personal(empty));

@@ -7,7 +7,9 @@ use crate::base::{
 };
 use crate::state::{Owners, Remembered};
 use counterfoil_billing::PersonalData;
+use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{InvoiceId, PaymentAttemptId};
+use counterfoil_billing::schedule::SubscriptionScheduleId;
 use counterfoil_journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::borrow::{Borrow, Cow};
@@ -54,8 +56,15 @@ pub trait Sink {
 #[derive(Serialize, Deserialize)]
 struct Small<'a> {
     attempts: Cow<'a, Tree<PaymentAttemptId, InvoiceId>>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    schedules: Cow<'a, Tree<SubscriptionScheduleId, CustomerId>>,
     /// With what is sealed of each: what the fingerprint and the answer say that is personal.
     keys: Vec<(Arc<str>, Remembered, Vec<u8>)>,
+}
+
+#[expect(clippy::ptr_arg, reason = "serde gives the field as it is")]
+fn is_empty<K: Clone, V: Clone>(tree: &Cow<'_, Tree<K, V>>) -> bool {
+    tree.is_empty()
 }
 
 /// What is sealed of what is remembered.
@@ -84,7 +93,9 @@ impl State {
             let (remembered, sealed) = self.seal_answer(remembered, sink)?;
             keys.push((Arc::clone(key), remembered, sealed));
         }
-        let small = Small { attempts: Cow::Borrowed(&owners.attempts), keys };
+        let attempts = Cow::Borrowed(&owners.attempts);
+        let schedules = Cow::Borrowed(&owners.schedules);
+        let small = Small { attempts, schedules, keys };
         put(sink, Part::Small, &encode(&small)?)?;
         put(sink, Part::Core, &encode(self)?)
     }
@@ -105,6 +116,7 @@ impl State {
             invoice_items: get_table(source, Part::InvoiceItems)?,
             prefixes: get_table(source, Part::Prefixes)?,
             attempts: small.attempts.into_owned(),
+            schedules: small.schedules.into_owned(),
         };
         state.due = DueQueue::open(&source.part(Part::Due)?)?;
         let journal = Journal::from_checkpoint(&source.part(Part::Journal)?);

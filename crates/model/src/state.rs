@@ -18,6 +18,7 @@ use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
 };
 use counterfoil_billing::meter::{Meter, MeterEvent};
+use counterfoil_billing::schedule::{SubscriptionSchedule, SubscriptionScheduleId};
 use counterfoil_billing::subscription::{
     PendingCreation, Prices, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
 };
@@ -92,6 +93,7 @@ pub(crate) struct Owners {
     /// Every prefix of invoice numbers that a customer has or had.
     pub(crate) prefixes: Layered<String, CustomerId>,
     pub(crate) attempts: Map<PaymentAttemptId, InvoiceId>,
+    pub(crate) schedules: Map<SubscriptionScheduleId, CustomerId>,
 }
 
 /// Where an invoice item is, or went. Ids are never given out twice.
@@ -130,6 +132,8 @@ pub struct Shard {
     pub(crate) subscriptions: Map<SubscriptionId, Arc<Subscription>>,
     pub(crate) invoices: Map<InvoiceId, Arc<Invoice>>,
     pub(crate) items: Map<InvoiceItemId, Arc<InvoiceItem>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) schedules: Map<SubscriptionScheduleId, Arc<SubscriptionSchedule>>,
     /// Subscriptions that nobody sees until they are paid for, by the attempt that decides.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) creations: Map<PaymentAttemptId, Arc<PendingCreation>>,
@@ -155,6 +159,7 @@ impl Shard {
             subscriptions: Map::default(),
             invoices: Map::default(),
             items: Map::default(),
+            schedules: Map::default(),
             creations: Map::default(),
         }
     }
@@ -216,6 +221,12 @@ impl Shard {
         by_creation(self.invoices.values().map(AsRef::as_ref), |i| i.seq)
     }
 
+    /// Its subscription schedules, oldest first.
+    #[must_use]
+    pub fn subscription_schedules(&self) -> Vec<&SubscriptionSchedule> {
+        by_creation(self.schedules.values().map(AsRef::as_ref), |schedule| schedule.seq)
+    }
+
     /// Subscriptions that are not seen until they are paid for (point 68), in the order in which
     /// they were asked for.
     #[must_use]
@@ -234,7 +245,10 @@ impl Shard {
         let subscriptions = self.subscriptions.values();
         let keys = subscriptions.flat_map(|own| due::of_subscription(own).into_iter().flatten());
         let invoices = self.invoices.values();
-        keys.chain(invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten()))
+        let more = invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten());
+        let schedules = self.schedules.values();
+        let planned = schedules.flat_map(|own| due::of_schedule(own).into_iter().flatten());
+        keys.chain(more).chain(planned)
     }
 }
 
@@ -380,6 +394,20 @@ impl State {
             .ok_or_else(|| self.unknown("invoiceitem", id))
     }
 
+    /// A subscription schedule.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn schedule(&self, id: &SubscriptionScheduleId) -> Result<&SubscriptionSchedule, Refusal> {
+        self.owners
+            .schedules
+            .get(id)
+            .and_then(|customer| self.shards.get(customer))
+            .and_then(|shard| shard.schedules.get(id))
+            .map(AsRef::as_ref)
+            .ok_or_else(|| self.unknown("subscription_schedule", id))
+    }
+
     /// The subscription that comes about if an attempt succeeds.
     #[must_use]
     pub fn pending_creation(&self, attempt: &PaymentAttemptId) -> Option<&PendingCreation> {
@@ -503,6 +531,9 @@ impl State {
                 Output::BalanceTransaction(shard.balance_transaction(id)?.clone())
             }
             Target::Subscription(id) => Output::Subscription(self.subscription_or_pending(id)?),
+            Target::SubscriptionSchedule(id) => {
+                Output::SubscriptionSchedule(Box::new(self.schedule(id)?.clone()))
+            }
             Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
             Target::InvoiceItem(id) => Output::InvoiceItem(self.invoice_item(id)?.clone()),
             Target::Deleted(kind, id) => Output::Deleted { kind: kind.clone(), id: id.clone() },
@@ -517,6 +548,7 @@ impl State {
             | Target::BalanceTransaction(id)
             | Target::BalanceTransactionOf(id, _) => Some(id.clone()),
             Target::Subscription(id) => self.owners.subscriptions.get(id).map(Cow::into_owned),
+            Target::SubscriptionSchedule(id) => self.owners.schedules.get(id).cloned(),
             Target::Invoice(id) => self.owners.invoices.get(id).map(Cow::into_owned),
             Target::InvoiceItem(id) => {
                 self.owners.invoice_items.get(id).map(|home| home.customer.clone())
@@ -646,7 +678,7 @@ impl State {
             Billing::TaxRate(event) => self.apply_tax_rate(event),
             Billing::Customer(event) => self.apply_customer(event),
             Billing::Invoice(event) => self.apply_to_item(event),
-            Billing::Subscription(_) => {}
+            Billing::Subscription(_) | Billing::Schedule(_) => {}
         }
         let Some(customer) = event.customer() else {
             self.catalog_version = self.catalog_version.saturating_add(1);
@@ -658,6 +690,7 @@ impl State {
         let mut evolution = Evolution { shard, owners, due, created: &mut self.created };
         match event {
             Billing::Subscription(event) => evolution.subscription(event),
+            Billing::Schedule(event) => evolution.schedule(event),
             Billing::Invoice(event) => evolution.invoice(event),
             _ => {}
         }

@@ -3,6 +3,7 @@
 mod billing;
 mod customer;
 mod meter;
+mod schedule;
 mod terms;
 
 pub use billing::{
@@ -14,6 +15,7 @@ pub use meter::{
     AggregationReport, AlertFilterReport, AlertReport, AlertTriggeredReport, CustomerMappingReport,
     MeterReport, MeterTransitionsReport, UsageThresholdReport, ValueSettingsReport,
 };
+pub use schedule::SubscriptionScheduleReport;
 pub use terms::{
     AmountOffReport, AppliesToReport, CouponReport, DiscountAmountReport, DiscountReport,
     PretaxCreditReport, PromotionCodeReport, PromotionReport, RestrictionsReport, TaxAmountReport,
@@ -39,6 +41,8 @@ pub struct Report {
     pub customers: Vec<CustomerReport>,
     /// Subscriptions, ended ones too.
     pub subscriptions: Vec<SubscriptionReport>,
+    /// Subscription schedules, those that are over too.
+    pub subscription_schedules: Vec<SubscriptionScheduleReport>,
     /// Invoices. A draft reads as if it were finalized now.
     pub invoices: Vec<InvoiceReport>,
     /// Invoice items that wait for an invoice.
@@ -148,6 +152,9 @@ impl Report {
         let mut subscriptions: Vec<_> =
             shards.iter().flat_map(|shard| shard.subscriptions()).collect();
         subscriptions.sort_by_key(|subscription| subscription.seq);
+        let mut schedules: Vec<_> =
+            shards.iter().flat_map(|shard| shard.subscription_schedules()).collect();
+        schedules.sort_by_key(|schedule| schedule.seq);
         let mut items: Vec<_> = shards
             .iter()
             .flat_map(|shard| shard.invoice_items())
@@ -168,6 +175,10 @@ impl Report {
                 .map(|shard| CustomerReport::of(shard.customer()))
                 .collect::<Result<_, Refusal>>()?,
             subscriptions: subscriptions.into_iter().map(SubscriptionReport::of).collect(),
+            subscription_schedules: schedules
+                .into_iter()
+                .map(SubscriptionScheduleReport::of)
+                .collect(),
             invoices: invoices.iter().map(InvoiceReport::of).collect(),
             invoice_items: items.into_iter().map(InvoiceItemReport::of).collect(),
             credit_notes: [],

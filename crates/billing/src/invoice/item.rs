@@ -131,6 +131,7 @@ pub struct CreateInvoiceItem {
 }
 
 /// A period as a caller gives it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeriodInput {
     /// Its first second.

@@ -148,6 +148,7 @@ impl From<PriceId> for ItemInput {
 }
 
 /// Something that a subscription charges once.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AddInvoiceItem {
@@ -172,6 +173,7 @@ pub struct AddInvoiceItem {
 }
 
 /// A one-time price that is made where it is used. It may be negative.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceData {
     /// What is sold.
@@ -187,6 +189,7 @@ pub struct PriceData {
 }
 
 /// What a change in the middle of a period does to the bill (rule 6.6).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProrationBehavior {
@@ -356,6 +359,9 @@ pub struct UpdateSubscription {
     /// When it ends; `null` takes that back (rule 6.10).
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub cancel_at: Patch<CancelAt>,
+    /// What happens with the payment that it needs; `allow_incomplete` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_behavior: Option<PaymentBehavior>,
     /// What is charged once, at once: up to 20 items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add_invoice_items: Vec<AddInvoiceItem>,
@@ -403,6 +409,7 @@ impl UpdateSubscription {
             billing_cycle_anchor: None,
             trial_end: None,
             cancel_at: Patch::Keep,
+            payment_behavior: None,
             add_invoice_items: Vec::new(),
             trial_settings: None,
             pause_collection: Patch::Keep,
@@ -415,6 +422,42 @@ impl UpdateSubscription {
             description: Patch::Keep,
             metadata: Patch::Keep,
         }
+    }
+}
+
+impl UpdateSubscription {
+    /// Whether the payment is left to somebody else.
+    #[must_use]
+    pub fn leaves_payment_open(&self) -> bool {
+        self.payment_behavior == Some(PaymentBehavior::DefaultIncomplete)
+    }
+
+    /// Whether it changes what is sold: items, periods, or what is charged once.
+    #[must_use]
+    pub fn changes_terms(&self) -> bool {
+        !self.items.is_empty()
+            || !self.add_invoice_items.is_empty()
+            || self.billing_cycle_anchor.is_some()
+            || self.trial_end.is_some()
+    }
+
+    /// A parameter that is given and cannot be held back until a payment (rule 6.9).
+    #[must_use]
+    pub fn unheld_parameter(&self) -> Option<&'static str> {
+        let given = [
+            ("trial_end", self.trial_end.is_some()),
+            ("trial_settings", self.trial_settings.is_some()),
+            ("pause_collection", !self.pause_collection.is_keep()),
+            ("cancel_at", !self.cancel_at.is_keep()),
+            ("cancel_at_period_end", self.cancel_at_period_end.is_some()),
+            ("default_payment_method", !self.default_payment_method.is_keep()),
+            ("collection_method", self.collection_method.is_some()),
+            ("days_until_due", self.days_until_due.is_some()),
+            ("description", !self.description.is_keep()),
+            ("metadata", !self.metadata.is_keep()),
+            ("items.metadata", self.items.iter().any(|item| !item.metadata.is_keep())),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
 }
 

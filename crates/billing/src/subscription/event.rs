@@ -198,6 +198,7 @@ impl SubscriptionEvent {
                 }
                 current.cancellation_reason = *reason;
                 (current.resumption, current.trial_notice_at) = (None, None);
+                current.pending_update = None;
                 current.end_pause(*at);
             }
             Self::CreationPending(_) | Self::CreationAbandoned { .. } => {}

@@ -21,6 +21,7 @@ pub use command::{
 pub use decide::{
     Prices, Updated, decide_create, decide_migrate, decide_update, elapsed_periods, too_many_lines,
 };
+pub(crate) use decide::{check_collection, check_new_items};
 pub use event::SubscriptionEvent;
 pub use mode::{
     BillingMode, BillingModeInput, BillingModeKind, FlexibleBillingInput, ProrationDiscounts,
@@ -28,7 +29,7 @@ pub use mode::{
 pub use pause::{
     Pause, PauseBehavior, PauseCollection, ResumeAnchor, ResumeSubscription, Resumption,
 };
-pub use pending::PendingCreation;
+pub use pending::{PendingCreation, PendingUpdate};
 pub use period::{period_from, rolled_periods, until, whole_period};
 pub use proration::{
     Change, Debit, NetOf, Proration, ProrationSource, debits, prorations, whole_of,

@@ -1,10 +1,11 @@
-//! Subscriptions that come about only once they are paid for (rule 6.3, point 68).
+//! What comes about only once it is paid for: subscriptions (rule 6.3, point 68), and changes of them
+//! (rule 6.9).
 
-use super::{Subscription, SubscriptionId};
+use super::{ClosedUsage, Subscription, SubscriptionId, SubscriptionItem};
 use crate::customer::CustomerId;
-use crate::invoice::{Attempt, Invoice, InvoiceItem};
+use crate::invoice::{Attempt, Invoice, InvoiceId, InvoiceItem};
 use crate::personal::{PersonalData, Texts};
-use counterfoil_core::Timestamp;
+use counterfoil_core::{Anchor, ArithmeticError, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 
 /// A subscription whose first payment is awaited, and which nobody sees until then: the outcome of
@@ -25,6 +26,84 @@ pub struct PendingCreation {
     pub attempt: Attempt,
     /// How many attempts on it count.
     pub attempt_count: u32,
+}
+
+/// A change of a subscription that waits for its invoice to be paid (rule 6.9).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingUpdate {
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// The invoice that must be paid.
+    pub invoice: InvoiceId,
+    /// When it is dropped.
+    pub expires_at: Timestamp,
+    /// The items from then on; without metadata of new ones.
+    pub items: Vec<SubscriptionItem>,
+    /// How many items were ever added then.
+    pub items_added: u64,
+    /// What its boundaries are computed from, then.
+    pub anchor: Anchor,
+    /// Usage that waits for an invoice, then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed_usage: Vec<ClosedUsage>,
+    /// Whether a failed payment drops it at once, so that nobody sees that it was tried.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub or_nothing: bool,
+}
+
+impl PendingUpdate {
+    /// Holds back what a change made of a subscription.
+    ///
+    /// # Errors
+    /// [`ArithmeticError::Overflow`] beyond the calendar.
+    pub fn of(
+        before: &Subscription,
+        after: &Subscription,
+        invoice: InvoiceId,
+        or_nothing: bool,
+        at: Timestamp,
+    ) -> Result<Self, ArithmeticError> {
+        Ok(Self {
+            at,
+            invoice,
+            expires_at: update_expires_at(before, at)?,
+            items: after.items.clone(),
+            items_added: after.items_added,
+            anchor: after.anchor,
+            closed_usage: after.closed_usage.clone(),
+            or_nothing,
+        })
+    }
+
+    /// Lets it happen. Metadata of items is what it is by now.
+    pub fn apply_to(self, subscription: &mut Subscription) {
+        let mut items = self.items;
+        for item in &mut items {
+            if let Some(own) = subscription.item(&item.id) {
+                item.metadata.clone_from(&own.metadata);
+            }
+        }
+        subscription.items = items;
+        subscription.items_added = self.items_added;
+        subscription.anchor = self.anchor;
+        subscription.closed_usage = self.closed_usage;
+        subscription.pending_update = None;
+    }
+}
+
+/// When a change that waits for its payment is dropped: with the trial or the period that ends first,
+/// where that is within 23 hours, else after 23 hours (rule 6.9).
+///
+/// # Errors
+/// [`ArithmeticError::Overflow`] beyond the calendar.
+pub fn update_expires_at(
+    subscription: &Subscription,
+    at: Timestamp,
+) -> Result<Timestamp, ArithmeticError> {
+    let latest = at.checked_add_seconds(limits::PENDING_INVOICE_SECONDS)?;
+    // In a trial every period ends with it.
+    Ok(latest.min(subscription.current_period().end.max(at)))
 }
 
 impl PendingCreation {
@@ -71,5 +150,51 @@ impl PendingCreation {
 
     fn items_place(&self) -> u32 {
         u32::try_from(self.subscription.items.len()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn t(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    fn subscription(ends: &[&str]) -> Subscription {
+        let start = t("2025-01-01T00:00:00Z");
+        let item = |(n, end): (u64, &&str)| {
+            json!({
+                "id": format!("si_1_{n}"), "price": "price_1", "quantity": 1, "created": start,
+                "period": { "start": start, "end": t(end) },
+            })
+        };
+        let items: Vec<_> = (1..).zip(ends).map(item).collect();
+        serde_json::from_value(json!({
+            "id": "sub_1", "seq": 1, "customer": "cus_1", "status": "active", "currency": "usd",
+            "created": start, "start_date": start, "anchor": { "at": start, "nominal_day": 1 },
+            "collection_method": "charge_automatically", "items": items, "items_added": 2,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn e42_a_pending_update_ends_with_the_period_or_after_23_hours() {
+        for (ends, at, expected) in [
+            (&["2025-02-01T00:00:00Z"][..], "2025-01-31T04:00:00Z", "2025-02-01T00:00:00Z"),
+            (&["2025-02-01T00:00:00Z"], "2025-01-30T18:00:00Z", "2025-01-31T17:00:00Z"),
+            (&["2025-02-01T00:00:00Z"], "2025-01-31T01:00:00Z", "2025-02-01T00:00:00Z"),
+            (&["2025-02-01T00:00:00Z"], "2025-01-31T00:59:59Z", "2025-01-31T23:59:59Z"),
+            // The item whose period ends first decides.
+            (
+                &["2025-04-01T00:00:00Z", "2025-02-01T00:00:00Z"],
+                "2025-01-31T20:00:00Z",
+                "2025-02-01T00:00:00Z",
+            ),
+        ] {
+            let expires = update_expires_at(&subscription(ends), t(at)).unwrap();
+            assert_eq!(expires, t(expected), "{at}");
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! A subscription.
 
 use super::{
-    BillingMode, Pause, PauseCollection, Resumption, SubscriptionId, SubscriptionItemId,
-    TrialSettings,
+    BillingMode, Pause, PauseCollection, PendingUpdate, Resumption, SubscriptionId,
+    SubscriptionItemId, TrialSettings,
 };
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
 use crate::discount::Discount;
 use crate::invoice::{CollectionMethod, InvoiceId, UsageCharge};
+use crate::schedule::SubscriptionScheduleId;
 use crate::tax::TaxRateId;
 use counterfoil_core::{Anchor, Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,12 @@ pub struct Subscription {
     /// When it was paused, oldest first (rule 6.15).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<Pause>,
+    /// A change that waits for its payment (rule 6.9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_update: Option<Box<PendingUpdate>>,
+    /// The schedule that guides it (rule 7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<SubscriptionScheduleId>,
     /// How it goes on once the invoice of its resumption is paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumption: Option<Resumption>,

@@ -29,7 +29,9 @@ impl ArchivedDueColumns {
             seq: self.seq.get(index)?.to_native(),
             target: match self.kind.get(index)? {
                 0 => DueTarget::Subscription(Id::new(id).ok()?),
-                _ => DueTarget::Invoice(Id::new(id).ok()?),
+                1 => DueTarget::Invoice(Id::new(id).ok()?),
+                2 => DueTarget::SubscriptionSchedule(Id::new(id).ok()?),
+                _ => return None,
             },
         })
     }
@@ -141,6 +143,7 @@ impl DueQueue {
             let (kind, id) = match &key.target {
                 DueTarget::Subscription(id) => (0, id.as_str()),
                 DueTarget::Invoice(id) => (1, id.as_str()),
+                DueTarget::SubscriptionSchedule(id) => (2, id.as_str()),
             };
             columns.kind.push(kind);
             columns.id.push(id)?;
@@ -157,9 +160,10 @@ mod tests {
 
     fn key(n: u64) -> DueKey {
         let at = Timestamp::from_unix(i64::try_from(n / 8).unwrap()).unwrap();
-        let class = DueClass::of_number(u8::try_from(n % 5).unwrap()).unwrap();
-        let target = match n % 2 {
+        let class = DueClass::of_number(u8::try_from(n % 6).unwrap()).unwrap();
+        let target = match n % 3 {
             0 => DueTarget::Subscription(Id::derived(n)),
+            1 => DueTarget::SubscriptionSchedule(Id::derived(n)),
             _ => DueTarget::Invoice(Id::derived(n)),
         };
         DueKey { at, class, seq: n % 3, target }

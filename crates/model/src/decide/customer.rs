@@ -11,6 +11,7 @@ use counterfoil_billing::customer::{
 };
 use counterfoil_billing::discount::{CouponId, Discount, PromotionCodeId};
 use counterfoil_billing::invoice::{Invoice, InvoiceEvent, InvoiceStatus, Trigger};
+use counterfoil_billing::schedule::ScheduleStatus;
 use counterfoil_billing::subscription::{CancellationReason, SubscriptionStatus};
 use counterfoil_billing::tax::TaxIdId;
 use counterfoil_core::{Currency, Id, Refusal};
@@ -184,6 +185,11 @@ impl Tx<'_> {
             self.end_subscription(&subscription, reason, None)?;
         }
         self.freeze_invoices(&command.id)?;
+        let planned = self.state.shard(&command.id)?.subscription_schedules();
+        let planned: Vec<_> = planned.into_iter().filter(|own| !own.is_over()).cloned().collect();
+        for schedule in planned {
+            self.end_schedule(&schedule, ScheduleStatus::Canceled, false);
+        }
         self.emit(event);
         Ok(Target::Customer(command.id.clone()))
     }

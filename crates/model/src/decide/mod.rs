@@ -11,6 +11,7 @@ mod item;
 mod payment;
 mod possible;
 mod revision;
+mod schedule;
 mod subscription;
 mod tx;
 mod work;
@@ -112,6 +113,10 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::CancelSubscription(params) => tx.cancel_subscription(params),
         Command::MigrateSubscription(params) => tx.migrate_subscription(params),
         Command::ResumeSubscription(params) => tx.resume_subscription(params),
+        Command::CreateSubscriptionSchedule(params) => tx.create_schedule(params),
+        Command::UpdateSubscriptionSchedule(params) => tx.update_schedule(params),
+        Command::ReleaseSubscriptionSchedule(params) => tx.release_schedule(params),
+        Command::CancelSubscriptionSchedule(params) => tx.cancel_schedule(params),
         Command::CreateInvoiceItem(params) => tx.create_invoice_item(params),
         Command::UpdateInvoiceItem(params) => tx.update_invoice_item(params),
         Command::DeleteInvoiceItem(params) => tx.delete_invoice_item(params),

@@ -8,6 +8,7 @@ use counterfoil_billing::customer::CustomerEvent;
 use counterfoil_billing::invoice::{
     CollectionMethod, FinalizationError, InvoiceEvent, InvoiceId, Trigger,
 };
+use counterfoil_billing::schedule::SubscriptionScheduleId;
 use counterfoil_billing::subscription::{SubscriptionId, SubscriptionStatus};
 use counterfoil_core::{Refusal, Timestamp};
 
@@ -20,6 +21,7 @@ pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decisi
     let target = match &key.target {
         DueTarget::Subscription(id) => tx.work_on_subscription(id, key),
         DueTarget::Invoice(id) => tx.work_on_invoice(id, key.class),
+        DueTarget::SubscriptionSchedule(id) => tx.work_on_schedule(id, key.class),
     };
     match target.and_then(|target| tx.check_possible().map(|()| target)) {
         Ok(target) => {
@@ -58,6 +60,7 @@ fn park(state: &State, context: &Context<'_>, key: &DueKey, refusal: &Refusal) -
     let customer = match &key.target {
         DueTarget::Subscription(id) => state.subscription(id).ok()?.customer.clone(),
         DueTarget::Invoice(id) => state.invoice(id).ok()?.customer.clone(),
+        DueTarget::SubscriptionSchedule(id) => state.schedule(id).ok()?.customer.clone(),
     };
     let mut tx = Tx::fork(state, context);
     let reason = format!("{} ({})", refusal, refusal.code());
@@ -99,9 +102,23 @@ impl Tx<'_> {
             self.expire_incomplete(id)
         } else if passed(subscription.resumption.as_ref().and_then(|own| own.expires_at)) {
             self.expire_resumption(id)
+        } else if passed(subscription.pending_update.as_ref().map(|own| own.expires_at)) {
+            self.drop_pending_update(id)
         } else {
             self.announce_trial_end(id)
         }
+    }
+
+    fn work_on_schedule(
+        &mut self,
+        id: &SubscriptionScheduleId,
+        class: DueClass,
+    ) -> Result<Target, Refusal> {
+        match class {
+            DueClass::Deadline => self.announce_expiry(id)?,
+            _ => self.run_schedule(id)?,
+        }
+        Ok(Target::SubscriptionSchedule(id.clone()))
     }
 
     fn work_on_invoice(&mut self, id: &InvoiceId, class: DueClass) -> Result<Target, Refusal> {

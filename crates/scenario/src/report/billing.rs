@@ -9,7 +9,8 @@ use counterfoil::{
     InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind,
     InvoicePaymentStatus, InvoiceStatus, InvoiceView, Line, Metadata, PauseCollection, Period,
     PriceId, ProrationBase, ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem,
-    SubscriptionItemId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
+    SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId,
+    Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -50,6 +51,10 @@ pub struct SubscriptionReport {
     pub items: Vec<SubscriptionItemReport>,
     /// What it does with its trial.
     pub trial_settings: TrialSettings,
+    /// A change that waits for its payment.
+    pub pending_update: Option<PendingUpdateReport>,
+    /// The schedule that guides it.
+    pub schedule: Option<SubscriptionScheduleId>,
     /// How the collection of its invoices is paused.
     pub pause_collection: Option<PauseCollection>,
     /// When it was created.
@@ -91,6 +96,17 @@ pub struct BillingModeReport {
 pub struct FlexibleReport {
     /// Where the discounts of a proration are shown.
     pub proration_discounts: ProrationDiscounts,
+}
+
+/// A change of a subscription that waits for its payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingUpdateReport {
+    /// When it is dropped.
+    pub expires_at: Timestamp,
+    /// The anchor then.
+    pub billing_cycle_anchor: Timestamp,
+    /// The items then.
+    pub subscription_items: Vec<SubscriptionItemReport>,
 }
 
 /// Why a subscription ended, or will.
@@ -439,6 +455,8 @@ impl SubscriptionReport {
             latest_invoice: subscription.latest_invoice.clone(),
             items: items.into_iter().map(SubscriptionItemReport::of).collect(),
             trial_settings: subscription.trial_settings,
+            pending_update: PendingUpdateReport::of(subscription),
+            schedule: subscription.schedule.clone(),
             pause_collection: subscription.pause_collection,
             created: subscription.created,
             start_date: subscription.start_date,
@@ -489,6 +507,20 @@ impl ProrationReport {
             }),
         };
         Self { credited_items }
+    }
+}
+
+impl PendingUpdateReport {
+    /// One that comes about at once or not at all is not seen.
+    fn of(subscription: &Subscription) -> Option<Self> {
+        let pending = subscription.pending_update.as_ref().filter(|own| !own.or_nothing)?;
+        let mut items: Vec<_> = pending.items.iter().collect();
+        items.sort_by_key(|item| item.created);
+        Some(Self {
+            expires_at: pending.expires_at,
+            billing_cycle_anchor: pending.anchor.at,
+            subscription_items: items.into_iter().map(SubscriptionItemReport::of).collect(),
+        })
     }
 }
 

@@ -86,6 +86,8 @@ pub fn decide_create(
         trial_notice_at: trial.map(|trial| trial_notice_at(trial, at)).transpose()?,
         pause_collection: None,
         pauses: Vec::new(),
+        pending_update: None,
+        schedule: None,
         resumption: None,
         discounts: Vec::new(),
         default_tax_rates: Vec::new(),

@@ -17,7 +17,7 @@ pub(super) fn check_count(items: usize) -> Result<(), Refusal> {
     Err(Refusal::invalid("items", format!("{items} items (a subscription has 1 to {limit})")))
 }
 
-pub(super) fn check_collection(method: CollectionMethod, days: Option<u32>) -> Result<(), Refusal> {
+pub(crate) fn check_collection(method: CollectionMethod, days: Option<u32>) -> Result<(), Refusal> {
     match (method, days) {
         (CollectionMethod::SendInvoice, None) => Err(Refusal::missing("days_until_due")),
         (CollectionMethod::SendInvoice, Some(days)) if days > limits::DAYS_UNTIL_DUE_MAX => {
@@ -210,4 +210,27 @@ impl Size {
     fn is_of_weeks(&self) -> bool {
         matches!(self, Self::Days(days) if *days > 1)
     }
+}
+
+/// Refuses items that no subscription that begins now could have, all in one currency: the one that
+/// is given, or that of the first price.
+pub(crate) fn check_new_items(
+    inputs: &[ItemInput],
+    currency: Option<Currency>,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    check_count(inputs.len())?;
+    let Some(first) = inputs.first() else { return Err(Refusal::missing("items")) };
+    let currency = match currency {
+        Some(currency) => currency,
+        None => prices.price(&first.price)?.currency,
+    };
+    let mut items = Vec::with_capacity(inputs.len());
+    for ((index, input), n) in inputs.iter().enumerate().zip(1..) {
+        let price = sold_price(prices, &input.price, currency, &format!("items[{index}].price"))?;
+        let (id, period) = (SubscriptionItemId::numbered(0, n), Period::instant(at));
+        items.push(new_item(input, id, (price, currency), period, index, at)?);
+    }
+    check_items(&items, BillingMode::default(), prices)
 }

@@ -8,11 +8,23 @@ use counterfoil_billing::discount::in_force;
 use counterfoil_billing::invoice::{
     BillingReason, Charge, CollectionMethod, Invoice, InvoiceStatus, Trigger, UsageCharge,
 };
+use counterfoil_billing::schedule::SubscriptionScheduleId;
 use counterfoil_billing::subscription::{
     self, CreateSubscription, PaymentBehavior, Subscription, SubscriptionEvent, SubscriptionId,
     SubscriptionItemId, SubscriptionStatus,
 };
 use counterfoil_core::{Period, Refusal, limits};
+
+/// What becomes of a first invoice that is charged automatically.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decide) enum FirstInvoice {
+    /// It is finalized and charged at once.
+    Charged,
+    /// It is finalized at once, for somebody to pay.
+    LeftOpen,
+    /// It is a draft for an hour.
+    Draft,
+}
 
 impl Tx<'_> {
     pub(in crate::decide) fn create_subscription(
@@ -24,13 +36,30 @@ impl Tx<'_> {
         }
         let shard = self.state.shard(&command.customer)?;
         check_live(shard.customer(), "it cannot subscribe any more")?;
-        let live = shard.subscriptions.values().filter(|other| !other.is_ended()).count();
-        if live >= limits::CUSTOMER_SUBSCRIPTIONS_MAX {
-            return Err(Refusal::CustomerMaxSubscriptions {
-                customer: command.customer.to_string(),
-                limit: limits::CUSTOMER_SUBSCRIPTIONS_MAX,
-            });
-        }
+        self.check_room(shard)?;
+        let first = match command.leaves_payment_open() {
+            true => FirstInvoice::LeftOpen,
+            false => FirstInvoice::Charged,
+        };
+        self.begin_subscription(command, None, first).map(Target::Subscription)
+    }
+
+    /// Lets the subscription of a schedule begin: it is active, and its first invoice a draft for an
+    /// hour (rule 7).
+    pub(in crate::decide) fn create_scheduled(
+        &mut self,
+        command: &CreateSubscription,
+        schedule: &SubscriptionScheduleId,
+    ) -> Result<SubscriptionId, Refusal> {
+        self.begin_subscription(command, Some(schedule), FirstInvoice::Draft)
+    }
+
+    fn begin_subscription(
+        &mut self,
+        command: &CreateSubscription,
+        schedule: Option<&SubscriptionScheduleId>,
+        first: FirstInvoice,
+    ) -> Result<SubscriptionId, Refusal> {
         let taken = |state: &crate::State, id: &_| state.owners.subscriptions.contains_key(id);
         let id = self.new_id(command.id.as_ref(), taken)?;
         let seq = self.next_seq();
@@ -40,11 +69,12 @@ impl Tx<'_> {
         let mut created =
             subscription::decide_create(command, id.clone(), seq, item_ids, &self.state, at)?;
         self.set_first_terms(&mut created, command)?;
+        created.schedule = schedule.cloned();
         self.emit(SubscriptionEvent::Created(created.into()));
         self.announce_trial_end(&id)?;
         self.add_invoice_items(&id, &command.add_invoice_items)?;
-        self.first_invoice(&id, command.leaves_payment_open())?;
-        Ok(Target::Subscription(id))
+        self.first_invoice(&id, first)?;
+        Ok(id)
     }
 
     /// The ids of new items: those that were chosen, and derived ones that are free.
@@ -101,8 +131,9 @@ impl Tx<'_> {
     pub(in crate::decide) fn first_invoice(
         &mut self,
         id: &SubscriptionId,
-        leave_open: bool,
+        how: FirstInvoice,
     ) -> Result<(), Refusal> {
+        let leave_open = how == FirstInvoice::LeftOpen;
         let subscription = self.state.subscription(id)?.clone();
         let mut periods = subscription::elapsed_periods(&subscription, &self.state)?;
         let elapsed = self.elapsed_usage(&subscription, &periods)?;
@@ -118,7 +149,8 @@ impl Tx<'_> {
             return Err(subscription::too_many_lines());
         }
         charges.extend(own);
-        if subscription.collection_method == CollectionMethod::SendInvoice {
+        let sent = subscription.collection_method == CollectionMethod::SendInvoice;
+        if sent || how == FirstInvoice::Draft {
             let finalizes_at = self.at().checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?;
             let fill = |invoice: &mut Invoice| {
                 invoice.billing_reason = BillingReason::SubscriptionCreate;

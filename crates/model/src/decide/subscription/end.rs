@@ -81,6 +81,7 @@ impl Tx<'_> {
         reason: CancellationReason,
         closing: Option<&InvoiceId>,
     ) -> Result<(), Refusal> {
+        self.drop_pending_update(id)?;
         let customer = self.state.subscription(id)?.customer.clone();
         let at = self.at();
         let shard = self.state.shard(&customer)?;
@@ -105,7 +106,7 @@ impl Tx<'_> {
             status: SubscriptionStatus::Canceled,
             reason: Some(reason),
         });
-        Ok(())
+        self.schedule_follows_end(id)
     }
 
     /// The end that was agreed on: a last draft for the usage of the periods and the items that
@@ -114,6 +115,7 @@ impl Tx<'_> {
         &mut self,
         id: &SubscriptionId,
     ) -> Result<(), Refusal> {
+        self.drop_pending_update(id)?;
         let subscription = self.state.subscription(id)?.clone();
         let usage = self.usage_charges(&subscription, |_| true)?;
         let (customer, currency) = (&subscription.customer, subscription.currency);
@@ -129,7 +131,7 @@ impl Tx<'_> {
             status: SubscriptionStatus::Canceled,
             reason: subscription.cancellation_reason,
         });
-        Ok(())
+        self.schedule_follows_end(id)
     }
 
     /// Whether any of the charges is an item that waits for this very subscription. Other items go
@@ -164,6 +166,6 @@ impl Tx<'_> {
             status: SubscriptionStatus::IncompleteExpired,
             reason: None,
         });
-        Ok(())
+        self.schedule_follows_end(id)
     }
 }

@@ -5,6 +5,7 @@ mod create;
 mod end;
 mod pause;
 mod pending;
+mod pending_update;
 mod proration;
 mod renew;
 mod resume;

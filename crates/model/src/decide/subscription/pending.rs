@@ -41,6 +41,12 @@ impl Tx<'_> {
             let reason = "error_if_incomplete needs a payment method to charge";
             return Err(Refusal::state("customer", &command.customer, "not chargeable", reason));
         };
+        let redeems =
+            |event: &Event| matches!(event, Event::Billing(counterfoil_billing::Event::Coupon(_)));
+        if events.iter().any(redeems) {
+            let reason = "a coupon that is redeemed with it cannot wait for its payment";
+            return Err(Refusal::invalid("discounts", reason));
+        }
         let attempt_count = invoice.attempt_count;
         let (subscription, items, invoice) = parts(&events, id, &invoice)?;
         let at = self.at();

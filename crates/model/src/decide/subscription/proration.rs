@@ -223,6 +223,7 @@ impl Tx<'_> {
         &mut self,
         id: &SubscriptionId,
         lines: Vec<Line>,
+        charge: bool,
     ) -> Result<Option<InvoiceId>, Refusal> {
         let subscription = self.state.subscription(id)?.clone();
         let mut charges =
@@ -245,7 +246,12 @@ impl Tx<'_> {
         let made = self.state.invoice(&invoice)?;
         let charged = made.collection_method == CollectionMethod::ChargeAutomatically;
         if charged && made.status == InvoiceStatus::Open {
-            self.attempt(&invoice, None, Trigger::FirstInvoice)?;
+            if charge {
+                self.attempt(&invoice, None, Trigger::FirstInvoice)?;
+            } else {
+                // Nobody is asked to pay it: it counts as not paid (rule 6.2).
+                self.subscription_follows_failure(&invoice)?;
+            }
         }
         Ok(Some(invoice))
     }

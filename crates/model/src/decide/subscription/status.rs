@@ -14,13 +14,18 @@ impl Tx<'_> {
         &mut self,
         id: &InvoiceId,
     ) -> Result<(), Refusal> {
-        let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {
+        let Some(owner) = self.state.invoice(id)?.subscription.clone() else {
             return Ok(());
         };
-        let subscription = self.state.subscription(&subscription)?;
+        let subscription = self.state.subscription(&owner)?;
         if subscription.status == SubscriptionStatus::Paused {
             return self.resume_after_payment(&subscription.id.clone(), id);
         }
+        let waits = subscription.pending_update.as_ref().is_some_and(|own| own.invoice == *id);
+        if waits && self.state.invoice(id)?.status == InvoiceStatus::Paid {
+            self.apply_pending_update(&subscription.id.clone())?;
+        }
+        let subscription = self.state.subscription(&owner)?;
         let recovers = match subscription.status {
             SubscriptionStatus::Incomplete => {
                 let paid = self.state.invoice(id)?.status == InvoiceStatus::Paid;
@@ -44,6 +49,9 @@ impl Tx<'_> {
         let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {
             return Ok(());
         };
+        if self.pending_update_failed(&subscription, id)? {
+            return Ok(());
+        }
         let active = self.state.subscription(&subscription)?.status == SubscriptionStatus::Active;
         if active && self.is_latest_finalized(id)? {
             self.set_status(&subscription, SubscriptionStatus::PastDue)?;
@@ -87,6 +95,7 @@ impl Tx<'_> {
         let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {
             return Ok(());
         };
+        self.pending_update_voided(&subscription, id)?;
         let current = self.state.subscription(&subscription)?;
         match current.status {
             SubscriptionStatus::Incomplete if current.first_invoice.as_ref() == Some(id) => {

@@ -10,7 +10,8 @@ use counterfoil_billing::subscription::{
 use counterfoil_core::Refusal;
 
 impl Tx<'_> {
-    pub(in crate::decide) fn update_subscription(
+    /// Changes a subscription at once, whatever becomes of the payment that this may need.
+    pub(in crate::decide) fn update_now(
         &mut self,
         command: &UpdateSubscription,
     ) -> Result<Target, Refusal> {
@@ -87,7 +88,7 @@ impl Tx<'_> {
         // What is charged once is charged now (rule 6.8).
         let added = !command.add_invoice_items.is_empty();
         if (at_once || added) && !updated.ended_trial {
-            self.update_invoice(&after.id, lines)?;
+            self.update_invoice(&after.id, lines, !command.leaves_payment_open())?;
         }
         Ok(())
     }
