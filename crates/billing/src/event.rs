@@ -7,6 +7,7 @@ use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId};
 use crate::discount::{CouponEvent, PromotionCodeEvent};
 use crate::invoice::InvoiceEvent;
 use crate::meter::MeterEvent;
+use crate::quote::QuoteEvent;
 use crate::schedule::SubscriptionScheduleEvent;
 use crate::subscription::SubscriptionEvent;
 use crate::tax::TaxRateEvent;
@@ -36,6 +37,8 @@ pub enum Event {
     Subscription(SubscriptionEvent),
     /// To a schedule of a subscription.
     Schedule(SubscriptionScheduleEvent),
+    /// To a quote.
+    Quote(QuoteEvent),
     /// To an invoice or an item that waits for one.
     Invoice(InvoiceEvent),
 }
@@ -51,6 +54,7 @@ impl Event {
             Self::Customer(event) => Some(event.customer()),
             Self::Subscription(event) => Some(event.customer()),
             Self::Schedule(event) => Some(event.customer()),
+            Self::Quote(event) => Some(event.customer()),
             Self::Invoice(event) => Some(event.customer()),
         }
     }
@@ -62,6 +66,7 @@ impl Event {
             Self::Customer(event) => event.personal(),
             Self::Subscription(event) => event.personal(),
             Self::Schedule(event) => event.personal(),
+            Self::Quote(event) => event.personal(),
             Self::Invoice(event) => event.personal(),
             Self::Product(_)
             | Self::Price(_)
@@ -79,6 +84,7 @@ impl Event {
             Self::Customer(event) => event.set_personal(data),
             Self::Subscription(event) => event.set_personal(data),
             Self::Schedule(event) => event.set_personal(data),
+            Self::Quote(event) => event.set_personal(data),
             Self::Invoice(event) => event.set_personal(data),
             Self::Product(_)
             | Self::Price(_)

@@ -31,6 +31,7 @@ pub mod meter;
 mod patch;
 mod personal;
 pub mod policy;
+pub mod quote;
 pub mod schedule;
 pub mod subscription;
 pub mod tax;

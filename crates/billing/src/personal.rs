@@ -6,6 +6,7 @@
 
 use crate::customer::{BalanceTransaction, Customer, Personal};
 use crate::invoice::{Charge, Finalized, Invoice, InvoiceItem};
+use crate::quote::Quote;
 use crate::schedule::SubscriptionSchedule;
 use crate::subscription::Subscription;
 use counterfoil_core::Metadata;
@@ -134,6 +135,19 @@ impl Subscription {
         let texts = std::mem::take(&mut data.texts);
         (self.description, self.metadata) = (texts.description, texts.metadata);
         data.give_parts(self.items.iter_mut(), |item, texts| item.metadata = texts.metadata);
+    }
+}
+
+impl Quote {
+    /// A copy of what is personal.
+    #[must_use]
+    pub fn personal(&self) -> PersonalData {
+        PersonalData::of(Texts::of(&self.description, &self.metadata))
+    }
+
+    /// Puts something else in its place.
+    pub fn set_personal(&mut self, data: PersonalData) {
+        (self.description, self.metadata) = (data.texts.description, data.texts.metadata);
     }
 }
 

@@ -53,6 +53,8 @@ kinds! {
     InvoiceLine "line_item" "il";
     /// A schedule of a subscription.
     SubscriptionSchedule "subscription_schedule" "sub_sched";
+    /// A quote.
+    Quote "quote" "qt";
     /// A pending item that an invoice will take.
     InvoiceItem "invoiceitem" "ii";
     /// An attempt to collect an invoice.

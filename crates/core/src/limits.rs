@@ -67,6 +67,8 @@ pub const PENDING_INVOICE_SECONDS: i64 = 23 * 3_600;
 pub const SCHEDULE_PHASES_MAX: usize = 10;
 /// Seconds before the end of a schedule at which it is announced (7).
 pub const SCHEDULE_NOTICE_SECONDS: i64 = 7 * 86_400;
+/// Days after which a quote expires where nothing else was said (11).
+pub const QUOTE_DAYS: u32 = 30;
 /// Days that a customer may be given to pay.
 pub const DAYS_UNTIL_DUE_MAX: u32 = 3_650;
 /// Largest amount that a caller may give, in minor units: fifteen digits.

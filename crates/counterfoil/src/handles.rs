@@ -32,6 +32,9 @@ use counterfoil_billing::invoice::{
 use counterfoil_billing::meter::{
     CreateMeter, DeactivateMeter, Meter, ReactivateMeter, UpdateMeter,
 };
+use counterfoil_billing::quote::{
+    AcceptQuote, CancelQuote, CreateQuote, FinalizeQuote, Quote, QuoteId, UpdateQuote,
+};
 use counterfoil_billing::schedule::{
     CancelSubscriptionSchedule, CreateSubscriptionSchedule, ReleaseSubscriptionSchedule,
     SubscriptionSchedule, SubscriptionScheduleId, UpdateSubscriptionSchedule,
@@ -81,6 +84,8 @@ handles! {
     Subscriptions;
     /// Subscription schedules.
     SubscriptionSchedules;
+    /// Quotes.
+    Quotes;
     /// Invoices.
     Invoices;
     /// Invoice items.
@@ -160,6 +165,12 @@ impl Engine {
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
         Subscriptions(self)
+    }
+
+    /// Quotes.
+    #[must_use]
+    pub fn quotes(&self) -> Quotes<'_> {
+        Quotes(self)
     }
 
     /// Subscription schedules.
@@ -314,6 +325,18 @@ commands! {
         /// Ends a schedule and its subscription.
         cancel(CancelSubscriptionSchedule) -> SubscriptionSchedule(boxed): SubscriptionSchedule;
     }
+    Quotes {
+        /// Creates a draft, with what it comes to.
+        create(CreateQuote) -> Quote(boxed): Quote;
+        /// Changes a draft.
+        update(UpdateQuote) -> Quote(boxed): Quote;
+        /// Fixes a draft and gives it its number.
+        finalize(FinalizeQuote) -> Quote(boxed): Quote;
+        /// Takes the offer: it becomes an invoice, a subscription, or a schedule of one.
+        accept(AcceptQuote) -> Quote(boxed): Quote;
+        /// Withdraws a quote.
+        cancel(CancelQuote) -> Quote(boxed): Quote;
+    }
     InvoiceItems {
         /// Creates an item that waits for an invoice, or on a draft.
         create(CreateInvoiceItem) -> InvoiceItem: InvoiceItem;
@@ -366,6 +389,7 @@ retrieve! {
     Customers customer(CustomerId) -> Customer;
     Subscriptions subscription(SubscriptionId) -> Subscription;
     SubscriptionSchedules schedule(SubscriptionScheduleId) -> SubscriptionSchedule;
+    Quotes quote(QuoteId) -> Quote;
     InvoiceItems invoice_item(InvoiceItemId) -> InvoiceItem;
 }
 
@@ -436,6 +460,16 @@ impl SubscriptionSchedules<'_> {
             let shard = book.state.shard(customer)?;
             Ok(shard.subscription_schedules().into_iter().cloned().collect())
         })
+    }
+}
+
+impl Quotes<'_> {
+    /// A customer's quotes, oldest first; final ones too.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn list(&self, customer: &CustomerId) -> Result<Vec<Quote>, Error> {
+        self.0.read(|book| Ok(book.state.shard(customer)?.quotes().into_iter().cloned().collect()))
     }
 }
 

@@ -140,6 +140,11 @@ pub use counterfoil_billing::meter::{
     ReactivateMeter, UpdateMeter, ValueSettings,
 };
 pub use counterfoil_billing::policy::{self, Policies};
+pub use counterfoil_billing::quote::{
+    AcceptQuote, CancelQuote, CreateQuote, FinalizeQuote, FromQuote, FromQuoteInput, Quote,
+    QuoteAmounts, QuoteId, QuoteLine, QuoteLineInput, QuoteRecurring, QuoteStatus,
+    SubscriptionData, SubscriptionDataInput, UpdateQuote,
+};
 pub use counterfoil_billing::schedule::{
     CancelSubscriptionSchedule, CreateSubscriptionSchedule, DefaultSettings, DefaultSettingsInput,
     Phase, PhaseAnchor, PhaseDuration, PhaseInput, PhaseItem, PhaseItemInput,
@@ -195,8 +200,8 @@ pub use events::{BookRecord, Events};
 pub use explain::Explanation;
 pub use handles::{
     Alerts, BalanceTransactions, Coupons, Customers, InvoiceItems, Invoices, MeterEvents, Meters,
-    PaymentAttempts, Prices, Products, PromotionCodes, SubscriptionSchedules, Subscriptions,
-    TaxIds, TaxRates,
+    PaymentAttempts, Prices, Products, PromotionCodes, Quotes, SubscriptionSchedules,
+    Subscriptions, TaxIds, TaxRates,
 };
 pub use keep::{orphans, salvage};
 pub use keys::KeyError;

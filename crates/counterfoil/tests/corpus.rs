@@ -50,6 +50,7 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     changes_of_documents(&book);
     coupons_and_taxes(&book);
     a_schedule(&book);
+    quotes(&book);
     let mut found = BTreeMap::new();
     for event in book.events(Lsn::ZERO).flat_map(|record| record.unwrap().events) {
         // The one that says most.
@@ -279,10 +280,32 @@ fn a_trial_and_a_pause(book: &Engine) {
     book.subscriptions().resume(resume).unwrap();
 }
 
+fn quotes(book: &Engine) {
+    book.customers().create(customer("cus_offered", "pm_good")).unwrap();
+    let create = |value| serde_json::from_value::<counterfoil::CreateQuote>(value).unwrap();
+    let quotes = book.quotes();
+    let offer = create(json!({
+        "id": "qt_1", "customer": "cus_offered", "description": "as discussed",
+        "metadata": { "deal": "6" }, "subscription_data": { "trial_period_days": 3 },
+        "line_items": [
+            { "price": "price_month", "quantity": 2 },
+            { "price_data": { "product": "prod_pro", "currency": "usd", "unit_amount": 5 } },
+        ],
+    }));
+    let id = quotes.create(offer).unwrap().id;
+    let update = json!({ "id": "qt_1", "metadata": { "deal": "7" } });
+    quotes.update(serde_json::from_value(update).unwrap()).unwrap();
+    quotes.finalize(counterfoil::FinalizeQuote { id: id.clone(), expires_at: None }).unwrap();
+    quotes.accept(counterfoil::AcceptQuote { id }).unwrap();
+    let copy = create(json!({ "id": "qt_2", "from_quote": { "quote": "qt_1" } }));
+    let id = quotes.create(copy).unwrap().id;
+    quotes.cancel(counterfoil::CancelQuote { id }).unwrap();
+}
+
 fn a_schedule(book: &Engine) {
-    book.customers().create(customer("cus_6", "pm_good")).unwrap();
+    book.customers().create(customer("cus_planned", "pm_good")).unwrap();
     let create: CreateSubscriptionSchedule = serde_json::from_value(json!({
-        "id": "sub_sched_1", "customer": "cus_6", "end_behavior": "cancel",
+        "id": "sub_sched_1", "customer": "cus_planned", "end_behavior": "cancel",
         "metadata": { "deal": "4" }, "default_settings": { "default_payment_method": "pm_good" },
         "phases": [
             {

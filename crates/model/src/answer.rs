@@ -9,6 +9,7 @@ use counterfoil_billing::customer::{
 use counterfoil_billing::discount::{Coupon, CouponId, PromotionCode, PromotionCodeId};
 use counterfoil_billing::invoice::{Invoice, InvoiceId, InvoiceItem, InvoiceItemId};
 use counterfoil_billing::meter::Meter;
+use counterfoil_billing::quote::{Quote, QuoteId};
 use counterfoil_billing::schedule::{SubscriptionSchedule, SubscriptionScheduleId};
 use counterfoil_billing::subscription::{Subscription, SubscriptionId};
 use counterfoil_billing::tax::{TaxRate, TaxRateId};
@@ -44,6 +45,8 @@ pub enum Target {
     Subscription(SubscriptionId),
     /// A subscription schedule.
     SubscriptionSchedule(SubscriptionScheduleId),
+    /// A quote.
+    Quote(QuoteId),
     /// An invoice.
     Invoice(InvoiceId),
     /// An invoice item.
@@ -80,6 +83,8 @@ pub enum Output {
     Subscription(Subscription),
     /// A subscription schedule.
     SubscriptionSchedule(Box<SubscriptionSchedule>),
+    /// A quote.
+    Quote(Box<Quote>),
     /// An invoice.
     Invoice(Box<Invoice>),
     /// An invoice item.
@@ -102,6 +107,7 @@ impl Output {
             Self::BalanceTransaction(transaction) => transaction.personal(),
             Self::Subscription(subscription) => subscription.personal(),
             Self::SubscriptionSchedule(schedule) => schedule.personal(),
+            Self::Quote(quote) => quote.personal(),
             Self::Invoice(invoice) => invoice.personal(),
             Self::InvoiceItem(item) => item.personal(),
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {
@@ -120,6 +126,7 @@ impl Output {
             Self::BalanceTransaction(transaction) => transaction.set_personal(data),
             Self::Subscription(subscription) => subscription.set_personal(data),
             Self::SubscriptionSchedule(schedule) => schedule.set_personal(data),
+            Self::Quote(quote) => quote.set_personal(data),
             Self::Invoice(invoice) => invoice.set_personal(data),
             Self::InvoiceItem(item) => item.set_personal(data),
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {}

@@ -16,6 +16,9 @@ use counterfoil_billing::invoice::{
     UpdateInvoice, UpdateInvoiceItem, VoidInvoice,
 };
 use counterfoil_billing::meter::{CreateMeter, DeactivateMeter, ReactivateMeter, UpdateMeter};
+use counterfoil_billing::quote::{
+    AcceptQuote, CancelQuote, CreateQuote, FinalizeQuote, UpdateQuote,
+};
 use counterfoil_billing::schedule::{
     CancelSubscriptionSchedule, CreateSubscriptionSchedule, ReleaseSubscriptionSchedule,
     UpdateSubscriptionSchedule,
@@ -150,6 +153,11 @@ commands! {
     "subscription_schedule.update" UpdateSubscriptionSchedule: UpdateSubscriptionSchedule;
     "subscription_schedule.release" ReleaseSubscriptionSchedule: ReleaseSubscriptionSchedule;
     "subscription_schedule.cancel" CancelSubscriptionSchedule: CancelSubscriptionSchedule;
+    "quote.create" CreateQuote: CreateQuote;
+    "quote.update" UpdateQuote: UpdateQuote;
+    "quote.finalize" FinalizeQuote: FinalizeQuote;
+    "quote.accept" AcceptQuote: AcceptQuote;
+    "quote.cancel" CancelQuote: CancelQuote;
     "invoiceitem.create" CreateInvoiceItem: CreateInvoiceItem;
     "invoiceitem.update" UpdateInvoiceItem: UpdateInvoiceItem;
     "invoiceitem.delete" DeleteInvoiceItem: DeleteInvoiceItem;
@@ -175,6 +183,7 @@ impl Command {
         let of_subscription =
             |id| state.subscription(id).ok().map(|subscription| subscription.customer.clone());
         let of_invoice = |id| state.invoice(id).ok().map(|invoice| invoice.customer.clone());
+        let of_quote = |id| state.quote(id).ok().map(|quote| quote.customer.clone());
         let of_schedule = |id| state.schedule(id).ok().map(|schedule| schedule.customer.clone());
         let of_item = |id| state.invoice_item(id).ok().map(|item| item.customer.clone());
         match self {
@@ -220,6 +229,14 @@ impl Command {
             Self::UpdateSubscriptionSchedule(params) => of_schedule(&params.id),
             Self::ReleaseSubscriptionSchedule(params) => of_schedule(&params.id),
             Self::CancelSubscriptionSchedule(params) => of_schedule(&params.id),
+            Self::CreateQuote(params) => match &params.from_quote {
+                Some(from) => of_quote(&from.quote),
+                None => params.customer.clone(),
+            },
+            Self::UpdateQuote(params) => of_quote(&params.id),
+            Self::FinalizeQuote(params) => of_quote(&params.id),
+            Self::AcceptQuote(params) => of_quote(&params.id),
+            Self::CancelQuote(params) => of_quote(&params.id),
             Self::CreateInvoiceItem(params) => Some(params.customer.clone()),
             Self::UpdateInvoiceItem(params) => of_item(&params.id),
             Self::DeleteInvoiceItem(params) => of_item(&params.id),
@@ -250,6 +267,8 @@ impl Command {
                 | Self::UpdateSubscription(_)
                 | Self::CreateSubscriptionSchedule(_)
                 | Self::UpdateSubscriptionSchedule(_)
+                | Self::CreateQuote(_)
+                | Self::UpdateQuote(_)
                 | Self::CreateInvoiceItem(_)
                 | Self::UpdateInvoiceItem(_)
                 | Self::CreateInvoice(_)

@@ -1,6 +1,7 @@
 //! Work that falls due: part of the state, in the order in which it is done.
 
 use counterfoil_billing::invoice::{CollectionMethod, Invoice, InvoiceId, InvoiceStatus};
+use counterfoil_billing::quote::{Quote, QuoteId};
 use counterfoil_billing::schedule::{SubscriptionSchedule, SubscriptionScheduleId};
 use counterfoil_billing::subscription::{Subscription, SubscriptionId, SubscriptionStatus};
 use counterfoil_core::Timestamp;
@@ -75,6 +76,8 @@ pub enum DueTarget {
     Invoice(InvoiceId),
     /// A subscription schedule.
     SubscriptionSchedule(SubscriptionScheduleId),
+    /// A quote.
+    Quote(QuoteId),
 }
 
 /// What is due on a subscription: the end of its period, the end of a pause of its collection, and
@@ -113,6 +116,13 @@ fn deadline(subscription: &Subscription) -> Option<Timestamp> {
     let update = subscription.pending_update.as_ref().map(|own| own.expires_at);
     let deadlines = [incomplete, resumption, update, subscription.trial_notice_at];
     deadlines.into_iter().flatten().min()
+}
+
+/// What is due on a quote: that it expires.
+pub(crate) fn of_quote(quote: &Quote) -> Option<DueKey> {
+    let target = || DueTarget::Quote(quote.id.clone());
+    let (seq, class) = (quote.seq, DueClass::Deadline);
+    quote.deadline().map(|at| DueKey { at, class, seq, target: target() })
 }
 
 /// What is due on a schedule: its next phase or its end, and the announcement of that.

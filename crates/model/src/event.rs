@@ -8,6 +8,7 @@ use counterfoil_billing::customer::{CustomerEvent, CustomerId};
 use counterfoil_billing::discount::{CouponEvent, PromotionCodeEvent};
 use counterfoil_billing::invoice::InvoiceEvent;
 use counterfoil_billing::meter::MeterEvent;
+use counterfoil_billing::quote::QuoteEvent;
 use counterfoil_billing::schedule::SubscriptionScheduleEvent;
 use counterfoil_billing::subscription::SubscriptionEvent;
 use counterfoil_billing::tax::TaxRateEvent;
@@ -177,6 +178,11 @@ event_types! {
     542 1 "subscription_schedule.phase_entered" Schedule SubscriptionScheduleEvent PhaseEntered;
     543 1 "subscription_schedule.expiring" Schedule SubscriptionScheduleEvent Expiring;
     544 1 "subscription_schedule.ended" Schedule SubscriptionScheduleEvent Ended;
+    550 1 "quote.created" Quote QuoteEvent Created;
+    551 1 "quote.updated" Quote QuoteEvent Updated;
+    552 1 "quote.finalized" Quote QuoteEvent Finalized;
+    553 1 "quote.accepted" Quote QuoteEvent Accepted;
+    554 1 "quote.canceled" Quote QuoteEvent Canceled;
 }
 
 impl Event {
@@ -233,5 +239,6 @@ billing_events! {
     Customer(CustomerEvent),
     Subscription(SubscriptionEvent),
     Schedule(SubscriptionScheduleEvent),
+    Quote(QuoteEvent),
     Invoice(InvoiceEvent)
 }

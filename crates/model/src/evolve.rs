@@ -10,6 +10,7 @@ use counterfoil_billing::discount::{Discount, DiscountId};
 use counterfoil_billing::invoice::{
     Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, PaymentAttemptId, UsageCharge,
 };
+use counterfoil_billing::quote::QuoteEvent;
 use counterfoil_billing::schedule::SubscriptionScheduleEvent;
 use counterfoil_billing::subscription::{PendingCreation, Subscription, SubscriptionEvent};
 use std::sync::Arc;
@@ -47,6 +48,18 @@ impl Evolution<'_> {
         event.evolve(Arc::make_mut(subscription));
         let after = due::of_subscription(subscription);
         self.reschedule(before, after);
+    }
+
+    /// An event of a quote, which says what the quote is from then on.
+    pub(crate) fn quote(&mut self, event: &QuoteEvent) {
+        let quote = event.after();
+        if let QuoteEvent::Created(_) = event {
+            *self.created = self.created.saturating_add(1);
+            self.owners.quotes.insert_mut(quote.id.clone(), quote.customer.clone());
+        }
+        let before = self.shard.quotes.get(&quote.id).and_then(|quote| due::of_quote(quote));
+        self.shard.quotes.insert_mut(quote.id.clone(), Arc::clone(quote));
+        self.reschedule([before], [due::of_quote(quote)]);
     }
 
     /// An event of a subscription schedule.

@@ -7,6 +7,7 @@ use crate::state::{Remembered, Shard};
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{InvoiceId, InvoiceItemId, PaymentAttemptId};
+use counterfoil_billing::quote::QuoteId;
 use counterfoil_billing::schedule::SubscriptionScheduleId;
 use counterfoil_billing::subscription::SubscriptionId;
 use counterfoil_core::Refusal;
@@ -34,6 +35,9 @@ pub struct CustomerPersonal {
     /// Of its invoice items.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<InvoiceItemId, PersonalData>,
+    /// Of its quotes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub quotes: BTreeMap<QuoteId, PersonalData>,
     /// Of its subscription schedules.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub schedules: BTreeMap<SubscriptionScheduleId, PersonalData>,
@@ -68,6 +72,9 @@ impl Shard {
         }
         for (id, item) in &self.items {
             keep(&mut own.items, id, item.personal());
+        }
+        for (id, quote) in &self.quotes {
+            keep(&mut own.quotes, id, quote.personal());
         }
         for (id, schedule) in &self.schedules {
             keep(&mut own.schedules, id, schedule.personal());
@@ -105,6 +112,11 @@ impl Shard {
                 Arc::make_mut(item).set_personal(data);
             }
         }
+        for (id, data) in personal.quotes {
+            if let Some(quote) = self.quotes.get_mut(&id) {
+                Arc::make_mut(quote).set_personal(data);
+            }
+        }
         for (id, data) in personal.schedules {
             if let Some(schedule) = self.schedules.get_mut(&id) {
                 Arc::make_mut(schedule).set_personal(data);
@@ -138,6 +150,7 @@ impl State {
             subscriptions: shard.subscriptions.keys().map(|id| (id.clone(), nothing())).collect(),
             invoices: shard.invoices.keys().map(|id| (id.clone(), nothing())).collect(),
             items: shard.items.keys().map(|id| (id.clone(), nothing())).collect(),
+            quotes: shard.quotes.keys().map(|id| (id.clone(), nothing())).collect(),
             schedules: shard.schedules.keys().map(|id| (id.clone(), nothing())).collect(),
             ..CustomerPersonal::default()
         };

@@ -9,6 +9,7 @@ use crate::state::{Owners, Remembered};
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{InvoiceId, PaymentAttemptId};
+use counterfoil_billing::quote::QuoteId;
 use counterfoil_billing::schedule::SubscriptionScheduleId;
 use counterfoil_journal::Journal;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,8 @@ struct Small<'a> {
     attempts: Cow<'a, Tree<PaymentAttemptId, InvoiceId>>,
     #[serde(default, skip_serializing_if = "is_empty")]
     schedules: Cow<'a, Tree<SubscriptionScheduleId, CustomerId>>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    quotes: Cow<'a, Tree<QuoteId, CustomerId>>,
     /// With what is sealed of each: what the fingerprint and the answer say that is personal.
     keys: Vec<(Arc<str>, Remembered, Vec<u8>)>,
 }
@@ -95,7 +98,8 @@ impl State {
         }
         let attempts = Cow::Borrowed(&owners.attempts);
         let schedules = Cow::Borrowed(&owners.schedules);
-        let small = Small { attempts, schedules, keys };
+        let quotes = Cow::Borrowed(&owners.quotes);
+        let small = Small { attempts, schedules, quotes, keys };
         put(sink, Part::Small, &encode(&small)?)?;
         put(sink, Part::Core, &encode(self)?)
     }
@@ -117,6 +121,7 @@ impl State {
             prefixes: get_table(source, Part::Prefixes)?,
             attempts: small.attempts.into_owned(),
             schedules: small.schedules.into_owned(),
+            quotes: small.quotes.into_owned(),
         };
         state.due = DueQueue::open(&source.part(Part::Due)?)?;
         let journal = Journal::from_checkpoint(&source.part(Part::Journal)?);

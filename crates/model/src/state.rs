@@ -18,6 +18,7 @@ use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
 };
 use counterfoil_billing::meter::{Meter, MeterEvent};
+use counterfoil_billing::quote::{Quote, QuoteId};
 use counterfoil_billing::schedule::{SubscriptionSchedule, SubscriptionScheduleId};
 use counterfoil_billing::subscription::{
     PendingCreation, Prices, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
@@ -94,6 +95,7 @@ pub(crate) struct Owners {
     pub(crate) prefixes: Layered<String, CustomerId>,
     pub(crate) attempts: Map<PaymentAttemptId, InvoiceId>,
     pub(crate) schedules: Map<SubscriptionScheduleId, CustomerId>,
+    pub(crate) quotes: Map<QuoteId, CustomerId>,
 }
 
 /// Where an invoice item is, or went. Ids are never given out twice.
@@ -134,6 +136,8 @@ pub struct Shard {
     pub(crate) items: Map<InvoiceItemId, Arc<InvoiceItem>>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) schedules: Map<SubscriptionScheduleId, Arc<SubscriptionSchedule>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) quotes: Map<QuoteId, Arc<Quote>>,
     /// Subscriptions that nobody sees until they are paid for, by the attempt that decides.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) creations: Map<PaymentAttemptId, Arc<PendingCreation>>,
@@ -160,6 +164,7 @@ impl Shard {
             invoices: Map::default(),
             items: Map::default(),
             schedules: Map::default(),
+            quotes: Map::default(),
             creations: Map::default(),
         }
     }
@@ -221,6 +226,12 @@ impl Shard {
         by_creation(self.invoices.values().map(AsRef::as_ref), |i| i.seq)
     }
 
+    /// Its quotes, oldest first.
+    #[must_use]
+    pub fn quotes(&self) -> Vec<&Quote> {
+        by_creation(self.quotes.values().map(AsRef::as_ref), |quote| quote.seq)
+    }
+
     /// Its subscription schedules, oldest first.
     #[must_use]
     pub fn subscription_schedules(&self) -> Vec<&SubscriptionSchedule> {
@@ -248,7 +259,8 @@ impl Shard {
         let more = invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten());
         let schedules = self.schedules.values();
         let planned = schedules.flat_map(|own| due::of_schedule(own).into_iter().flatten());
-        keys.chain(more).chain(planned)
+        let quotes = self.quotes.values().filter_map(|quote| due::of_quote(quote));
+        keys.chain(more).chain(planned).chain(quotes)
     }
 }
 
@@ -394,6 +406,20 @@ impl State {
             .ok_or_else(|| self.unknown("invoiceitem", id))
     }
 
+    /// A quote.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn quote(&self, id: &QuoteId) -> Result<&Quote, Refusal> {
+        self.owners
+            .quotes
+            .get(id)
+            .and_then(|customer| self.shards.get(customer))
+            .and_then(|shard| shard.quotes.get(id))
+            .map(AsRef::as_ref)
+            .ok_or_else(|| self.unknown("quote", id))
+    }
+
     /// A subscription schedule.
     ///
     /// # Errors
@@ -531,6 +557,7 @@ impl State {
                 Output::BalanceTransaction(shard.balance_transaction(id)?.clone())
             }
             Target::Subscription(id) => Output::Subscription(self.subscription_or_pending(id)?),
+            Target::Quote(id) => Output::Quote(Box::new(self.quote(id)?.clone())),
             Target::SubscriptionSchedule(id) => {
                 Output::SubscriptionSchedule(Box::new(self.schedule(id)?.clone()))
             }
@@ -549,6 +576,7 @@ impl State {
             | Target::BalanceTransactionOf(id, _) => Some(id.clone()),
             Target::Subscription(id) => self.owners.subscriptions.get(id).map(Cow::into_owned),
             Target::SubscriptionSchedule(id) => self.owners.schedules.get(id).cloned(),
+            Target::Quote(id) => self.owners.quotes.get(id).cloned(),
             Target::Invoice(id) => self.owners.invoices.get(id).map(Cow::into_owned),
             Target::InvoiceItem(id) => {
                 self.owners.invoice_items.get(id).map(|home| home.customer.clone())
@@ -678,7 +706,7 @@ impl State {
             Billing::TaxRate(event) => self.apply_tax_rate(event),
             Billing::Customer(event) => self.apply_customer(event),
             Billing::Invoice(event) => self.apply_to_item(event),
-            Billing::Subscription(_) | Billing::Schedule(_) => {}
+            Billing::Subscription(_) | Billing::Schedule(_) | Billing::Quote(_) => {}
         }
         let Some(customer) = event.customer() else {
             self.catalog_version = self.catalog_version.saturating_add(1);
@@ -691,6 +719,7 @@ impl State {
         match event {
             Billing::Subscription(event) => evolution.subscription(event),
             Billing::Schedule(event) => evolution.schedule(event),
+            Billing::Quote(event) => evolution.quote(event),
             Billing::Invoice(event) => evolution.invoice(event),
             _ => {}
         }

@@ -3,6 +3,7 @@
 mod billing;
 mod customer;
 mod meter;
+mod quote;
 mod schedule;
 mod terms;
 
@@ -15,6 +16,7 @@ pub use meter::{
     AggregationReport, AlertFilterReport, AlertReport, AlertTriggeredReport, CustomerMappingReport,
     MeterReport, MeterTransitionsReport, UsageThresholdReport, ValueSettingsReport,
 };
+pub use quote::QuoteReport;
 pub use schedule::SubscriptionScheduleReport;
 pub use terms::{
     AmountOffReport, AppliesToReport, CouponReport, DiscountAmountReport, DiscountReport,
@@ -41,6 +43,8 @@ pub struct Report {
     pub customers: Vec<CustomerReport>,
     /// Subscriptions, ended ones too.
     pub subscriptions: Vec<SubscriptionReport>,
+    /// Quotes, final ones too.
+    pub quotes: Vec<QuoteReport>,
     /// Subscription schedules, those that are over too.
     pub subscription_schedules: Vec<SubscriptionScheduleReport>,
     /// Invoices. A draft reads as if it were finalized now.
@@ -152,6 +156,8 @@ impl Report {
         let mut subscriptions: Vec<_> =
             shards.iter().flat_map(|shard| shard.subscriptions()).collect();
         subscriptions.sort_by_key(|subscription| subscription.seq);
+        let mut quotes: Vec<_> = shards.iter().flat_map(|shard| shard.quotes()).collect();
+        quotes.sort_by_key(|quote| quote.seq);
         let mut schedules: Vec<_> =
             shards.iter().flat_map(|shard| shard.subscription_schedules()).collect();
         schedules.sort_by_key(|schedule| schedule.seq);
@@ -175,6 +181,7 @@ impl Report {
                 .map(|shard| CustomerReport::of(shard.customer()))
                 .collect::<Result<_, Refusal>>()?,
             subscriptions: subscriptions.into_iter().map(SubscriptionReport::of).collect(),
+            quotes: quotes.into_iter().map(QuoteReport::of).collect(),
             subscription_schedules: schedules
                 .into_iter()
                 .map(SubscriptionScheduleReport::of)

@@ -210,6 +210,8 @@ pub enum BillingReason {
     SubscriptionUpdate,
     /// It is a preview of one that has not come yet.
     Upcoming,
+    /// A quote was accepted.
+    QuoteAccept,
 }
 
 /// How an invoice is collected.

@@ -31,6 +31,7 @@ impl ArchivedDueColumns {
                 0 => DueTarget::Subscription(Id::new(id).ok()?),
                 1 => DueTarget::Invoice(Id::new(id).ok()?),
                 2 => DueTarget::SubscriptionSchedule(Id::new(id).ok()?),
+                3 => DueTarget::Quote(Id::new(id).ok()?),
                 _ => return None,
             },
         })
@@ -144,6 +145,7 @@ impl DueQueue {
                 DueTarget::Subscription(id) => (0, id.as_str()),
                 DueTarget::Invoice(id) => (1, id.as_str()),
                 DueTarget::SubscriptionSchedule(id) => (2, id.as_str()),
+                DueTarget::Quote(id) => (3, id.as_str()),
             };
             columns.kind.push(kind);
             columns.id.push(id)?;

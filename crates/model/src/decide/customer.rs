@@ -190,6 +190,12 @@ impl Tx<'_> {
         for schedule in planned {
             self.end_schedule(&schedule, ScheduleStatus::Canceled, false);
         }
+        let offered = self.state.shard(&command.id)?.quotes();
+        let offered = offered.into_iter().filter(|quote| quote.deadline().is_some());
+        let offered: Vec<_> = offered.cloned().collect();
+        for quote in offered {
+            self.withdraw(quote);
+        }
         self.emit(event);
         Ok(Target::Customer(command.id.clone()))
     }

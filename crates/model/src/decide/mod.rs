@@ -10,6 +10,7 @@ mod invoice;
 mod item;
 mod payment;
 mod possible;
+mod quote;
 mod revision;
 mod schedule;
 mod subscription;
@@ -117,6 +118,11 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::UpdateSubscriptionSchedule(params) => tx.update_schedule(params),
         Command::ReleaseSubscriptionSchedule(params) => tx.release_schedule(params),
         Command::CancelSubscriptionSchedule(params) => tx.cancel_schedule(params),
+        Command::CreateQuote(params) => tx.create_quote(params),
+        Command::UpdateQuote(params) => tx.update_quote(params),
+        Command::FinalizeQuote(params) => tx.finalize_quote(params),
+        Command::AcceptQuote(params) => tx.accept_quote(params),
+        Command::CancelQuote(params) => tx.cancel_quote(params),
         Command::CreateInvoiceItem(params) => tx.create_invoice_item(params),
         Command::UpdateInvoiceItem(params) => tx.update_invoice_item(params),
         Command::DeleteInvoiceItem(params) => tx.delete_invoice_item(params),

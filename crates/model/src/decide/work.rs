@@ -22,6 +22,7 @@ pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decisi
         DueTarget::Subscription(id) => tx.work_on_subscription(id, key),
         DueTarget::Invoice(id) => tx.work_on_invoice(id, key.class),
         DueTarget::SubscriptionSchedule(id) => tx.work_on_schedule(id, key.class),
+        DueTarget::Quote(id) => tx.expire_quote(id).map(|()| Target::Quote(id.clone())),
     };
     match target.and_then(|target| tx.check_possible().map(|()| target)) {
         Ok(target) => {
@@ -61,6 +62,7 @@ fn park(state: &State, context: &Context<'_>, key: &DueKey, refusal: &Refusal) -
         DueTarget::Subscription(id) => state.subscription(id).ok()?.customer.clone(),
         DueTarget::Invoice(id) => state.invoice(id).ok()?.customer.clone(),
         DueTarget::SubscriptionSchedule(id) => state.schedule(id).ok()?.customer.clone(),
+        DueTarget::Quote(id) => state.quote(id).ok()?.customer.clone(),
     };
     let mut tx = Tx::fork(state, context);
     let reason = format!("{} ({})", refusal, refusal.code());
