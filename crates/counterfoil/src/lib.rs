@@ -69,7 +69,7 @@
 //! and metered), customers and their balance, subscriptions (trials, anchors, stubs, mixed
 //! intervals, renewal, prorations, starts in the past, cancellation), invoices (drafts, numbering, balance, attempts and retries,
 //! due dates, voiding), invoice items, meters (sum, count, last; dimensions, corrections, alerts),
-//! coupons, promotion codes and discounts, tax rates, previews, and the journal. Not yet: schedules, quotes, credit notes, credit
+//! coupons, promotion codes and discounts, tax rates, previews, and the journal. Not yet: credit notes, credit
 //! grants, entitlements, treasury.
 #![forbid(unsafe_code)]
 
