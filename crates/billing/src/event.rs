@@ -3,6 +3,7 @@
 use crate::PersonalData;
 use crate::alert::AlertEvent;
 use crate::catalog::{PriceEvent, ProductEvent};
+use crate::credit_note::CreditNoteEvent;
 use crate::customer::{BalanceTransaction, CustomerEvent, CustomerId};
 use crate::discount::{CouponEvent, PromotionCodeEvent};
 use crate::invoice::InvoiceEvent;
@@ -41,6 +42,8 @@ pub enum Event {
     Quote(QuoteEvent),
     /// To an invoice or an item that waits for one.
     Invoice(InvoiceEvent),
+    /// To a credit note.
+    CreditNote(CreditNoteEvent),
 }
 
 impl Event {
@@ -56,6 +59,7 @@ impl Event {
             Self::Schedule(event) => Some(event.customer()),
             Self::Quote(event) => Some(event.customer()),
             Self::Invoice(event) => Some(event.customer()),
+            Self::CreditNote(event) => Some(event.customer()),
         }
     }
 
@@ -68,6 +72,7 @@ impl Event {
             Self::Schedule(event) => event.personal(),
             Self::Quote(event) => event.personal(),
             Self::Invoice(event) => event.personal(),
+            Self::CreditNote(event) => event.personal(),
             Self::Product(_)
             | Self::Price(_)
             | Self::Meter(_)
@@ -86,6 +91,7 @@ impl Event {
             Self::Schedule(event) => event.set_personal(data),
             Self::Quote(event) => event.set_personal(data),
             Self::Invoice(event) => event.set_personal(data),
+            Self::CreditNote(event) => event.set_personal(data),
             Self::Product(_)
             | Self::Price(_)
             | Self::Meter(_)
@@ -102,6 +108,7 @@ impl Event {
         match self {
             Self::Customer(CustomerEvent::BalanceTransacted(transaction)) => vec![transaction],
             Self::Invoice(event) => event.balance_transactions().collect(),
+            Self::CreditNote(event) => event.balance_transaction().into_iter().collect(),
             _ => Vec::new(),
         }
     }

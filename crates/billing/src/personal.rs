@@ -4,6 +4,7 @@
 //! The fields that hold it are left out of an object's serialized form. `personal` takes a copy of
 //! them, `set_personal` puts one in their place: an empty one erases.
 
+use crate::credit_note::CreditNote;
 use crate::customer::{BalanceTransaction, Customer, Personal};
 use crate::invoice::{Charge, Finalized, Invoice, InvoiceItem};
 use crate::quote::Quote;
@@ -119,6 +120,23 @@ impl InvoiceItem {
     /// Puts something else in its place.
     pub fn set_personal(&mut self, data: PersonalData) {
         (self.description, self.metadata) = (data.texts.description, data.texts.metadata);
+    }
+}
+
+impl CreditNote {
+    /// A copy of what is personal.
+    #[must_use]
+    pub fn personal(&self) -> PersonalData {
+        let parts = self.lines.iter();
+        let parts = parts.map(|line| Texts::of(&line.description, &Metadata::default()));
+        PersonalData::of(Texts::of(&self.memo, &self.metadata)).with_parts(parts)
+    }
+
+    /// Puts something else in its place.
+    pub fn set_personal(&mut self, mut data: PersonalData) {
+        let texts = std::mem::take(&mut data.texts);
+        (self.memo, self.metadata) = (texts.description, texts.metadata);
+        data.give_parts(self.lines.iter_mut(), |line, texts| line.description = texts.description);
     }
 }
 

@@ -24,6 +24,8 @@ pub const PAGE_DEFAULT: usize = 10;
 pub const PAGE_MAX: usize = 100;
 /// Months that a report is asked for at once.
 pub const REPORT_MONTHS_MAX: u32 = 1_200;
+/// Lines of one credit note.
+pub const CREDIT_NOTE_LINES_MAX: usize = 250;
 /// Invoice items on one invoice.
 pub const INVOICE_ITEMS_MAX: usize = 250;
 /// Lines on the invoices of one subscription that were made in one day, in UTC: more is a loop.

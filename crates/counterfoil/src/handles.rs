@@ -14,6 +14,9 @@ use counterfoil_billing::catalog::{
     CreatePrice, CreateProduct, MeterId, Price, PriceId, Product, ProductId, UpdatePrice,
     UpdateProduct,
 };
+use counterfoil_billing::credit_note::{
+    CreateCreditNote, CreditNote, CreditNoteId, UpdateCreditNote, VoidCreditNote,
+};
 use counterfoil_billing::customer::{
     BalanceTransaction, CreateBalanceTransaction, CreateCustomer, CreateTaxId, Customer,
     CustomerId, DeleteCustomer, DeleteTaxId, EraseCustomer, UnparkCustomer,
@@ -90,6 +93,8 @@ handles! {
     Invoices;
     /// Invoice items.
     InvoiceItems;
+    /// Credit notes.
+    CreditNotes;
     /// Attempts to collect.
     PaymentAttempts;
 }
@@ -189,6 +194,12 @@ impl Engine {
     #[must_use]
     pub fn invoice_items(&self) -> InvoiceItems<'_> {
         InvoiceItems(self)
+    }
+
+    /// Credit notes.
+    #[must_use]
+    pub fn credit_notes(&self) -> CreditNotes<'_> {
+        CreditNotes(self)
     }
 
     /// Attempts to collect.
@@ -361,6 +372,14 @@ commands! {
         /// Gives an invoice up.
         mark_uncollectible(MarkInvoiceUncollectible) -> Invoice(boxed): Invoice;
     }
+    CreditNotes {
+        /// Issues a credit note.
+        create(CreateCreditNote) -> CreditNote(boxed): CreditNote;
+        /// Changes memo and metadata of a credit note.
+        update(UpdateCreditNote) -> CreditNote(boxed): CreditNote;
+        /// Voids a credit note.
+        void(VoidCreditNote) -> CreditNote(boxed): CreditNote;
+    }
 }
 
 /// A query of a resource by its id.
@@ -391,6 +410,7 @@ retrieve! {
     SubscriptionSchedules schedule(SubscriptionScheduleId) -> SubscriptionSchedule;
     Quotes quote(QuoteId) -> Quote;
     InvoiceItems invoice_item(InvoiceItemId) -> InvoiceItem;
+    CreditNotes credit_note(CreditNoteId) -> CreditNote;
 }
 
 impl Alerts<'_> {
@@ -541,6 +561,31 @@ impl Invoices<'_> {
     /// [`Error::Refused`], and then nothing changed; [`Error::Log`] where the disk failed.
     pub fn delete(&self, params: DeleteInvoice) -> Result<(), Error> {
         self.0.execute(params).map(drop)
+    }
+}
+
+impl CreditNotes<'_> {
+    /// The credit notes on an invoice, void ones too, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `resource_missing`.
+    pub fn list(&self, invoice: &InvoiceId) -> Result<Vec<CreditNote>, Error> {
+        self.0.read(|book| {
+            let customer = &book.state.invoice(invoice)?.customer;
+            let notes = book.state.shard(customer)?.credit_notes_on(invoice);
+            Ok(notes.into_iter().cloned().collect())
+        })
+    }
+
+    /// The credit note that [`Self::create`] would issue now. Nothing happens.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn preview(&self, params: CreateCreditNote) -> Result<CreditNote, Error> {
+        match self.0.dry_run(params)?.output {
+            Output::CreditNote(note) => Ok(*note),
+            _ => Err(Error::UnexpectedOutput("CreateCreditNote")),
+        }
     }
 }
 

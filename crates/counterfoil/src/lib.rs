@@ -112,6 +112,11 @@ pub use counterfoil_billing::catalog::{
     Product, ProductId, Recurring, RecurringInput, Round, Scheme, Tier, TierInput, TiersMode,
     TransformQuantity, UpTo, UpdatePrice, UpdateProduct, Usage, UsageType,
 };
+pub use counterfoil_billing::credit_note::{
+    CreateCreditNote, CreditNote, CreditNoteEvent, CreditNoteId, CreditNoteLine, CreditNoteLineId,
+    CreditNoteLineInput, CreditNoteLineType, CreditNoteReason, CreditNoteStatus, CreditNoteType,
+    Credited, Refund, RefundInput, UpdateCreditNote, VoidCreditNote,
+};
 pub use counterfoil_billing::customer::{
     Address, BalanceTransaction, BalanceTransactionId, BalanceTransactionKind,
     CreateBalanceTransaction, CreateCustomer, CreateTaxId, Customer, CustomerId, DeleteCustomer,
@@ -129,11 +134,11 @@ pub use counterfoil_billing::invoice::{
     AfterRetries, AttachPayment, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
     CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation,
     FinalizationError, FinalizeInvoice, Fraction, FractionUnit, FromInvoice, FromInvoiceAction,
-    Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment,
-    InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, Line,
-    MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId, PendingItems, PeriodInput,
-    ProrationBase, ProrationDetails, ProrationKind, RetryPolicy, SendInvoice, UpdateInvoice,
-    UpdateInvoiceItem, UsageReading, VoidInvoice,
+    Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceLineId,
+    InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus,
+    Line, MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId, PendingItems,
+    PeriodInput, ProrationBase, ProrationDetails, ProrationKind, RetryPolicy, SendInvoice,
+    UpdateInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
 };
 pub use counterfoil_billing::meter::{
     Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,
@@ -199,9 +204,9 @@ pub use error::{BookError, Error};
 pub use events::{BookRecord, Events};
 pub use explain::Explanation;
 pub use handles::{
-    Alerts, BalanceTransactions, Coupons, Customers, InvoiceItems, Invoices, MeterEvents, Meters,
-    PaymentAttempts, Prices, Products, PromotionCodes, Quotes, SubscriptionSchedules,
-    Subscriptions, TaxIds, TaxRates,
+    Alerts, BalanceTransactions, Coupons, CreditNotes, Customers, InvoiceItems, Invoices,
+    MeterEvents, Meters, PaymentAttempts, Prices, Products, PromotionCodes, Quotes,
+    SubscriptionSchedules, Subscriptions, TaxIds, TaxRates,
 };
 pub use keep::{orphans, salvage};
 pub use keys::KeyError;

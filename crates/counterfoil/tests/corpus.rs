@@ -213,6 +213,25 @@ fn invoices_by_hand(book: &Engine) {
 }
 
 fn changes_of_documents(book: &Engine) {
+    // Credit notes: one that becomes credit, and one that is voided.
+    invoice(book, "in_credited", "cus_docs", false);
+    let note = json!({
+        "id": "cn_1", "invoice": "in_credited", "reason": "duplicate", "memo": "sorry",
+        "metadata": { "case": "17" },
+        "lines": [{
+            "type": "custom_line_item", "description": "goodwill", "quantity": 2,
+            "unit_amount_decimal": "150.5",
+        }],
+    });
+    book.credit_notes().create(serde_json::from_value(note).unwrap()).unwrap();
+    let update = json!({ "id": "cn_1", "memo": "so sorry", "metadata": { "case": "18" } });
+    book.credit_notes().update(serde_json::from_value(update).unwrap()).unwrap();
+    let void = json!({ "id": "cn_1" });
+    book.credit_notes().void(serde_json::from_value(void).unwrap()).unwrap();
+    let note = json!({ "id": "cn_2", "invoice": "in_wire", "amount": 700, "credit_amount": 700 });
+    let shown = book.credit_notes().preview(serde_json::from_value(note.clone()).unwrap()).unwrap();
+    let issued = book.credit_notes().create(serde_json::from_value(note).unwrap()).unwrap();
+    assert_eq!(shown, issued);
     // A revision that its original escapes by being paid.
     invoice(book, "in_old", "cus_docs", true);
     let revision = json!({

@@ -6,6 +6,7 @@ use crate::Account::{
 };
 use crate::entry::{Entry, Posting, PostingError, sum};
 use counterfoil_billing::Event;
+use counterfoil_billing::credit_note::{CreditNote, CreditNoteEvent, VoidedNote};
 use counterfoil_billing::customer::{BalanceTransaction, CustomerEvent};
 use counterfoil_billing::invoice::{
     Deferral, Finalized, InvoiceEvent, LatePayment, PaymentReceived, Voided,
@@ -34,6 +35,10 @@ pub enum PostingRules {
     /// | invoice voided | deferred revenue: total less tax | receivables: amount remaining |
     /// | | tax payable: tax | |
     /// | | customer balance: its change | |
+    /// | credit note issued | deferred revenue: what is taken back | receivables: before payment |
+    /// | | | cash clearing: refunded or given back |
+    /// | | | customer balance: its change |
+    /// | credit note voided | receivables | deferred revenue |
     /// | balance changed by hand | customer balance | balance adjustments |
     ///
     /// Once an invoice was marked uncollectible, bad debt stands in place of its receivables.
@@ -75,6 +80,10 @@ fn post_v1(event: &Event) -> Result<Option<Entry>, PostingError> {
             Entry::new(*at, *currency, postings, Vec::new()).map(Some)
         }
         Event::Invoice(InvoiceEvent::Voided(event)) => voided(event).map(Some),
+        Event::CreditNote(CreditNoteEvent::Created { credit_note, .. }) => {
+            credited(credit_note).map(Some)
+        }
+        Event::CreditNote(CreditNoteEvent::Voided(event)) => uncredited(event).map(Some),
         _ => Ok(None),
     }
 }
@@ -153,6 +162,41 @@ fn voided(event: &Voided) -> Result<Entry, PostingError> {
         debit(CustomerBalance, restored),
     ];
     Ok(Entry::new(at, currency, postings, deferrals)?.with_contra(contra))
+}
+
+/// Revenue that is not earned after all, against what is no longer asked for and what was given back
+/// (rule 10).
+fn credited(note: &CreditNote) -> Result<Entry, PostingError> {
+    let (at, currency) = (note.created, note.currency);
+    let out_of_range = || PostingError::OutOfRange { at, currency };
+    let deferrals = negated(&note.taken_back).ok_or_else(out_of_range)?;
+    let revenue = sum(note.taken_back.iter().map(|own| own.amount.into()));
+    let given = note.balance_transaction.as_ref().map_or(0, |given| i128::from(given.amount));
+    let owed = if note.was_uncollectible { BadDebt } else { AccountsReceivable };
+    let back = i128::from(note.refund_amount).saturating_add(note.out_of_band_amount.into());
+    let postings = vec![
+        debit(DeferredRevenue, revenue.ok_or_else(out_of_range)?),
+        credit(owed, note.pre_payment_amount.into()),
+        credit(CashClearing, back),
+        debit(CustomerBalance, given),
+    ];
+    Entry::new(at, currency, postings, deferrals)
+}
+
+/// The opposite of a credit note that gave nothing back.
+fn uncredited(event: &VoidedNote) -> Result<Entry, PostingError> {
+    let VoidedNote { at, currency, .. } = *event;
+    let revenue = sum(event.restored.iter().map(|own| own.amount.into()));
+    let revenue = revenue.ok_or(PostingError::OutOfRange { at, currency })?;
+    let postings =
+        vec![debit(AccountsReceivable, event.amount.into()), credit(DeferredRevenue, revenue)];
+    Entry::new(at, currency, postings, event.restored.clone())
+}
+
+fn negated(deferrals: &[Deferral]) -> Option<Vec<Deferral>> {
+    let negated =
+        deferrals.iter().map(|own| Some(Deferral { amount: own.amount.checked_neg()?, ..*own }));
+    negated.collect()
 }
 
 fn adjusted(transaction: &BalanceTransaction) -> Result<Entry, PostingError> {

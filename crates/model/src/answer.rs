@@ -3,6 +3,7 @@
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::alert::{Alert, AlertId};
 use counterfoil_billing::catalog::{MeterId, Price, PriceId, Product, ProductId};
+use counterfoil_billing::credit_note::{CreditNote, CreditNoteId};
 use counterfoil_billing::customer::{
     BalanceTransaction, BalanceTransactionId, Customer, CustomerId,
 };
@@ -51,6 +52,8 @@ pub enum Target {
     Invoice(InvoiceId),
     /// An invoice item.
     InvoiceItem(InvoiceItemId),
+    /// A credit note.
+    CreditNote(CreditNoteId),
     /// Something that is no longer there: its kind and its id.
     Deleted(String, String),
 }
@@ -89,6 +92,8 @@ pub enum Output {
     Invoice(Box<Invoice>),
     /// An invoice item.
     InvoiceItem(InvoiceItem),
+    /// A credit note.
+    CreditNote(Box<CreditNote>),
     /// Something that is no longer there.
     Deleted {
         /// Its kind.
@@ -110,6 +115,7 @@ impl Output {
             Self::Quote(quote) => quote.personal(),
             Self::Invoice(invoice) => invoice.personal(),
             Self::InvoiceItem(item) => item.personal(),
+            Self::CreditNote(note) => note.personal(),
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {
                 PersonalData::default()
             }
@@ -129,6 +135,7 @@ impl Output {
             Self::Quote(quote) => quote.set_personal(data),
             Self::Invoice(invoice) => invoice.set_personal(data),
             Self::InvoiceItem(item) => item.set_personal(data),
+            Self::CreditNote(note) => note.set_personal(data),
             Self::Book | Self::Product(_) | Self::Price(_) | Self::Meter(_) | Self::Alert(_) => {}
             Self::Coupon(_) | Self::PromotionCode(_) | Self::TaxRate(_) | Self::Deleted { .. } => {}
         }

@@ -3,6 +3,7 @@
 use crate::State;
 use counterfoil_billing::alert::{ActivateAlert, ArchiveAlert, CreateAlert, DeactivateAlert};
 use counterfoil_billing::catalog::{CreatePrice, CreateProduct, UpdatePrice, UpdateProduct};
+use counterfoil_billing::credit_note::{CreateCreditNote, UpdateCreditNote, VoidCreditNote};
 use counterfoil_billing::customer::{
     CreateBalanceTransaction, CreateCustomer, CreateTaxId, CustomerId, DeleteCustomer, DeleteTaxId,
     EraseCustomer, UnparkCustomer, UpdateBalanceTransaction, UpdateCustomer,
@@ -170,6 +171,9 @@ commands! {
     "invoice.void" VoidInvoice: VoidInvoice;
     "invoice.mark_uncollectible" MarkInvoiceUncollectible: MarkInvoiceUncollectible;
     "invoice.delete" DeleteInvoice: DeleteInvoice;
+    "credit_note.create" CreateCreditNote: CreateCreditNote;
+    "credit_note.update" UpdateCreditNote: UpdateCreditNote;
+    "credit_note.void" VoidCreditNote: VoidCreditNote;
     "payment_attempt.succeed" SucceedPaymentAttempt: SucceedPaymentAttempt;
     "payment_attempt.fail" FailPaymentAttempt: FailPaymentAttempt;
 }
@@ -186,6 +190,7 @@ impl Command {
         let of_quote = |id| state.quote(id).ok().map(|quote| quote.customer.clone());
         let of_schedule = |id| state.schedule(id).ok().map(|schedule| schedule.customer.clone());
         let of_item = |id| state.invoice_item(id).ok().map(|item| item.customer.clone());
+        let of_note = |id| state.credit_note(id).ok().map(|note| note.customer.clone());
         match self {
             Self::CreateProduct(_)
             | Self::UpdateProduct(_)
@@ -249,6 +254,9 @@ impl Command {
             Self::VoidInvoice(params) => of_invoice(&params.id),
             Self::MarkInvoiceUncollectible(params) => of_invoice(&params.id),
             Self::DeleteInvoice(params) => of_invoice(&params.id),
+            Self::CreateCreditNote(params) => of_invoice(&params.invoice),
+            Self::UpdateCreditNote(params) => of_note(&params.id),
+            Self::VoidCreditNote(params) => of_note(&params.id),
         }
     }
 
@@ -273,6 +281,8 @@ impl Command {
                 | Self::UpdateInvoiceItem(_)
                 | Self::CreateInvoice(_)
                 | Self::UpdateInvoice(_)
+                | Self::CreateCreditNote(_)
+                | Self::UpdateCreditNote(_)
         )
     }
 

@@ -4,6 +4,7 @@ use crate::Settings;
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::alert::AlertEvent;
 use counterfoil_billing::catalog::{PriceEvent, ProductEvent};
+use counterfoil_billing::credit_note::CreditNoteEvent;
 use counterfoil_billing::customer::{CustomerEvent, CustomerId};
 use counterfoil_billing::discount::{CouponEvent, PromotionCodeEvent};
 use counterfoil_billing::invoice::InvoiceEvent;
@@ -183,6 +184,9 @@ event_types! {
     552 1 "quote.finalized" Quote QuoteEvent Finalized;
     553 1 "quote.accepted" Quote QuoteEvent Accepted;
     554 1 "quote.canceled" Quote QuoteEvent Canceled;
+    530 1 "credit_note.created" CreditNote CreditNoteEvent Created;
+    531 1 "credit_note.updated" CreditNote CreditNoteEvent Updated;
+    532 1 "credit_note.voided" CreditNote CreditNoteEvent Voided;
 }
 
 impl Event {
@@ -240,5 +244,6 @@ billing_events! {
     Subscription(SubscriptionEvent),
     Schedule(SubscriptionScheduleEvent),
     Quote(QuoteEvent),
-    Invoice(InvoiceEvent)
+    Invoice(InvoiceEvent),
+    CreditNote(CreditNoteEvent)
 }

@@ -6,6 +6,7 @@
 use crate::base::DueQueue;
 use crate::due::{self, DueKey};
 use crate::state::{ItemHome, Owners, Shard};
+use counterfoil_billing::credit_note::CreditNoteEvent;
 use counterfoil_billing::discount::{Discount, DiscountId};
 use counterfoil_billing::invoice::{
     Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, PaymentAttemptId, UsageCharge,
@@ -234,6 +235,25 @@ impl Evolution<'_> {
             }
             _ => {}
         }
+        let after = due::of_invoice(invoice);
+        self.reschedule(before, after);
+    }
+
+    /// An event of a credit note, which changes its invoice as well.
+    pub(crate) fn credit_note(&mut self, event: &CreditNoteEvent) {
+        let id = event.credit_note();
+        if let CreditNoteEvent::Created { credit_note, .. } = event {
+            *self.created = self.created.saturating_add(1);
+            self.owners.credit_notes.insert_mut(id.clone(), credit_note.customer.clone());
+            self.shard.credit_notes.insert_mut(id.clone(), Arc::clone(credit_note));
+        } else if let Some(note) = self.shard.credit_notes.get_mut(id) {
+            event.evolve(Arc::make_mut(note));
+        }
+        let Some(invoice) = event.invoice().and_then(|id| self.shard.invoices.get_mut(id)) else {
+            return;
+        };
+        let before = due::of_invoice(invoice);
+        event.evolve_invoice(Arc::make_mut(invoice));
         let after = due::of_invoice(invoice);
         self.reschedule(before, after);
     }

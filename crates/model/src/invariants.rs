@@ -42,6 +42,7 @@ pub fn check_customer(state: &State, shard: &Shard) -> Check {
         invariant_invoice_amounts_follow_from_its_lines(invoice)?;
         invariant_discounts_and_taxes_add_up(invoice)?;
     }
+    invariant_credit_notes_fit_their_invoices(shard)?;
     invariant_periods_end_on_boundaries(state, shard)?;
     invariant_customer_owns_what_it_holds(state, shard)
 }
@@ -107,7 +108,8 @@ pub fn invariant_invoice_amounts_follow_from_its_lines(invoice: &Invoice) -> Che
     };
     let wide = |amount: i64| i128::from(amount);
     let taken = wide(end).saturating_sub(wide(start));
-    if wide(invoice.amount_due).saturating_add(taken) != wide(invoice.total) {
+    let noted = wide(invoice.pre_payment_credit_notes_amount);
+    if wide(invoice.amount_due).saturating_add(noted).saturating_add(taken) != wide(invoice.total) {
         let due = invoice.amount_due;
         return violated(name, format!("{id}: {due} due and {taken} taken of {}", invoice.total));
     }
@@ -182,6 +184,44 @@ pub fn invariant_discounts_and_taxes_add_up(invoice: &Invoice) -> Check {
         totals.map(|tax| (&tax.tax_rate, (tax.amount.into(), tax.waived.into()))).collect();
     if totals != taxes {
         return violated(name, format!("{id}: taxes {taxes:?}, not {totals:?}"));
+    }
+    Ok(())
+}
+
+/// Rule 19.9: what credit notes took off before payment was due, what they take off in all is no more
+/// than the invoice came to, and what they gave back is exactly what was paid of them; the invoice
+/// knows both.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_credit_notes_fit_their_invoices(shard: &Shard) -> Check {
+    let name = "credit_notes_fit_their_invoices";
+    for note in shard.credit_notes() {
+        let parts = [note.refund_amount, note.credit_amount(), note.out_of_band_amount];
+        let given: i128 = parts.into_iter().map(i128::from).sum();
+        let (pre, post) = (note.pre_payment_amount, note.post_payment_amount);
+        if given != i128::from(post) || pre.saturating_add(post) != note.total || note.total <= 0 {
+            let detail = format!("{}: {pre} and {post} of {}, {given} given", note.id, note.total);
+            return violated(name, detail);
+        }
+        let lines = note.lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
+        if !note.lines.is_empty() && lines != i128::from(note.total) {
+            return violated(name, format!("{}: lines {lines} of {}", note.id, note.total));
+        }
+    }
+    for invoice in shard.invoices() {
+        let notes = shard.credit_notes_on(&invoice.id);
+        let notes = || notes.iter().filter(|note| note.is_issued());
+        let pre: i64 = notes().map(|note| note.pre_payment_amount).sum();
+        let post: i64 = notes().map(|note| note.post_payment_amount).sum();
+        let total: i64 = notes().map(|note| note.total).sum();
+        let known =
+            (invoice.pre_payment_credit_notes_amount, invoice.post_payment_credit_notes_amount);
+        let due = invoice.amount_due.saturating_add(pre);
+        if known != (pre, post) || pre > due || total > invoice.total.max(0) {
+            let detail = format!("{}: {pre} and {post} of {total}, not {known:?}", invoice.id);
+            return violated(name, detail);
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 use crate::State;
 use crate::state::{Remembered, Shard};
 use counterfoil_billing::PersonalData;
+use counterfoil_billing::credit_note::CreditNoteId;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{InvoiceId, InvoiceItemId, PaymentAttemptId};
 use counterfoil_billing::quote::QuoteId;
@@ -41,6 +42,9 @@ pub struct CustomerPersonal {
     /// Of its subscription schedules.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub schedules: BTreeMap<SubscriptionScheduleId, PersonalData>,
+    /// Of the credit notes on its invoices.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub credit_notes: BTreeMap<CreditNoteId, PersonalData>,
     /// Of its subscriptions that are not paid for yet.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub creations: BTreeMap<PaymentAttemptId, PersonalData>,
@@ -76,6 +80,9 @@ impl Shard {
         for (id, quote) in &self.quotes {
             keep(&mut own.quotes, id, quote.personal());
         }
+        for (id, note) in &self.credit_notes {
+            keep(&mut own.credit_notes, id, note.personal());
+        }
         for (id, schedule) in &self.schedules {
             keep(&mut own.schedules, id, schedule.personal());
         }
@@ -105,6 +112,11 @@ impl Shard {
         for (id, data) in personal.invoices {
             if let Some(invoice) = self.invoices.get_mut(&id) {
                 Arc::make_mut(invoice).set_personal(data);
+            }
+        }
+        for (id, data) in personal.credit_notes {
+            if let Some(note) = self.credit_notes.get_mut(&id) {
+                Arc::make_mut(note).set_personal(data);
             }
         }
         for (id, data) in personal.items {
@@ -152,6 +164,7 @@ impl State {
             items: shard.items.keys().map(|id| (id.clone(), nothing())).collect(),
             quotes: shard.quotes.keys().map(|id| (id.clone(), nothing())).collect(),
             schedules: shard.schedules.keys().map(|id| (id.clone(), nothing())).collect(),
+            credit_notes: shard.credit_notes.keys().map(|id| (id.clone(), nothing())).collect(),
             ..CustomerPersonal::default()
         };
         self.with_shard(id, |shard| shard.set_personal(empty));

@@ -7,6 +7,7 @@ use crate::base::{
 };
 use crate::state::{Owners, Remembered};
 use counterfoil_billing::PersonalData;
+use counterfoil_billing::credit_note::CreditNoteId;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{InvoiceId, PaymentAttemptId};
 use counterfoil_billing::quote::QuoteId;
@@ -61,6 +62,8 @@ struct Small<'a> {
     schedules: Cow<'a, Tree<SubscriptionScheduleId, CustomerId>>,
     #[serde(default, skip_serializing_if = "is_empty")]
     quotes: Cow<'a, Tree<QuoteId, CustomerId>>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    credit_notes: Cow<'a, Tree<CreditNoteId, CustomerId>>,
     /// With what is sealed of each: what the fingerprint and the answer say that is personal.
     keys: Vec<(Arc<str>, Remembered, Vec<u8>)>,
 }
@@ -99,7 +102,8 @@ impl State {
         let attempts = Cow::Borrowed(&owners.attempts);
         let schedules = Cow::Borrowed(&owners.schedules);
         let quotes = Cow::Borrowed(&owners.quotes);
-        let small = Small { attempts, schedules, quotes, keys };
+        let credit_notes = Cow::Borrowed(&owners.credit_notes);
+        let small = Small { attempts, schedules, quotes, credit_notes, keys };
         put(sink, Part::Small, &encode(&small)?)?;
         put(sink, Part::Core, &encode(self)?)
     }
@@ -122,6 +126,7 @@ impl State {
             attempts: small.attempts.into_owned(),
             schedules: small.schedules.into_owned(),
             quotes: small.quotes.into_owned(),
+            credit_notes: small.credit_notes.into_owned(),
         };
         state.due = DueQueue::open(&source.part(Part::Due)?)?;
         let journal = Journal::from_checkpoint(&source.part(Part::Journal)?);

@@ -10,6 +10,7 @@ use counterfoil_billing::alert::{Alert, AlertEvent, AlertId};
 use counterfoil_billing::catalog::{
     MeterId, Price, PriceEvent, PriceId, Product, ProductEvent, ProductId,
 };
+use counterfoil_billing::credit_note::{CreditNote, CreditNoteId};
 use counterfoil_billing::customer::{
     BalanceTransaction, BalanceTransactionId, Customer, CustomerEvent, CustomerId,
 };
@@ -96,6 +97,7 @@ pub(crate) struct Owners {
     pub(crate) attempts: Map<PaymentAttemptId, InvoiceId>,
     pub(crate) schedules: Map<SubscriptionScheduleId, CustomerId>,
     pub(crate) quotes: Map<QuoteId, CustomerId>,
+    pub(crate) credit_notes: Map<CreditNoteId, CustomerId>,
 }
 
 /// Where an invoice item is, or went. Ids are never given out twice.
@@ -138,6 +140,8 @@ pub struct Shard {
     pub(crate) schedules: Map<SubscriptionScheduleId, Arc<SubscriptionSchedule>>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) quotes: Map<QuoteId, Arc<Quote>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) credit_notes: Map<CreditNoteId, Arc<CreditNote>>,
     /// Subscriptions that nobody sees until they are paid for, by the attempt that decides.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) creations: Map<PaymentAttemptId, Arc<PendingCreation>>,
@@ -165,6 +169,7 @@ impl Shard {
             items: Map::default(),
             schedules: Map::default(),
             quotes: Map::default(),
+            credit_notes: Map::default(),
             creations: Map::default(),
         }
     }
@@ -243,6 +248,19 @@ impl Shard {
     #[must_use]
     pub fn pending_creations(&self) -> Vec<&PendingCreation> {
         by_creation(self.creations.values().map(AsRef::as_ref), |c| c.subscription.seq)
+    }
+
+    /// The credit notes on its invoices, void ones too, oldest first.
+    #[must_use]
+    pub fn credit_notes(&self) -> Vec<&CreditNote> {
+        by_creation(self.credit_notes.values().map(AsRef::as_ref), |note| note.seq)
+    }
+
+    /// The credit notes on one of its invoices, void ones too, oldest first.
+    #[must_use]
+    pub fn credit_notes_on(&self, invoice: &InvoiceId) -> Vec<&CreditNote> {
+        let notes = self.credit_notes.values().map(AsRef::as_ref);
+        by_creation(notes.filter(|note| note.invoice == *invoice), |note| note.seq)
     }
 
     /// Its items on drafts and without an invoice, oldest first.
@@ -390,6 +408,20 @@ impl State {
             .and_then(|shard| shard.invoices.get(id))
             .map(AsRef::as_ref)
             .ok_or_else(|| self.unknown("invoice", id))
+    }
+
+    /// A credit note.
+    ///
+    /// # Errors
+    /// [`Refusal::ResourceMissing`].
+    pub fn credit_note(&self, id: &CreditNoteId) -> Result<&CreditNote, Refusal> {
+        self.owners
+            .credit_notes
+            .get(id)
+            .and_then(|customer| self.shards.get(customer))
+            .and_then(|shard| shard.credit_notes.get(id))
+            .map(AsRef::as_ref)
+            .ok_or_else(|| self.unknown("credit_note", id))
     }
 
     /// An item on a draft or without an invoice.
@@ -563,6 +595,7 @@ impl State {
             }
             Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
             Target::InvoiceItem(id) => Output::InvoiceItem(self.invoice_item(id)?.clone()),
+            Target::CreditNote(id) => Output::CreditNote(Box::new(self.credit_note(id)?.clone())),
             Target::Deleted(kind, id) => Output::Deleted { kind: kind.clone(), id: id.clone() },
         })
     }
@@ -578,6 +611,7 @@ impl State {
             Target::SubscriptionSchedule(id) => self.owners.schedules.get(id).cloned(),
             Target::Quote(id) => self.owners.quotes.get(id).cloned(),
             Target::Invoice(id) => self.owners.invoices.get(id).map(Cow::into_owned),
+            Target::CreditNote(id) => self.owners.credit_notes.get(id).cloned(),
             Target::InvoiceItem(id) => {
                 self.owners.invoice_items.get(id).map(|home| home.customer.clone())
             }
@@ -706,7 +740,10 @@ impl State {
             Billing::TaxRate(event) => self.apply_tax_rate(event),
             Billing::Customer(event) => self.apply_customer(event),
             Billing::Invoice(event) => self.apply_to_item(event),
-            Billing::Subscription(_) | Billing::Schedule(_) | Billing::Quote(_) => {}
+            Billing::Subscription(_)
+            | Billing::Schedule(_)
+            | Billing::Quote(_)
+            | Billing::CreditNote(_) => {}
         }
         let Some(customer) = event.customer() else {
             self.catalog_version = self.catalog_version.saturating_add(1);
@@ -721,6 +758,7 @@ impl State {
             Billing::Schedule(event) => evolution.schedule(event),
             Billing::Quote(event) => evolution.quote(event),
             Billing::Invoice(event) => evolution.invoice(event),
+            Billing::CreditNote(event) => evolution.credit_note(event),
             _ => {}
         }
         evolution.shard.version = evolution.shard.version.saturating_add(1);

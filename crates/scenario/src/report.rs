@@ -1,6 +1,7 @@
 //! The report: what a book holds, in the words of the scenario format.
 
 mod billing;
+mod credit_note;
 mod customer;
 mod meter;
 mod quote;
@@ -11,6 +12,7 @@ pub use billing::{
     InvoiceItemReport, InvoiceReport, LineReport, PaymentReport, PaymentSourceReport,
     PaymentTransitionsReport, SubscriptionItemReport, SubscriptionReport,
 };
+pub use credit_note::{CreditNoteLineReport, CreditNoteReport};
 pub use customer::{BalanceTransactionReport, CustomerReport};
 pub use meter::{
     AggregationReport, AlertFilterReport, AlertReport, AlertTriggeredReport, CustomerMappingReport,
@@ -35,7 +37,7 @@ use std::sync::Arc;
 ///
 /// Amounts are in minor units, times in Unix seconds, lists in the order of creation. A quantity is
 /// an integer where it is whole and a decimal string where it is not. The lists of what is not
-/// built yet (`credit_notes`, `credit_grants`, `credit_balance_transactions`, `financial_accounts`,
+/// built yet (`credit_grants`, `credit_balance_transactions`, `financial_accounts`,
 /// `treasury_transactions`, `treasury_flows`) are always empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -51,8 +53,8 @@ pub struct Report {
     pub invoices: Vec<InvoiceReport>,
     /// Invoice items that wait for an invoice.
     pub invoice_items: Vec<InvoiceItemReport>,
-    /// Always empty.
-    pub credit_notes: [(); 0],
+    /// Credit notes, void ones too.
+    pub credit_notes: Vec<CreditNoteReport>,
     /// Always empty.
     pub credit_grants: [(); 0],
     /// Always empty.
@@ -167,6 +169,8 @@ impl Report {
             .filter(|item| item.invoice.is_none())
             .collect();
         items.sort_by_key(|item| item.seq);
+        let mut notes: Vec<_> = shards.iter().flat_map(|shard| shard.credit_notes()).collect();
+        notes.sort_by_key(|note| note.seq);
         let mut transactions: Vec<_> =
             shards.iter().flat_map(|shard| shard.placed_balance_transactions()).collect();
         transactions.sort_by_key(|(place, _)| *place);
@@ -188,7 +192,7 @@ impl Report {
                 .collect(),
             invoices: invoices.iter().map(InvoiceReport::of).collect(),
             invoice_items: items.into_iter().map(InvoiceItemReport::of).collect(),
-            credit_notes: [],
+            credit_notes: notes.into_iter().map(CreditNoteReport::of).collect(),
             credit_grants: [],
             credit_balance_transactions: [],
             customer_balance_transactions: transactions

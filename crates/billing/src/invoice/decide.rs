@@ -242,6 +242,20 @@ impl Ledger<'_> {
     }
 }
 
+impl Invoice {
+    /// A single balance transaction that a document on it makes.
+    pub(crate) fn balance_transaction(
+        &self,
+        customer: &Customer,
+        change: (BalanceTransactionKind, i64),
+        ids: &mut dyn Numbered,
+        at: Timestamp,
+    ) -> Result<BalanceTransaction, ArithmeticError> {
+        let mut posted = balance_transaction(self, customer, change, ids, at)?;
+        posted.pop().ok_or(ArithmeticError::Overflow)
+    }
+}
+
 /// A single balance transaction of an invoice: an overpayment.
 pub(super) fn balance_transaction(
     invoice: &Invoice,

@@ -386,14 +386,12 @@ impl InvoiceEvent {
                 invoice.amount_paid = invoice.amount_paid.saturating_add(*amount);
                 invoice.paid_out_of_band = attempt.is_none();
                 invoice.open_attempt = None;
-                close(invoice, InvoiceStatus::Paid);
-                invoice.status_transitions.paid_at = Some(*at);
+                invoice.settle(*at);
             }
             Self::PaymentReceived(received) => {
                 received.evolve(invoice);
                 if received.settled {
-                    close(invoice, InvoiceStatus::Paid);
-                    invoice.status_transitions.paid_at = Some(received.at);
+                    invoice.settle(received.at);
                 }
             }
             Self::PaymentFailed {
@@ -477,6 +475,14 @@ impl Finalized {
             invoice.auto_advance = false;
             invoice.status_transitions.paid_at = Some(self.at);
         }
+    }
+}
+
+impl Invoice {
+    /// Nothing remains to be paid.
+    pub(crate) fn settle(&mut self, at: Timestamp) {
+        close(self, InvoiceStatus::Paid);
+        self.status_transitions.paid_at = Some(at);
     }
 }
 

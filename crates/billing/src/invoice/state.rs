@@ -1,6 +1,9 @@
 //! An invoice.
 
-use super::{Attempt, Charge, DeclineCode, FinalizationError, InvoiceId, InvoicePayment, Line};
+use super::{
+    Attempt, Charge, DeclineCode, FinalizationError, InvoiceId, InvoicePayment, InvoicePaymentKind,
+    Line,
+};
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
 use crate::discount::{Discount, DiscountAmount};
 use crate::subscription::{PauseBehavior, SubscriptionId};
@@ -239,6 +242,29 @@ impl Invoice {
             Charge::Line(line) => Some(line),
             Charge::Item(_) | Charge::Usage(_) | Charge::LateUsage(_) => None,
         })
+    }
+
+    /// What attempts brought of what was paid, in minor units: what can be refunded to a payment
+    /// method.
+    #[must_use]
+    pub fn amount_charged(&self) -> i64 {
+        let elsewhere = |payment: &InvoicePayment| match payment.kind {
+            InvoicePaymentKind::PaymentIntent => 0,
+            InvoicePaymentKind::PaymentRecord(_) => {
+                payment.amount_paid.unwrap_or(0).saturating_sub(payment.amount_overpaid)
+            }
+        };
+        let elsewhere = self.all_payments().iter().map(elsewhere).fold(0, i64::saturating_add);
+        self.amount_paid.saturating_sub(elsewhere)
+    }
+
+    /// Takes what a credit note is about off what is due, or notes that it gave it back.
+    pub(crate) fn credit(&mut self, pre: i64, post: i64) {
+        self.amount_due = self.amount_due.saturating_sub(pre);
+        self.pre_payment_credit_notes_amount =
+            self.pre_payment_credit_notes_amount.saturating_add(pre);
+        self.post_payment_credit_notes_amount =
+            self.post_payment_credit_notes_amount.saturating_add(post);
     }
 
     /// Why a payment method was declined for good on this invoice, if it was.

@@ -4,6 +4,7 @@
 //! its later steps see what its earlier steps did; the fork becomes the state if nothing is refused.
 
 mod catalog;
+mod credit_note;
 mod customer;
 mod discount;
 mod invoice;
@@ -135,6 +136,9 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::VoidInvoice(params) => tx.void_invoice(params),
         Command::MarkInvoiceUncollectible(params) => tx.mark_invoice_uncollectible(params),
         Command::DeleteInvoice(params) => tx.delete_invoice(params),
+        Command::CreateCreditNote(params) => tx.create_credit_note(params),
+        Command::UpdateCreditNote(params) => tx.update_credit_note(params),
+        Command::VoidCreditNote(params) => tx.void_credit_note(params),
         Command::SucceedPaymentAttempt(params) => tx.succeed_payment_attempt(params),
         Command::FailPaymentAttempt(params) => tx.fail_payment_attempt(params),
     }

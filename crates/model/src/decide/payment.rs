@@ -156,7 +156,7 @@ impl Tx<'_> {
         Ok(Target::Invoice(invoice_id))
     }
 
-    fn after_paid(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
+    pub(super) fn after_paid(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
         let customer = self.state.invoice(id)?.customer.clone();
         self.set_delinquent(&customer, false)?;
         self.subscription_follows_payment(id)

@@ -30,12 +30,21 @@ pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decisi
             Some(Decision { events, state, target })
         }
         Err(refusal) => match (&key.target, key.class) {
-            (DueTarget::Invoice(id), DueClass::Finalization) => {
+            (DueTarget::Invoice(id), DueClass::Finalization) if is_of_the_draft(&refusal) => {
                 finalization_failed(state, context, id, &refusal)
             }
             _ => park(state, context, key, &refusal),
         },
     }
+}
+
+/// Whether somebody can mend what a draft was refused for. An impossible result is a matter of the
+/// whole customer.
+fn is_of_the_draft(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::AmountTooLarge { .. } | Refusal::Impossible { .. } | Refusal::Unreadable { .. }
+    )
 }
 
 /// A draft that cannot be finalized stays one and does nothing by itself until somebody mends it

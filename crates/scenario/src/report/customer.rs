@@ -2,8 +2,8 @@
 
 use super::{DiscountReport, opposite, terms};
 use counterfoil::{
-    Address, BalanceTransaction, BalanceTransactionKind, Currency, Customer, CustomerId, Id,
-    InvoiceId, Metadata, Refusal, TaxExempt, TaxId, Timestamp, kind,
+    Address, BalanceTransaction, BalanceTransactionKind, CreditNoteId, Currency, Customer,
+    CustomerId, Id, InvoiceId, Metadata, Refusal, TaxExempt, TaxId, Timestamp, kind,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -74,8 +74,8 @@ pub struct BalanceTransactionReport {
     pub kind: BalanceTransactionKind,
     /// The invoice that caused it.
     pub invoice: Option<InvoiceId>,
-    /// Always none.
-    pub credit_note: Option<()>,
+    /// The credit note that caused it.
+    pub credit_note: Option<CreditNoteId>,
     /// Free text.
     pub description: Option<String>,
     /// When.
@@ -123,7 +123,7 @@ impl BalanceTransactionReport {
             ending_balance: transaction.ending_balance,
             kind: transaction.kind,
             invoice: transaction.invoice.clone(),
-            credit_note: None,
+            credit_note: transaction.credit_note.clone(),
             description: transaction.description.clone(),
             created: transaction.created,
             metadata: transaction.metadata.clone(),
