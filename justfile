@@ -28,8 +28,9 @@ test:
     cargo test --workspace
 
 # Random lives of customers, so many years of one customer: every invariant after every record
+# (beside the command, so that what it is built from is not built twice)
 years CUSTOMER_YEARS="10000":
-    COUNTERFOIL_YEARS={{ CUSTOMER_YEARS }} cargo test --release -p counterfoil-sim --test years -- --nocapture
+    COUNTERFOIL_YEARS={{ CUSTOMER_YEARS }} cargo test --release -p counterfoil-sim -p counterfoil-cli --test years -- --nocapture
 
 # Models of group commit and of the meter's store: every order in which threads may take turns, up to
 # so many preemptions (the store's three at most)

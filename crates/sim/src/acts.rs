@@ -63,7 +63,7 @@ impl Case {
     /// The settings of the book, with a value of every policy.
     #[must_use]
     pub fn settings(&self) -> Value {
-        let then = pick(&["past_due", "canceled"], self.choices[1]);
+        let then = pick(&["past_due", "canceled", "unpaid"], self.choices[1]);
         let invoice = pick(&["open", "uncollectible"], self.choices[2]);
         let days: &[u32] = pick(&[&[3, 5, 7], &[1], &[2, 2, 2, 2]], self.choices[3]);
         json!({
@@ -71,6 +71,12 @@ impl Case {
             "policies": {
                 "tier_lines": pick(&["per_tier", "single"], self.choices[4]),
                 "late_usage": pick(&["ignore", "next_invoice"], self.choices[5]),
+                "rounding": pick(&["half_away_from_zero", "half_even", "half_up"], self.choices[6]),
+                "tax_rounding": pick(&["line", "invoice"], self.choices[7]),
+                "proration_basis": pick(&["second", "day"], self.choices[4] / 2),
+                "day_count": pick(&["exclusive", "inclusive"], self.choices[5] / 2),
+                "quantity_lines": pick(&["full", "added"], self.choices[6] / 3),
+                "stub_denominator": pick(&["aligned", "imagined"], self.choices[7] / 2),
             },
         })
     }
@@ -141,6 +147,26 @@ pub fn beginning() -> Vec<(&'static str, Value)> {
         with.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         steps.push(("price.create", with));
     }
+    for (id, benefit) in [
+        ("coupon_n01", json!({ "percent_off": "12.5", "duration": "forever" })),
+        ("coupon_n02", json!({ "amount_off": 700, "currency": "usd", "duration": "once" })),
+        (
+            "coupon_n03",
+            json!({ "percent_off": 50, "duration": "repeating", "duration_in_months": 3 }),
+        ),
+    ] {
+        let mut with = json!({ "id": id });
+        with.as_object_mut().unwrap().extend(benefit.as_object().unwrap().clone());
+        steps.push(("coupon.create", with));
+    }
+    for (id, percentage, inclusive) in [("txr_n01", "7.25", false), ("txr_n02", "20", true)] {
+        steps.push((
+            "tax_rate.create",
+            json!({
+                "id": id, "display_name": "Tax", "percentage": percentage, "inclusive": inclusive,
+            }),
+        ));
+    }
     for (n, card) in [(1, "pm_card_visa"), (2, "pm_card_visa")] {
         let id = format!("cus_n{n:02}");
         steps.push(("customer.create", json!({ "id": id, "payment_method": card })));
@@ -149,7 +175,7 @@ pub fn beginning() -> Vec<(&'static str, Value)> {
 }
 
 /// Prices that may be in one subscription.
-const PLANS: [&[&str]; 9] = [
+const PLANS: [&[&str]; 8] = [
     &["price_n01"],
     &["price_n01", "price_n08"],
     &["price_n01", "price_n03"],
@@ -157,15 +183,18 @@ const PLANS: [&[&str]; 9] = [
     &["price_n06", "price_n07"],
     &["price_n01", "price_n05"],
     &["price_n08"],
-    &["price_n09", "price_n01"],
     &["price_n02", "price_n07"],
 ];
+const DAILY: &[&str] = &["price_n09", "price_n01"];
 const CARDS: [&str; 4] = [
     "pm_card_visa",
     "pm_card_visa",
     "pm_card_chargeCustomerFail",
     "pm_card_chargeDeclinedInsufficientFunds",
 ];
+
+const COUPONS: [&str; 3] = ["coupon_n01", "coupon_n02", "coupon_n03"];
+const TAX_RATES: [&str; 2] = ["txr_n01", "txr_n02"];
 
 type Tried = Option<(&'static str, Value)>;
 
@@ -180,7 +209,7 @@ impl Act {
     /// What is tried; nothing where it is about something that is not there.
     #[must_use]
     pub fn step(&self, world: &World) -> Tried {
-        match self.kind % 24 {
+        match self.kind % 36 {
             0..=3 => self.subscribe(world),
             4..=6 => self.usage(world),
             7 => self.seats(world),
@@ -197,6 +226,16 @@ impl Act {
             20 => self.void(world),
             21 => self.uncollectible(world),
             22 => self.adjust_usage(world),
+            23 => self.cancel_at(world),
+            24 => self.pause_collection(world),
+            25 => self.resume(world),
+            26 => self.discounts(world),
+            27 => self.taxes(world),
+            28 => self.trial(world),
+            29 => self.anchor_now(world),
+            30 => self.payment_in_part(world),
+            31 => self.revision(world),
+            32 => self.exemption(),
             _ => self.subscribe(world),
         }
     }
@@ -230,7 +269,8 @@ impl Act {
         if number >= 20 {
             return None;
         }
-        let plan = pick(&PLANS, self.b);
+        // Daily bills are rare: one life of them has as many records as thirty others.
+        let plan = if self.b % 40 == 39 { DAILY } else { pick(&PLANS, self.b) };
         let items: Vec<Value> = plan
             .iter()
             .enumerate()
@@ -247,6 +287,13 @@ impl Act {
             "id": format!("sub_n{number:02}"), "customer": self.customer(), "items": items,
         });
         let fields = with.as_object_mut().unwrap();
+        if self.b.is_multiple_of(5) {
+            let coupon = pick(&COUPONS, self.c / 3);
+            fields.insert("discounts".to_owned(), json!([{ "coupon": coupon }]));
+        }
+        if self.b % 4 == 1 {
+            fields.insert("default_tax_rates".to_owned(), json!([pick(&TAX_RATES, self.c / 5)]));
+        }
         if self.a % 5 < 2 {
             fields.insert("billing_mode".to_owned(), json!({ "type": "classic" }));
         }
@@ -405,5 +452,86 @@ impl Act {
     fn uncollectible(&self, world: &World) -> Tried {
         let id = self.invoice(world, InvoiceStatus::Open)?;
         Some(("invoice.mark_uncollectible", json!({ "id": id })))
+    }
+
+    fn update(&self, world: &World, field: &str, value: &Value) -> Tried {
+        let id = self.live(world)?.id;
+        Some(("subscription.update", json!({ "id": id, field: value })))
+    }
+
+    fn cancel_at(&self, world: &World) -> Tried {
+        let when = world.now.checked_add_days(i64::from(1 + self.b % 90)).unwrap();
+        let cleared = self.c.is_multiple_of(3);
+        let value = if cleared { Value::Null } else { json!(when) };
+        let id = self.live(world)?.id;
+        let with = json!({ "id": id, "cancel_at": value, "proration_behavior": self.proration() });
+        Some(("subscription.update", with))
+    }
+
+    fn pause_collection(&self, world: &World) -> Tried {
+        let behavior = pick(&["keep_as_draft", "void", "mark_uncollectible"], self.b);
+        let until = world.now.checked_add_days(i64::from(1 + self.c % 60)).unwrap();
+        let value = match self.c % 3 {
+            0 => Value::Null,
+            1 => json!({ "behavior": behavior }),
+            _ => json!({ "behavior": behavior, "resumes_at": until }),
+        };
+        self.update(world, "pause_collection", &value)
+    }
+
+    fn resume(&self, world: &World) -> Tried {
+        let id = self.live(world)?.id;
+        let anchor = pick(&["now", "unchanged"], self.b);
+        Some(("subscription.resume", json!({ "id": id, "billing_cycle_anchor": anchor })))
+    }
+
+    fn discounts(&self, world: &World) -> Tried {
+        let value = match self.b % 4 {
+            0 => Value::Null,
+            n => json!([{ "coupon": pick(&COUPONS, n) }]),
+        };
+        self.update(world, "discounts", &value)
+    }
+
+    fn taxes(&self, world: &World) -> Tried {
+        let value = match self.b % 3 {
+            0 => Value::Null,
+            n => json!([pick(&TAX_RATES, n)]),
+        };
+        self.update(world, "default_tax_rates", &value)
+    }
+
+    fn trial(&self, world: &World) -> Tried {
+        let until = world.now.checked_add_days(i64::from(1 + self.b % 45)).unwrap();
+        let value = if self.c.is_multiple_of(3) { json!("now") } else { json!(until) };
+        let id = self.live(world)?.id;
+        let with = json!({ "id": id, "trial_end": value, "proration_behavior": self.proration() });
+        Some(("subscription.update", with))
+    }
+
+    fn anchor_now(&self, world: &World) -> Tried {
+        let id = self.live(world)?.id;
+        let behavior = self.proration();
+        let with =
+            json!({ "id": id, "billing_cycle_anchor": "now", "proration_behavior": behavior });
+        Some(("subscription.update", with))
+    }
+
+    fn payment_in_part(&self, world: &World) -> Tried {
+        let id = self.invoice(world, InvoiceStatus::Open)?;
+        let record = format!("record-{}", world.steps.len());
+        let with = json!({ "id": id, "amount": 1 + self.b % 3_000, "payment_record": record });
+        Some(("invoice.attach_payment", with))
+    }
+
+    fn revision(&self, world: &World) -> Tried {
+        let id = self.invoice(world, InvoiceStatus::Open)?;
+        let from = json!({ "action": "revision", "invoice": id });
+        Some(("invoice.create", json!({ "customer": self.customer(), "from_invoice": from })))
+    }
+
+    fn exemption(&self) -> Tried {
+        let exempt = pick(&["none", "exempt", "reverse"], self.b);
+        Some(("customer.update", json!({ "id": self.customer(), "tax_exempt": exempt })))
     }
 }

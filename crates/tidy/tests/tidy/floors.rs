@@ -54,8 +54,8 @@ const ROOMS: &[Room] = &[
     room(
         "counterfoil-sim",
         6,
-        // The model, to replay a log and check it.
-        &["counterfoil-model", "counterfoil", "counterfoil-scenario"],
+        // The model, to replay a log and check it, and what its events are made of.
+        &["counterfoil-billing", "counterfoil-model", "counterfoil", "counterfoil-scenario"],
     ),
     Room { name: "counterfoil-benches", floor: 7, uses: Uses::Any },
     room("counterfoil-tidy", 7, &[]),
