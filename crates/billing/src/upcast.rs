@@ -37,11 +37,32 @@ pub const UPCASTS: &[Upcast] = &[
     Upcast { type_id: 123, schema: 1, step: nothing_selected },
     Upcast { type_id: 400, schema: 1, step: item_texts_apart },
     Upcast { type_id: 401, schema: 1, step: item_texts_apart },
+    Upcast { type_id: 110, schema: 2, step: later_rules },
+    Upcast { type_id: 111, schema: 2, step: later_rules },
+    Upcast { type_id: 200, schema: 1, step: later_rules },
+    Upcast { type_id: 201, schema: 1, step: later_rules },
+    Upcast { type_id: 203, schema: 1, step: later_rules },
+    Upcast { type_id: 300, schema: 1, step: later_rules },
+    Upcast { type_id: 301, schema: 1, step: later_rules },
+    Upcast { type_id: 303, schema: 1, step: later_rules },
+    Upcast { type_id: 304, schema: 1, step: later_rules },
+    Upcast { type_id: 400, schema: 2, step: later_rules },
+    Upcast { type_id: 401, schema: 2, step: later_rules },
+    Upcast { type_id: 410, schema: 1, step: later_rules },
+    Upcast { type_id: 412, schema: 1, step: later_rules },
+    Upcast { type_id: 415, schema: 1, step: later_rules },
+    Upcast { type_id: 417, schema: 1, step: later_rules },
+    Upcast { type_id: 418, schema: 1, step: later_rules },
+    Upcast { type_id: 421, schema: 1, step: later_rules },
 ];
 
 /// Meters got dimensions, and prices select usage by them. Where neither is there, there are none; the
 /// number went up so that a program that knows nothing of them does not bill all usage instead.
 fn nothing_selected(_: &mut Stored) {}
+
+/// Discounts, taxes, prorations, pauses and parts of payments came. Where none of them is there, none
+/// was; the number went up so that a program that knows nothing of them does not bill without them.
+fn later_rules(_: &mut Stored) {}
 
 /// The description and the metadata of an invoice item stood in its body. They became personal, and
 /// the body was given a name to fall back on.

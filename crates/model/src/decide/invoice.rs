@@ -137,6 +137,20 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Voids an invoice that nobody waits for any more. One that was paid in part, or credited,
+    /// stands (point 47), and does nothing by itself from then on.
+    pub(super) fn void_if_possible(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
+        let invoice = self.state.invoice(id)?;
+        if invoice::check_voidable(invoice).is_ok() {
+            return self.void(id);
+        }
+        if invoice.auto_advance {
+            let (customer, id, at) = (invoice.customer.clone(), id.clone(), self.at());
+            self.emit(InvoiceEvent::AutoAdvanceSet { customer, id, at, auto_advance: false });
+        }
+        Ok(())
+    }
+
     pub(super) fn mark_invoice_uncollectible(
         &mut self,
         command: &MarkInvoiceUncollectible,

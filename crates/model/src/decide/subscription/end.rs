@@ -3,9 +3,7 @@
 use super::super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::check_present;
-use counterfoil_billing::invoice::{
-    BillingReason, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus,
-};
+use counterfoil_billing::invoice::{BillingReason, Charge, Invoice, InvoiceEvent, InvoiceId};
 use counterfoil_billing::subscription::{
     CancelSubscription, CancellationReason, Subscription, SubscriptionEvent, SubscriptionId,
     SubscriptionStatus,
@@ -154,10 +152,7 @@ impl Tx<'_> {
         let subscription = self.state.subscription(id)?;
         let (customer, first) = (subscription.customer.clone(), subscription.first_invoice.clone());
         if let Some(invoice) = first {
-            let status = self.state.invoice(&invoice)?.status;
-            if matches!(status, InvoiceStatus::Open | InvoiceStatus::Uncollectible) {
-                self.void(&invoice)?;
-            }
+            self.void_if_possible(&invoice)?;
         }
         self.emit(SubscriptionEvent::Ended {
             customer,

@@ -85,11 +85,7 @@ impl Tx<'_> {
         let Some(pending) = self.state.subscription(id)?.pending_update.clone() else {
             return Ok(());
         };
-        let invoice = self.state.invoice(&pending.invoice)?;
-        let voids = matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible);
-        if voids && invoice.amount_paid == 0 {
-            self.void(&pending.invoice)?;
-        }
+        self.void_if_possible(&pending.invoice)?;
         self.change_subscription(id, |subscription| subscription.pending_update = None)
     }
 

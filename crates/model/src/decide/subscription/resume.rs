@@ -198,7 +198,7 @@ impl Tx<'_> {
         };
         let invoice = self.state.invoice(&resumption.invoice)?;
         if invoice.attempts_made == 0 && invoice.status == InvoiceStatus::Open {
-            self.void(&resumption.invoice)?;
+            self.void_if_possible(&resumption.invoice)?;
             return self.stay_paused(id, &resumption.invoice);
         }
         self.change_subscription(id, |subscription| {
