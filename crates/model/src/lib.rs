@@ -34,6 +34,7 @@ mod evolve;
 mod hash;
 pub mod invariants;
 mod late;
+mod notes;
 mod personal;
 mod preview;
 mod settings;

@@ -5,15 +5,12 @@ use crate::base::{DueQueue, Layered, Shards, Text, Tree as Map, Unreadable};
 use crate::due::{self, DueKey};
 use crate::evolve::Evolution;
 use crate::{BookEvent, Event, Settings};
-use counterfoil_billing::Texts;
 use counterfoil_billing::alert::{Alert, AlertEvent, AlertId};
 use counterfoil_billing::catalog::{
     MeterId, Price, PriceEvent, PriceId, Product, ProductEvent, ProductId,
 };
 use counterfoil_billing::credit_note::{CreditNote, CreditNoteId};
-use counterfoil_billing::customer::{
-    BalanceTransaction, BalanceTransactionId, Customer, CustomerEvent, CustomerId,
-};
+use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerEvent, CustomerId};
 use counterfoil_billing::discount::{Coupon, CouponId, PromotionCode, PromotionCodeId};
 use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
@@ -196,29 +193,6 @@ impl Shard {
         self.transactions.iter().map(|(place, transaction)| (*place, transaction))
     }
 
-    /// A transaction on its balance.
-    ///
-    /// # Errors
-    /// [`Refusal::ResourceMissing`].
-    pub fn balance_transaction(
-        &self,
-        id: &BalanceTransactionId,
-    ) -> Result<&BalanceTransaction, Refusal> {
-        let found = self.balance_transactions().find(|own| own.id == *id);
-        found.ok_or_else(|| Refusal::unknown("customer_balance_transaction", id))
-    }
-
-    /// Changes what was noted on a transaction.
-    fn note_on_transaction(&mut self, id: &BalanceTransactionId, texts: &Texts) {
-        let Some(place) = self.transactions.iter().position(|(_, own)| own.id == *id) else {
-            return;
-        };
-        let Some((seq, mut own)) = self.transactions.get(place).cloned() else { return };
-        own.description.clone_from(&texts.description);
-        own.metadata = texts.metadata.clone();
-        self.transactions.set_mut(place, (seq, own));
-    }
-
     /// Its subscriptions, oldest first.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<&Subscription> {
@@ -250,19 +224,6 @@ impl Shard {
         by_creation(self.creations.values().map(AsRef::as_ref), |c| c.subscription.seq)
     }
 
-    /// The credit notes on its invoices, void ones too, oldest first.
-    #[must_use]
-    pub fn credit_notes(&self) -> Vec<&CreditNote> {
-        by_creation(self.credit_notes.values().map(AsRef::as_ref), |note| note.seq)
-    }
-
-    /// The credit notes on one of its invoices, void ones too, oldest first.
-    #[must_use]
-    pub fn credit_notes_on(&self, invoice: &InvoiceId) -> Vec<&CreditNote> {
-        let notes = self.credit_notes.values().map(AsRef::as_ref);
-        by_creation(notes.filter(|note| note.invoice == *invoice), |note| note.seq)
-    }
-
     /// Its items on drafts and without an invoice, oldest first.
     #[must_use]
     pub fn invoice_items(&self) -> Vec<&InvoiceItem> {
@@ -282,7 +243,10 @@ impl Shard {
     }
 }
 
-fn by_creation<'a, T>(all: impl Iterator<Item = &'a T>, seq: impl Fn(&T) -> u64) -> Vec<&'a T> {
+pub(crate) fn by_creation<'a, T>(
+    all: impl Iterator<Item = &'a T>,
+    seq: impl Fn(&T) -> u64,
+) -> Vec<&'a T> {
     let mut all: Vec<&T> = all.collect();
     all.sort_by_key(|object| seq(object));
     all
@@ -367,7 +331,7 @@ impl State {
         self.shards.fault()
     }
 
-    fn unknown(&self, kind: &'static str, id: impl std::fmt::Display) -> Refusal {
+    pub(crate) fn unknown(&self, kind: &'static str, id: impl std::fmt::Display) -> Refusal {
         match self.fault() {
             Some(fault) => Refusal::Unreadable { reason: fault.to_string() },
             None => Refusal::unknown(kind, id),
@@ -408,20 +372,6 @@ impl State {
             .and_then(|shard| shard.invoices.get(id))
             .map(AsRef::as_ref)
             .ok_or_else(|| self.unknown("invoice", id))
-    }
-
-    /// A credit note.
-    ///
-    /// # Errors
-    /// [`Refusal::ResourceMissing`].
-    pub fn credit_note(&self, id: &CreditNoteId) -> Result<&CreditNote, Refusal> {
-        self.owners
-            .credit_notes
-            .get(id)
-            .and_then(|customer| self.shards.get(customer))
-            .and_then(|shard| shard.credit_notes.get(id))
-            .map(AsRef::as_ref)
-            .ok_or_else(|| self.unknown("credit_note", id))
     }
 
     /// An item on a draft or without an invoice.

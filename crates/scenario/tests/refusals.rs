@@ -223,12 +223,6 @@ fn parameters_that_are_missing_or_of_the_wrong_type_or_form() {
             "parameter_invalid",
             "day_of_month",
         ),
-        (
-            "subscription.update",
-            "{ id: sub_1, items: [ { id: si_1, quantity: 2 } ] }",
-            "parameter_invalid",
-            "proration_behavior",
-        ),
         ("invoiceitem.create", "{ customer: cus_1 }", "parameter_missing", "amount"),
     ]);
 }
