@@ -36,9 +36,10 @@ pub enum PostingRules {
     /// | | tax payable: tax | |
     /// | | customer balance: its change | |
     /// | credit note issued | deferred revenue: what is taken back | receivables: before payment |
-    /// | | | cash clearing: refunded or given back |
+    /// | | tax payable: tax | cash clearing: refunded or given back |
     /// | | | customer balance: its change |
     /// | credit note voided | receivables | deferred revenue |
+    /// | | | tax payable: tax |
     /// | balance changed by hand | customer balance | balance adjustments |
     ///
     /// Once an invoice was marked uncollectible, bad debt stands in place of its receivables.
@@ -164,23 +165,25 @@ fn voided(event: &Voided) -> Result<Entry, PostingError> {
     Ok(Entry::new(at, currency, postings, deferrals)?.with_contra(contra))
 }
 
-/// Revenue that is not earned after all, against what is no longer asked for and what was given back
+/// Revenue and tax that are not owed after all, against what is no longer asked for and what was given back
 /// (rule 10).
 fn credited(note: &CreditNote) -> Result<Entry, PostingError> {
     let (at, currency) = (note.created, note.currency);
     let out_of_range = || PostingError::OutOfRange { at, currency };
     let deferrals = negated(&note.taken_back).ok_or_else(out_of_range)?;
+    let contra = negated(&note.contra_taken_back).ok_or_else(out_of_range)?;
     let revenue = sum(note.taken_back.iter().map(|own| own.amount.into()));
     let given = note.balance_transaction.as_ref().map_or(0, |given| i128::from(given.amount));
     let owed = if note.was_uncollectible { BadDebt } else { AccountsReceivable };
     let back = i128::from(note.refund_amount).saturating_add(note.out_of_band_amount.into());
     let postings = vec![
         debit(DeferredRevenue, revenue.ok_or_else(out_of_range)?),
+        debit(TaxPayable, note.total_tax().into()),
         credit(owed, note.pre_payment_amount.into()),
         credit(CashClearing, back),
         debit(CustomerBalance, given),
     ];
-    Entry::new(at, currency, postings, deferrals)
+    Ok(Entry::new(at, currency, postings, deferrals)?.with_contra(contra))
 }
 
 /// The opposite of a credit note that gave nothing back.
@@ -188,9 +191,13 @@ fn uncredited(event: &VoidedNote) -> Result<Entry, PostingError> {
     let VoidedNote { at, currency, .. } = *event;
     let revenue = sum(event.restored.iter().map(|own| own.amount.into()));
     let revenue = revenue.ok_or(PostingError::OutOfRange { at, currency })?;
-    let postings =
-        vec![debit(AccountsReceivable, event.amount.into()), credit(DeferredRevenue, revenue)];
-    Entry::new(at, currency, postings, event.restored.clone())
+    let postings = vec![
+        debit(AccountsReceivable, event.amount.into()),
+        credit(DeferredRevenue, revenue),
+        credit(TaxPayable, event.tax.into()),
+    ];
+    let entry = Entry::new(at, currency, postings, event.restored.clone())?;
+    Ok(entry.with_contra(event.contra_restored.clone()))
 }
 
 fn negated(deferrals: &[Deferral]) -> Option<Vec<Deferral>> {

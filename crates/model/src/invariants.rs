@@ -204,7 +204,7 @@ pub fn invariant_credit_notes_fit_their_invoices(shard: &Shard) -> Check {
             let detail = format!("{}: {pre} and {post} of {}, {given} given", note.id, note.total);
             return violated(name, detail);
         }
-        let lines = note.lines.iter().map(|line| i128::from(line.amount)).sum::<i128>();
+        let lines = note.lines.iter().map(|line| i128::from(line.total())).sum::<i128>();
         if !note.lines.is_empty() && lines != i128::from(note.total) {
             return violated(name, format!("{}: lines {lines} of {}", note.id, note.total));
         }

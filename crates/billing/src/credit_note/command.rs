@@ -3,6 +3,7 @@
 use super::{CreditNoteId, CreditNoteReason};
 use crate::Patch;
 use crate::invoice::{InvoiceId, InvoiceLineId};
+use crate::tax::TaxRateId;
 use counterfoil_core::{Decimal12, MetadataPatch, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub struct CreateCreditNote {
     pub id: Option<CreditNoteId>,
     /// The invoice.
     pub invoice: InvoiceId,
-    /// What is taken off as a whole, in minor units.
+    /// What is taken off as a whole, with tax, in minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<i64>,
     /// What is taken off line by line.
@@ -58,7 +59,8 @@ pub struct CreditNoteLineInput {
     /// How many units, of the invoice's line or of `unit_amount`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
-    /// How much of the invoice's line, in minor units.
+    /// How much of the invoice's line, before discounts and without the tax that is added, in minor
+    /// units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<i64>,
     /// The price of one, of a line that is none of the invoice's.
@@ -67,6 +69,9 @@ pub struct CreditNoteLineInput {
     /// The same with a fraction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_amount_decimal: Option<Decimal12>,
+    /// The tax rates of a line that is none of the invoice's; none where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
     /// What a person reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -148,6 +153,7 @@ impl CreditNoteLineInput {
             amount: None,
             unit_amount: None,
             unit_amount_decimal: None,
+            tax_rates: Vec::new(),
             description: None,
         }
     }

@@ -1,17 +1,19 @@
 //! Credit note commands to events.
 
 use super::event::VoidedNote;
-use super::share::{between, spread};
+use super::share::{Share, add_tax, spread, within, without_tax};
 use super::{
     CreateCreditNote, CreditNote, CreditNoteEvent, CreditNoteId, CreditNoteLine, CreditNoteLineId,
     CreditNoteLineInput, CreditNoteLineType, CreditNoteStatus, CreditNoteType, Credited, Refund,
     UpdateCreditNote,
 };
 use crate::customer::{BalanceTransactionKind, Customer};
+use crate::discount::Terms;
 use crate::invoice::{Deferral, Invoice, InvoiceLineId, InvoiceStatus, Line, Numbered};
+use crate::tax::{TaxAmount, TaxRate, TaxRateId, TaxRounding, Taxes, check_tax_rates};
 use crate::{Texts, text};
 use counterfoil_core::{
-    ArithmeticError, Decimal12, Exact, Id, Metadata, Refusal, Timestamp, limits,
+    ArithmeticError, Decimal12, Exact, Id, Metadata, Refusal, Timestamp, cumulative_share, limits,
 };
 
 /// What a credit note is decided with.
@@ -22,6 +24,8 @@ pub struct NoteContext<'a> {
     pub notes: &'a [&'a CreditNote],
     /// Whose invoice.
     pub customer: &'a Customer,
+    /// Where tax rates are found.
+    pub terms: &'a dyn Terms,
 }
 
 /// Issues a credit note (rule 10).
@@ -29,7 +33,7 @@ pub struct NoteContext<'a> {
 /// # Errors
 /// [`Refusal::StateUnsupported`] unless the invoice is open, paid or uncollectible and no payment of
 /// it is in flight; [`Refusal::ParameterInvalid`] for anything but one basis, for more than is left
-/// of a line or of the invoice, and where refunds and credit are not exactly what was paid.
+/// of a line, of a tax or of the invoice, and where refunds and credit are not exactly what was paid.
 pub fn decide_create(
     context: &NoteContext<'_>,
     command: &CreateCreditNote,
@@ -57,6 +61,7 @@ pub fn decide_create(
     if draft.total > left {
         return Err(Refusal::too_large(format!("a credit note of {}", draft.total), left));
     }
+    check_taxes(context, &draft)?;
     let remaining = match invoice.status {
         InvoiceStatus::Open | InvoiceStatus::Uncollectible => invoice.amount_remaining(),
         _ => 0,
@@ -90,7 +95,8 @@ pub fn decide_create(
         },
         reason: command.reason,
         lines: draft.lines,
-        subtotal: draft.total,
+        subtotal: draft.subtotal,
+        total_taxes: draft.total_taxes,
         total: draft.total,
         pre_payment_amount: pre,
         post_payment_amount: post,
@@ -99,6 +105,7 @@ pub fn decide_create(
         out_of_band_amount: given.out_of_band,
         balance_transaction,
         taken_back: draft.taken_back,
+        contra_taken_back: draft.contra_taken_back,
         was_uncollectible: invoice.status == InvoiceStatus::Uncollectible,
         voided_at: None,
         memo: command.memo.clone(),
@@ -116,12 +123,6 @@ fn check_creditable(context: &NoteContext<'_>, command: &CreateCreditNote) -> Re
         let reason = "only an invoice that is open, paid or uncollectible can be credited";
         return refused(reason.to_owned());
     }
-    // What tax and discounts make of a part is not told yet, and a guess would be wrong.
-    let changed = |line: &Line| !line.taxes.is_empty() || line.discounted() != 0;
-    if invoice.lines().any(|line| changed(line)) {
-        let reason = "it has taxes or discounts, and crediting a part of them is not built yet";
-        return refused(reason.to_owned());
-    }
     if let Some(attempt) = invoice.open_attempt.as_ref().filter(|_| invoice.amount_remaining() > 0)
     {
         return refused(format!("the outcome of {} is awaited", attempt.id));
@@ -131,6 +132,38 @@ fn check_creditable(context: &NoteContext<'_>, command: &CreateCreditNote) -> Re
         return Err(Refusal::state("customer", &context.customer.id, "erased", reason));
     }
     Ok(())
+}
+
+/// No more of a tax is taken back than the lines of the invoice were charged.
+fn check_taxes(context: &NoteContext<'_>, draft: &Draft) -> Result<(), Refusal> {
+    for tax in draft.total_taxes.iter().filter(|tax| tax.amount > 0) {
+        let rate = &tax.tax_rate;
+        let lines = context.invoice.lines().map(|line| &line.taxes);
+        let charged = lines.fold(0_i64, |sum, taxes| {
+            let own = taxes.iter().filter(|own| own.tax_rate == *rate && own.amount > 0);
+            own.map(|own| own.amount).fold(sum, i64::saturating_add)
+        });
+        let taken = taken_of(issued(context.notes), rate, |tax| tax.amount);
+        let left = charged.saturating_sub(taken);
+        if tax.amount > left {
+            let reason = format!(
+                "{} of the tax of {rate}, of which the invoice has {left} left to be taken back",
+                tax.amount
+            );
+            return Err(Refusal::invalid("lines", reason));
+        }
+    }
+    Ok(())
+}
+
+/// What notes took back of a figure of a tax.
+fn taken_of<'a>(
+    notes: impl Iterator<Item = &'a CreditNote>,
+    rate: &TaxRateId,
+    figure: fn(&TaxAmount) -> i64,
+) -> i64 {
+    let taxes = notes.flat_map(|note| &note.total_taxes).filter(|tax| tax.tax_rate == *rate);
+    taxes.map(figure).fold(0, i64::saturating_add)
 }
 
 /// `NUMBER-CN-01`, counting void ones too.
@@ -210,15 +243,42 @@ fn not_negative(param: &str, amount: Option<i64>) -> Result<i64, Refusal> {
 /// What a credit note takes off, before it is said who gets it.
 struct Draft {
     lines: Vec<CreditNoteLine>,
+    subtotal: i64,
+    total_taxes: Vec<TaxAmount>,
     total: i64,
     taken_back: Vec<Deferral>,
+    contra_taken_back: Vec<Deferral>,
 }
 
 impl Draft {
-    /// An amount of the whole: revenue is taken back as its lines earn it.
+    /// An amount of the whole, with tax: revenue is taken back as its lines earn it.
     fn of_amount(context: &NoteContext<'_>, amount: i64, at: Timestamp) -> Result<Self, Refusal> {
-        let taken_back = spread(amount, context.invoice, at)?;
-        Ok(Self { lines: Vec::new(), total: amount, taken_back })
+        let total_taxes = taxes_of_amount(context, amount)?;
+        let added = total_taxes.iter().filter(|tax| !tax.inclusive).map(|tax| tax.amount);
+        let subtotal = added.fold(amount, i64::saturating_sub);
+        let taken_back = spread(without_tax(amount, &total_taxes), context.invoice, at)?;
+        Ok(Self {
+            lines: Vec::new(),
+            subtotal,
+            total_taxes,
+            total: amount,
+            taken_back,
+            contra_taken_back: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, line: CreditNoteLine) -> Result<(), ArithmeticError> {
+        let overflow = ArithmeticError::Overflow;
+        self.subtotal = self.subtotal.checked_add(line.amount).ok_or(overflow)?;
+        self.total = self.total.checked_add(line.total()).ok_or(overflow)?;
+        for tax in &line.taxes {
+            match self.total_taxes.iter_mut().find(|known| known.tax_rate == tax.tax_rate) {
+                Some(known) => add_tax(known, tax),
+                None => self.total_taxes.push(tax.clone()),
+            }
+        }
+        self.lines.push(line);
+        Ok(())
     }
 
     fn of_lines(
@@ -233,7 +293,14 @@ impl Draft {
             return Err(Refusal::invalid("lines", reason));
         }
         let lines = Vec::with_capacity(inputs.len());
-        let mut draft = Self { lines, total: 0, taken_back: Vec::new() };
+        let mut draft = Self {
+            lines,
+            subtotal: 0,
+            total_taxes: Vec::new(),
+            total: 0,
+            taken_back: Vec::new(),
+            contra_taken_back: Vec::new(),
+        };
         let mut custom = 0_i64;
         for (index, input) in (0_u64..).zip(inputs) {
             let param = format!("lines[{index}]");
@@ -241,8 +308,10 @@ impl Draft {
             let id = Id::numbered(seq, index.saturating_add(1));
             let line = match input.kind {
                 CreditNoteLineType::InvoiceLineItem => {
-                    let (line, amount) = of_invoice(context, &draft.lines, input, &param)?;
-                    draft.taken_back.push(Deferral { amount, period: line.period });
+                    let (line, share) = of_invoice(context, &draft.lines, input, &param)?;
+                    let (revenue, contra) = share.revenue(line.period);
+                    draft.taken_back.push(revenue);
+                    draft.contra_taken_back.push(contra);
                     let credited = match input.quantity {
                         Some(_) => Credited::Quantity(line.id.clone()),
                         None => Credited::Amount(line.id.clone()),
@@ -252,36 +321,77 @@ impl Draft {
                         credited,
                         name: line.name.clone(),
                         description: input.description.clone(),
-                        amount,
+                        amount: share.amount,
                         quantity: input.quantity,
                         unit_amount: None,
+                        discount_amounts: share.discount_amounts,
+                        taxes: share.taxes,
                     }
                 }
                 CreditNoteLineType::CustomLineItem => {
-                    let line = of_itself(input, id, &param)?;
-                    custom = custom.checked_add(line.amount).ok_or(ArithmeticError::Overflow)?;
+                    let line = of_itself(context, input, id, &param)?;
+                    let net = without_tax(line.total(), &line.taxes);
+                    custom = custom.checked_add(net).ok_or(ArithmeticError::Overflow)?;
                     line
                 }
             };
-            draft.total = draft.total.checked_add(line.amount).ok_or(ArithmeticError::Overflow)?;
-            draft.lines.push(line);
+            draft.add(line)?;
         }
         if custom != 0 {
             draft.taken_back.extend(spread(custom, context.invoice, at)?);
         }
         draft.taken_back.retain(|own| own.amount != 0);
+        draft.contra_taken_back.retain(|own| own.amount != 0);
         Ok(draft)
     }
 }
 
-/// What was credited of a line of the invoice so far, in units and by amount.
-fn credited<'a>(
-    context: &'a NoteContext<'_>,
+/// The taxes in an amount of the whole: its part of what notes of lines left of each, rounded over all
+/// notes of an amount as one.
+fn taxes_of_amount(context: &NoteContext<'_>, amount: i64) -> Result<Vec<TaxAmount>, Refusal> {
+    let of_lines = || issued(context.notes).filter(|note| !note.lines.is_empty());
+    let of_amounts = || issued(context.notes).filter(|note| note.lines.is_empty());
+    let whole = of_lines().map(|note| note.total).fold(context.invoice.total, i64::saturating_sub);
+    let before = of_amounts().map(|note| note.total).fold(0, i64::saturating_add);
+    let part = before.saturating_add(amount);
+    let mut taxes = Vec::new();
+    // What is out of range is refused as a whole.
+    if amount <= 0 || part > whole {
+        return Ok(taxes);
+    }
+    let mut room = amount;
+    for tax in &context.invoice.total_taxes {
+        let rate = &tax.tax_rate;
+        let figure = |figure: fn(&TaxAmount) -> i64| -> Result<i64, ArithmeticError> {
+            let left = figure(tax).saturating_sub(taken_of(of_lines(), rate, figure));
+            let done = taken_of(of_amounts(), rate, figure);
+            let step = cumulative_share(left, part, whole)?.saturating_sub(done);
+            Ok(within(step, left.saturating_sub(done)))
+        };
+        let own = figure(|tax| tax.amount)?.clamp(0, room);
+        room = room.saturating_sub(own);
+        taxes.push(TaxAmount {
+            amount: own,
+            taxable_amount: figure(|tax| tax.taxable_amount)?,
+            waived: figure(|tax| tax.waived)?,
+            ..tax.clone()
+        });
+    }
+    Ok(taxes)
+}
+
+/// The lines of credit notes so far that took something off a line of the invoice.
+fn on_line<'a>(
+    context: &NoteContext<'a>,
     here: &'a [CreditNoteLine],
     id: &'a InvoiceLineId,
-) -> (i64, i64) {
+) -> impl Iterator<Item = &'a CreditNoteLine> {
     let before = issued(context.notes).flat_map(|note| &note.lines);
-    let own = before.chain(here).filter(|line| line.invoice_line() == Some(id));
+    before.chain(here).filter(move |line| line.invoice_line() == Some(id))
+}
+
+/// What was credited of a line of the invoice so far, in units and by amount.
+fn credited<'a>(own: impl Iterator<Item = &'a CreditNoteLine>) -> (i64, i64) {
     own.fold((0, 0), |(units, amount), line| match &line.credited {
         Credited::Quantity(_) => (units.saturating_add(line.quantity.unwrap_or(0)), amount),
         _ => (units, amount.saturating_add(line.amount)),
@@ -294,26 +404,28 @@ fn of_invoice<'a>(
     here: &[CreditNoteLine],
     input: &CreditNoteLineInput,
     param: &str,
-) -> Result<(&'a Line, i64), Refusal> {
+) -> Result<(&'a Line, Share), Refusal> {
     let of = |field: &str| format!("{param}.{field}");
     let given = [
         ("unit_amount", input.unit_amount.is_some()),
         ("unit_amount_decimal", input.unit_amount_decimal.is_some()),
+        ("tax_rates", !input.tax_rates.is_empty()),
     ];
     if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
-        let reason = "a line of the invoice has its own price";
+        let reason = "a line of the invoice has its own price and taxes";
         return Err(Refusal::invalid(of(field), reason));
     }
     let id = input.invoice_line_item.as_ref();
     let id = id.ok_or_else(|| Refusal::missing(of("invoice_line_item")))?;
     let line = context.invoice.lines().find(|line| line.id == *id);
     let line = line.ok_or_else(|| Refusal::unknown("line_item", id))?;
-    let (units, amount) = credited(context, here, id);
+    let done = Share::sum(line, on_line(context, here, id));
+    let (units, amount) = credited(on_line(context, here, id));
     let share = match (input.quantity, input.amount) {
         (Some(_), None) if amount != 0 => Err(mixed(of("quantity"), id, "amount")),
         (None, Some(_)) if units != 0 => Err(mixed(of("amount"), id, "quantity")),
-        (Some(quantity), None) => of_units(line, units, quantity, &of("quantity")),
-        (None, Some(part)) => of_part(line, amount, part, &of("amount")),
+        (Some(quantity), None) => of_units(line, &done, (units, quantity), &of("quantity")),
+        (None, Some(part)) => of_part(line, &done, part, &of("amount")),
         (None, None) => Err(Refusal::missing(of("quantity"))),
         (Some(_), Some(_)) => {
             Err(Refusal::invalid(of("amount"), "give a quantity or an amount, not both"))
@@ -326,7 +438,12 @@ fn mixed(param: String, id: &InvoiceLineId, other: &str) -> Refusal {
     Refusal::invalid(param, format!("{id} was credited by {other} before"))
 }
 
-fn of_units(line: &Line, before: i64, quantity: i64, param: &str) -> Result<i64, Refusal> {
+fn of_units(
+    line: &Line,
+    done: &Share,
+    (before, quantity): (i64, i64),
+    param: &str,
+) -> Result<Share, Refusal> {
     let Some(whole) = line.quantity.as_int().filter(|whole| *whole > 0) else {
         let reason = format!("{} has a quantity of {}: give an amount", line.id, line.quantity);
         return Err(Refusal::invalid(param, reason));
@@ -336,12 +453,12 @@ fn of_units(line: &Line, before: i64, quantity: i64, param: &str) -> Result<i64,
         let reason = format!("{quantity} of {}, of which {left} are left", line.id);
         return Err(Refusal::invalid(param, reason));
     }
-    Ok(between(line, (before, before.saturating_add(quantity)), whole)?)
+    Ok(Share::next(line, done, (before.saturating_add(quantity), whole), None)?)
 }
 
 /// Negative lines are credited with negative amounts, and none beyond what it has.
-fn of_part(line: &Line, before: i64, part: i64, param: &str) -> Result<i64, Refusal> {
-    let left = line.amount.saturating_sub(before);
+fn of_part(line: &Line, done: &Share, part: i64, param: &str) -> Result<Share, Refusal> {
+    let left = line.amount.saturating_sub(done.amount);
     let within = match line.amount.signum() {
         1 => (1..=left).contains(&part),
         -1 => (left..=-1).contains(&part),
@@ -351,11 +468,14 @@ fn of_part(line: &Line, before: i64, part: i64, param: &str) -> Result<i64, Refu
         let reason = format!("{part} of {}, of which {left} is left", line.id);
         return Err(Refusal::invalid(param, reason));
     }
-    Ok(part)
+    let (after, whole) = (done.amount.saturating_add(part), line.amount);
+    let parts = (after.saturating_abs(), whole.saturating_abs());
+    Ok(Share::next(line, done, parts, Some(part))?)
 }
 
 /// A line that stands for itself.
 fn of_itself(
+    context: &NoteContext<'_>,
     input: &CreditNoteLineInput,
     id: CreditNoteLineId,
     param: &str,
@@ -388,6 +508,12 @@ fn of_itself(
         let reason = format!("{amount} is not 1 to {}", limits::AMOUNT_MINOR_MAX);
         return Err(Refusal::invalid(of("unit_amount"), reason));
     }
+    let rates = &input.tax_rates;
+    check_tax_rates(&of("tax_rates"), rates, rates, context.terms)?;
+    let rates = rates.iter().map(|id| context.terms.tax_rate(id));
+    let rates = rates.collect::<Result<Vec<&TaxRate>, Refusal>>()?;
+    let exempt = context.invoice.customer_tax_exempt;
+    let taxes = Taxes::new(exempt, TaxRounding::Line).of_line(amount, &rates)?;
     Ok(CreditNoteLine {
         id,
         credited: Credited::Custom,
@@ -396,6 +522,8 @@ fn of_itself(
         amount,
         quantity: Some(quantity),
         unit_amount: Some(unit),
+        discount_amounts: Vec::new(),
+        taxes,
     })
 }
 
@@ -431,6 +559,8 @@ pub fn decide_void(
         currency: note.currency,
         amount: note.total,
         restored: note.taken_back.clone(),
+        contra_restored: note.contra_taken_back.clone(),
+        tax: note.total_tax(),
     };
     Ok(CreditNoteEvent::Voided(voided.into()))
 }

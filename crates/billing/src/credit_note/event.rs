@@ -54,6 +54,12 @@ pub struct VoidedNote {
     pub amount: i64,
     /// The revenue that is earned after all.
     pub restored: Vec<Deferral>,
+    /// What discounts take off that revenue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contra_restored: Vec<Deferral>,
+    /// The tax that is owed after all, in minor units.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub tax: i64,
 }
 
 impl CreditNoteEvent {

@@ -1,8 +1,11 @@
 //! A credit note.
 
+use super::share::{total, without_tax};
 use super::{CreditNoteId, CreditNoteLineId};
 use crate::customer::{BalanceTransaction, CustomerId};
+use crate::discount::DiscountAmount;
 use crate::invoice::{Deferral, InvoiceId, InvoiceLineId};
+use crate::tax::TaxAmount;
 use counterfoil_core::{Currency, Decimal12, Metadata, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -36,9 +39,13 @@ pub struct CreditNote {
     pub reason: Option<CreditNoteReason>,
     /// What it takes off line by line; nothing where it takes off an amount of the whole.
     pub lines: Vec<CreditNoteLine>,
-    /// Σ of the lines, in minor units; the amount where there are none.
+    /// Σ of the lines before discounts and without the tax that is added, in minor units; the amount
+    /// without that tax where there are none.
     pub subtotal: i64,
-    /// What it comes to, in minor units; more than nothing.
+    /// What of each tax is not owed after all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub total_taxes: Vec<TaxAmount>,
+    /// What it comes to with discounts and tax, in minor units; more than nothing.
     pub total: i64,
     /// What of it lowers what is still to be paid, in minor units.
     pub pre_payment_amount: i64,
@@ -58,6 +65,9 @@ pub struct CreditNote {
     pub balance_transaction: Option<BalanceTransaction>,
     /// The revenue that is not earned after all.
     pub taken_back: Vec<Deferral>,
+    /// What discounts took off that revenue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contra_taken_back: Vec<Deferral>,
     /// Whether the invoice was uncollectible.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub was_uncollectible: bool,
@@ -85,7 +95,8 @@ pub struct CreditNoteLine {
     /// What a person reads, in the caller's words; personal.
     #[serde(skip)]
     pub description: Option<String>,
-    /// In minor units; negative on a negative line.
+    /// Before discounts and without the tax that is added, in minor units; negative on a negative
+    /// line.
     pub amount: i64,
     /// How many, where it goes by quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +104,12 @@ pub struct CreditNoteLine {
     /// The price of one in minor units, of a line that is none of the invoice's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_amount: Option<Decimal12>,
+    /// What of the discounts of the invoice's line does not count after all, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discount_amounts: Vec<DiscountAmount>,
+    /// What of the taxes is not owed after all, in the order of the invoice's line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<TaxAmount>,
 }
 
 /// What a line of a credit note takes off.
@@ -170,6 +187,37 @@ impl CreditNote {
         let amount = self.balance_transaction.as_ref().map_or(0, |given| given.amount);
         amount.saturating_neg()
     }
+
+    /// What of each discount does not count after all, in minor units.
+    #[must_use]
+    pub fn discount_amounts(&self) -> Vec<DiscountAmount> {
+        let mut sums: Vec<DiscountAmount> = Vec::new();
+        for own in self.lines.iter().flat_map(|line| &line.discount_amounts) {
+            match sums.iter_mut().find(|sum| sum.discount == own.discount) {
+                Some(sum) => sum.amount = sum.amount.saturating_add(own.amount),
+                None => sums.push(own.clone()),
+            }
+        }
+        sums
+    }
+
+    /// What of all discounts does not count after all, in minor units.
+    #[must_use]
+    pub fn discount_amount(&self) -> i64 {
+        self.lines.iter().map(CreditNoteLine::discount_amount).fold(0, i64::saturating_add)
+    }
+
+    /// The total less all tax, in minor units.
+    #[must_use]
+    pub fn total_excluding_tax(&self) -> i64 {
+        without_tax(self.total, &self.total_taxes)
+    }
+
+    /// What of all taxes is not owed after all, in minor units.
+    #[must_use]
+    pub fn total_tax(&self) -> i64 {
+        self.total.saturating_sub(self.total_excluding_tax())
+    }
 }
 
 impl CreditNoteLine {
@@ -177,6 +225,18 @@ impl CreditNoteLine {
     #[must_use]
     pub fn text(&self) -> &str {
         self.description.as_deref().unwrap_or(&self.name)
+    }
+
+    /// What of all discounts does not count after all, in minor units.
+    #[must_use]
+    pub fn discount_amount(&self) -> i64 {
+        self.discount_amounts.iter().map(|own| own.amount).fold(0, i64::saturating_add)
+    }
+
+    /// What it comes to with discounts and tax, in minor units.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        total(self.amount, &self.discount_amounts, &self.taxes)
     }
 
     /// The line of the invoice that it takes something off.

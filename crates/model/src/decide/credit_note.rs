@@ -17,7 +17,8 @@ impl Tx<'_> {
         let invoice = self.state.invoice(&command.invoice)?;
         let shard = self.state.shard(&invoice.customer)?;
         let notes = shard.credit_notes_on(&invoice.id);
-        let context = NoteContext { invoice, notes: &notes, customer: shard.customer() };
+        let (customer, terms) = (shard.customer(), &self.state);
+        let context = NoteContext { invoice, notes: &notes, customer, terms };
         let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
         let place = (id.clone(), self.next_seq());
         let event = credit_note::decide_create(&context, command, place, &mut numbers, self.at())?;

@@ -1,5 +1,6 @@
 //! Credit notes, as the report shows them.
 
+use super::{DiscountAmountReport, TaxAmountReport, terms};
 use counterfoil::{
     CreditNote, CreditNoteId, CreditNoteLine, CreditNoteLineId, CreditNoteReason, CreditNoteStatus,
     CreditNoteType, Credited, Currency, CustomerId, Decimal12, Id, InvoiceId, InvoiceLineId,
@@ -35,8 +36,17 @@ pub struct CreditNoteReport {
     pub voided_at: Option<Timestamp>,
     /// What it takes off line by line.
     pub lines: Vec<CreditNoteLineReport>,
-    /// Σ of the lines; the amount where there are none.
+    /// Σ of the lines before discounts and without the tax that is added; the amount without that tax
+    /// where there are none.
     pub subtotal: i64,
+    /// What of all discounts does not count after all.
+    pub discount_amount: i64,
+    /// What of each discount does not count after all.
+    pub discount_amounts: Vec<DiscountAmountReport>,
+    /// What of each tax is not owed after all.
+    pub total_taxes: Vec<TaxAmountReport>,
+    /// The total less all tax.
+    pub total_excluding_tax: i64,
     /// What it comes to.
     pub amount: i64,
     /// The same.
@@ -73,8 +83,14 @@ pub struct CreditNoteLineReport {
     pub invoice_line_item: Option<InvoiceLineId>,
     /// What a person reads.
     pub description: String,
-    /// In minor units; negative on a negative line.
+    /// Before discounts and without the tax that is added; negative on a negative line.
     pub amount: i64,
+    /// What of all discounts does not count after all.
+    pub discount_amount: i64,
+    /// What of each discount does not count after all.
+    pub discount_amounts: Vec<DiscountAmountReport>,
+    /// What of each tax is not owed after all.
+    pub taxes: Vec<TaxAmountReport>,
     /// How many.
     pub quantity: Option<i64>,
     /// The price of one, where it is whole.
@@ -100,6 +116,10 @@ impl CreditNoteReport {
             voided_at: note.voided_at,
             lines: note.lines.iter().map(CreditNoteLineReport::of).collect(),
             subtotal: note.subtotal,
+            discount_amount: note.discount_amount(),
+            discount_amounts: terms::discount_amounts(&note.discount_amounts()),
+            total_taxes: terms::tax_amounts(&note.total_taxes),
+            total_excluding_tax: note.total_excluding_tax(),
             amount: note.total,
             total: note.total,
             pre_payment_amount: note.pre_payment_amount,
@@ -126,6 +146,9 @@ impl CreditNoteLineReport {
             invoice_line_item: line.invoice_line().cloned(),
             description: line.text().to_owned(),
             amount: line.amount,
+            discount_amount: line.discount_amount(),
+            discount_amounts: terms::discount_amounts(&line.discount_amounts),
+            taxes: terms::tax_amounts(&line.taxes),
             quantity: line.quantity,
             unit_amount: line.unit_amount.and_then(|unit| unit.as_int()),
             unit_amount_decimal: line.unit_amount,
