@@ -28,6 +28,8 @@ pub const REPORT_MONTHS_MAX: u32 = 1_200;
 pub const CREDIT_NOTE_LINES_MAX: usize = 250;
 /// Invoice items on one invoice.
 pub const INVOICE_ITEMS_MAX: usize = 250;
+/// The lowest amount, in minor units, that a threshold may have (rule 6.13).
+pub const THRESHOLD_AMOUNT_MIN: i64 = 50;
 /// Lines on the invoices of one subscription that were made in one day, in UTC: more is a loop.
 pub const SUBSCRIPTION_LINES_PER_DAY_MAX: usize = 10_000;
 /// Pieces of due work that a preview looks ahead at most.

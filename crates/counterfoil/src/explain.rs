@@ -190,6 +190,11 @@ fn computation(line: &Line, code: &str) -> String {
              units of {code}",
             reading.quantity, line.amount
         ),
+        Derivation::PreviouslyBilled { invoice, quantity, amount, discounted } => format!(
+            "{invoice} billed {amount} for {quantity}, less {discounted} of discounts that apply \
+             again: {} minor units of {code}",
+            line.amount
+        ),
         Derivation::Trial => "free: a trial".to_owned(),
         Derivation::Given => format!("given: {} minor units of {code}", line.amount),
         Derivation::Item => format!("{product} minor units of {code}"),

@@ -619,8 +619,9 @@ impl MeterEvents<'_> {
         let row = event.row();
         self.0.change(|book, log| {
             let ingested = book.ingest_event(log, &row)?;
-            let position = ingested.position;
-            Ok((ingested, position))
+            // What it made beyond its own record is waited for too.
+            let last = ingested.position.map(|_| book.last);
+            Ok((ingested, last))
         })
     }
 
@@ -641,8 +642,9 @@ impl MeterEvents<'_> {
     pub fn ingest_columns(&self, columns: EventColumns<'_>) -> Result<Ingested, Error> {
         self.0.change(|book, log| {
             let ingested = book.ingest(log, columns)?;
-            let position = ingested.position;
-            Ok((ingested, position))
+            // What it made beyond its own record is waited for too.
+            let last = ingested.position.map(|_| book.last);
+            Ok((ingested, last))
         })
     }
 

@@ -157,13 +157,14 @@ pub use counterfoil_billing::schedule::{
     SubscriptionScheduleId, UpdateSubscriptionSchedule,
 };
 pub use counterfoil_billing::subscription::{
-    AddInvoiceItem, AnchorChange, BillingMode, BillingModeInput, BillingModeKind, CancelAt,
-    CancelSubscription, CancellationReason, ClosedUsage, CreateSubscription, FlexibleBillingInput,
-    ItemChange, ItemInput, MigrateSubscription, MissingPaymentMethod, Pause, PauseBehavior,
-    PauseCollection, PaymentBehavior, PendingUpdate, PriceData, ProrationBehavior,
-    ProrationDiscounts, ResumeAnchor, ResumeSubscription, Resumption, Subscription, SubscriptionId,
-    SubscriptionItem, SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior,
-    TrialSettings, UpdateSubscription,
+    AddInvoiceItem, AnchorChange, BillingMode, BillingModeInput, BillingModeKind,
+    BillingThresholds, CancelAt, CancelSubscription, CancellationReason, ClosedUsage,
+    CreateSubscription, FlexibleBillingInput, ItemChange, ItemInput, ItemThresholds,
+    MigrateSubscription, MissingPaymentMethod, Pause, PauseBehavior, PauseCollection,
+    PaymentBehavior, PendingUpdate, PriceData, ProrationBehavior, ProrationDiscounts, ResumeAnchor,
+    ResumeSubscription, Resumption, Subscription, SubscriptionId, SubscriptionItem,
+    SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior, TrialSettings,
+    UpdateSubscription,
 };
 pub use counterfoil_billing::tax::{
     CreateTaxRate, TaxAmount, TaxExempt, TaxIdId, TaxRate, TaxRateId, TaxRounding,

@@ -6,14 +6,16 @@ use crate::keys::Keys;
 use crate::metering::{self, Adjusted, CreateMeterEventAdjustment, Ingested, Readings};
 use crate::snapshot::Kept;
 use counterfoil_billing::alert::{AlertEvent, AlertTriggered};
+use counterfoil_billing::customer::CustomerId;
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX};
 use counterfoil_log::{Log, LogError, Lsn, NewRecord};
 use counterfoil_meter::{AdmitContext, Aggregator, AlertsAtMost, Block, EventColumns, Position};
 use counterfoil_model::{
     Command, Context, Decision, DueKey, Event, KeyUse, Output, Preview, PreviewOf, RecordMeta,
-    Settings, State, create_book, execute, preview, work,
+    Settings, State, create_book, cross_thresholds, execute, preview, work,
 };
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Bytes of an alert in a record beside the ids of the alert and its meter: a customer, named
@@ -331,10 +333,38 @@ impl Sequencer {
         admission: &counterfoil_meter::Admission,
     ) -> Result<Ingested, Error> {
         let held = match &admission.block {
-            Some(block) => Some(self.append_block(log, block)?),
+            Some(block) => {
+                let held = self.append_block(log, block)?;
+                self.cross_thresholds(log, block)?;
+                Some(held)
+            }
             None => None,
         };
         Ok(Ingested::of(admission, held))
+    }
+
+    /// Looks once at the thresholds of the customers whose usage a block holds. What they reached is
+    /// a record of its own for each customer, after the block.
+    fn cross_thresholds(&mut self, log: &Log, block: &Block) -> Result<(), Error> {
+        if !self.state.knows_thresholds() {
+            return Ok(());
+        }
+        let at = self.now()?;
+        let known = |customer: Cow<'_, str>| {
+            let id = CustomerId::new(&customer).ok()?;
+            self.state.has_thresholds(&id).then_some(id)
+        };
+        let customers: Vec<CustomerId> = block.customers().filter_map(known).collect();
+        for customer in customers {
+            let readings = Readings(&self.meters);
+            let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
+            let decided = cross_thresholds(&self.state, &context, &customer);
+            self.check_readable()?;
+            if let Some(decision) = decided {
+                self.commit(log, at, decision, RecordMeta::default())?;
+            }
+        }
+        Ok(())
     }
 
     fn append_block(&mut self, log: &Log, block: &Block) -> Result<Adjusted, Error> {

@@ -1,5 +1,6 @@
 //! Usage that came after the invoice of its period was finalized (rule 12.8).
 
+use crate::threshold::is_of_threshold;
 use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::in_force;
@@ -21,7 +22,9 @@ impl State {
         let since = late_since(subscription)?;
         let mut found: Vec<UsageCharge> = Vec::new();
         for invoice in self.shard(&subscription.customer)?.invoices() {
-            if invoice.subscription.as_ref() != Some(&subscription.id) || !counts(invoice) {
+            // What was billed before the end of a period is billed again at its end.
+            let is_own = invoice.subscription.as_ref() == Some(&subscription.id);
+            if !is_own || !counts(invoice) || is_of_threshold(invoice) {
                 continue;
             }
             for line in invoice.lines().filter(|line| line.period.end >= since) {
@@ -77,9 +80,11 @@ impl State {
             line.subscription_item.as_ref() == Some(&charge.subscription_item)
                 && line.price.as_ref() == Some(&charge.price)
                 && line.period == charge.period
+                && !matches!(line.derivation, Derivation::PreviouslyBilled { .. })
         };
         let (mut read, mut quantity, mut amount) = (0, Decimal12::ZERO, 0_i64);
-        for invoice in self.shard(customer)?.invoices().into_iter().filter(|i| counts(i)) {
+        let final_ones = |invoice: &&Invoice| counts(invoice) && !is_of_threshold(invoice);
+        for invoice in self.shard(customer)?.invoices().into_iter().filter(final_ones) {
             for line in invoice.lines().filter(is_own) {
                 let limit = || Refusal::too_large(format!("usage of {}", charge.price), i64::MAX);
                 amount = amount.checked_add(line.amount).ok_or_else(limit)?;

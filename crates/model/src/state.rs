@@ -47,6 +47,9 @@ pub struct State {
     pub(crate) promotion_codes: Map<PromotionCodeId, Arc<PromotionCode>>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) tax_rates: Map<TaxRateId, Arc<TaxRate>>,
+    /// The customers that ever had a threshold (rule 6.13): whose usage is looked at.
+    #[serde(default, skip_serializing_if = "RedBlackTreeSetSync::is_empty")]
+    pub(crate) thresholds: RedBlackTreeSetSync<CustomerId>,
     /// How many discounts were ever made of coupons.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) redeemed: u64,
@@ -690,10 +693,8 @@ impl State {
             Billing::TaxRate(event) => self.apply_tax_rate(event),
             Billing::Customer(event) => self.apply_customer(event),
             Billing::Invoice(event) => self.apply_to_item(event),
-            Billing::Subscription(_)
-            | Billing::Schedule(_)
-            | Billing::Quote(_)
-            | Billing::CreditNote(_) => {}
+            Billing::Subscription(event) => self.apply_thresholds(event),
+            Billing::Schedule(_) | Billing::Quote(_) | Billing::CreditNote(_) => {}
         }
         let Some(customer) = event.customer() else {
             self.catalog_version = self.catalog_version.saturating_add(1);

@@ -6,7 +6,6 @@ use counterfoil_billing::customer::settle;
 use counterfoil_billing::invoice::{
     Charge, Derivation, Invoice, InvoiceItem, InvoiceStatus, Line, Numbered,
 };
-use counterfoil_billing::subscription::usage_lines;
 use counterfoil_core::{Id, Refusal, kind};
 use std::sync::Arc;
 
@@ -76,13 +75,8 @@ impl State {
                     lines.extend(self.late_line(charge, place, usage, ids)?.map(Arc::new));
                 }
                 Charge::Usage(charge) => {
-                    let product = self.named_price(&charge.price)?;
-                    let customer = &invoice.customer;
-                    let reading = usage.usage(&charge.meter, customer, charge.period, product.0)?;
-                    let usage = {
-                        let policies = &self.settings.policies;
-                        usage_lines(charge, product, invoice.currency, &reading, policies, ids)?
-                    };
+                    let terms = (&invoice.customer, invoice.currency, &invoice.discounts[..]);
+                    let usage = self.lines_of_usage(charge, terms, usage, ids)?;
                     lines.extend(usage.into_iter().map(Arc::new));
                 }
             }

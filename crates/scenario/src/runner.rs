@@ -244,7 +244,13 @@ impl Runner<'_> {
         match &step.body {
             Body::Advance => {}
             Body::Do(operation) => self.operate(step, operation)?,
-            Body::Usage(usage) => self.ingest(step, usage)?,
+            Body::Usage(usage) => {
+                self.ingest(step, usage)?;
+                // What it reached may be invoiced at once (rule 6.13).
+                if let Some(now) = self.engine.now()? {
+                    self.advance(step, now)?;
+                }
+            }
             Body::Expect(expectation) => return self.expect(expectation),
         }
         self.check_invariants()

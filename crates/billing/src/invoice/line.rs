@@ -142,6 +142,19 @@ pub enum Derivation {
         /// What was billed for it, in minor units.
         billed_amount: i64,
     },
+    /// What an invoice of the same period charged for its usage so far, taken back by one that
+    /// charges for all of it again (rule 6.13).
+    PreviouslyBilled {
+        /// That invoice.
+        invoice: InvoiceId,
+        /// The quantity that it charged for.
+        quantity: Decimal12,
+        /// What it charged, in minor units.
+        amount: i64,
+        /// What discounts took off that which this invoice takes off again, in minor units.
+        #[serde(default, skip_serializing_if = "crate::is_default")]
+        discounted: i64,
+    },
     /// A period that is free because it is a trial (rule 6.8).
     Trial,
     /// An invoice item with a given amount.

@@ -211,6 +211,8 @@ pub enum BillingReason {
     SubscriptionCycle,
     /// A subscription was changed.
     SubscriptionUpdate,
+    /// Usage of a subscription reached a threshold (rule 6.13).
+    SubscriptionThreshold,
     /// It is a preview of one that has not come yet.
     Upcoming,
     /// A quote was accepted.

@@ -117,6 +117,28 @@ pub fn late_usage_line(
     }))
 }
 
+/// The line that takes back what an invoice of the same period charged for its usage so far (rule
+/// 6.13), and with which `derivation`. No discount applies to it: what discounts take off all of the
+/// usage again is left out of its amount.
+#[must_use]
+pub fn previously_billed_line(
+    charge: &UsageCharge,
+    name: &str,
+    (amount, quantity): (i64, Decimal12),
+    derivation: Derivation,
+    ids: &mut dyn Numbered,
+) -> Line {
+    let name = format!("Previously billed usage of {name}");
+    Line {
+        quantity,
+        price: Some(charge.price.clone()),
+        subscription_item: Some(charge.subscription_item.clone()),
+        discountable: false,
+        tax_rates: charge.tax_rates.clone(),
+        ..Line::new(ids.line(), name, amount, charge.period, derivation)
+    }
+}
+
 /// Rated lines of an item as lines of an invoice.
 pub fn lines_of_item(
     rated: Vec<RatedLine>,

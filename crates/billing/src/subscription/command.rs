@@ -1,6 +1,9 @@
 //! What a caller may ask for.
 
-use super::{BillingModeInput, PauseCollection, SubscriptionId, SubscriptionItemId, TrialSettings};
+use super::{
+    BillingModeInput, BillingThresholds, ItemThresholds, PauseCollection, SubscriptionId,
+    SubscriptionItemId, TrialSettings,
+};
 use crate::Patch;
 use crate::catalog::{PriceId, ProductId};
 use crate::customer::CustomerId;
@@ -78,6 +81,9 @@ pub struct CreateSubscription {
     /// The tax rates of lines that have none of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_tax_rates: Option<Vec<TaxRateId>>,
+    /// What lets it invoice usage before its period is over (rule 6.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<BillingThresholds>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -113,6 +119,7 @@ impl CreateSubscription {
             cancel_at: None,
             discounts: None,
             default_tax_rates: None,
+            billing_thresholds: None,
             description: None,
             metadata: None,
         }
@@ -136,6 +143,9 @@ pub struct ItemInput {
     /// The tax rates of its lines, instead of those of the subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_rates: Option<Vec<TaxRateId>>,
+    /// What lets usage of it be invoiced before its period is over (rule 6.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<ItemThresholds>,
     /// Metadata (rule 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
@@ -143,7 +153,15 @@ pub struct ItemInput {
 
 impl From<PriceId> for ItemInput {
     fn from(price: PriceId) -> Self {
-        Self { id: None, price, quantity: None, discounts: None, tax_rates: None, metadata: None }
+        Self {
+            id: None,
+            price,
+            quantity: None,
+            discounts: None,
+            tax_rates: None,
+            billing_thresholds: None,
+            metadata: None,
+        }
     }
 }
 
@@ -389,6 +407,9 @@ pub struct UpdateSubscription {
     /// The tax rates of lines that have none of their own.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub default_tax_rates: Patch<Vec<TaxRateId>>,
+    /// What lets it invoice usage before its period is over; `null` clears it (rule 6.13).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub billing_thresholds: Patch<BillingThresholds>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<String>,
@@ -419,6 +440,7 @@ impl UpdateSubscription {
             days_until_due: None,
             discounts: Patch::Keep,
             default_tax_rates: Patch::Keep,
+            billing_thresholds: Patch::Keep,
             description: Patch::Keep,
             metadata: Patch::Keep,
         }
@@ -453,6 +475,7 @@ impl UpdateSubscription {
             ("default_payment_method", !self.default_payment_method.is_keep()),
             ("collection_method", self.collection_method.is_some()),
             ("days_until_due", self.days_until_due.is_some()),
+            ("billing_thresholds", !self.billing_thresholds.is_keep()),
             ("description", !self.description.is_keep()),
             ("metadata", !self.metadata.is_keep()),
             ("items.metadata", self.items.iter().any(|item| !item.metadata.is_keep())),
@@ -483,6 +506,9 @@ pub struct ItemChange {
     /// The tax rates of its lines, instead of those of the subscription.
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub tax_rates: Patch<Vec<TaxRateId>>,
+    /// What lets usage of it be invoiced before its period is over; `null` clears it (rule 6.13).
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub billing_thresholds: Patch<ItemThresholds>,
     /// Metadata to merge; `null` clears all of it (rule 1.6).
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<MetadataPatch>,

@@ -10,9 +10,10 @@ mod pending;
 mod period;
 mod proration;
 mod state;
+mod threshold;
 mod trial;
 
-pub use charge::{item_lines, late_usage_line, lines_of_item, usage_lines};
+pub use charge::{item_lines, late_usage_line, lines_of_item, previously_billed_line, usage_lines};
 pub use command::{
     AddInvoiceItem, AnchorChange, CancelAt, CancelSubscription, CreateSubscription, ItemChange,
     ItemInput, MigrateSubscription, PaymentBehavior, PriceData, ProrationBehavior, TrialEnd,
@@ -37,6 +38,7 @@ pub use proration::{
 pub use state::{
     CancellationReason, ClosedUsage, Subscription, SubscriptionItem, SubscriptionStatus,
 };
+pub use threshold::{BillingThresholds, ItemThresholds};
 pub use trial::{MissingPaymentMethod, TrialEndBehavior, TrialSettings, trial_notice_at};
 
 use counterfoil_core::{Id, kind};

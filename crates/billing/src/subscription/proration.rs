@@ -209,7 +209,10 @@ fn charges_ahead(derivation: &Derivation) -> bool {
         | Derivation::Prorated { .. }
         | Derivation::Given
         | Derivation::Item => true,
-        Derivation::Metered { .. } | Derivation::Late { .. } | Derivation::Trial => false,
+        Derivation::Metered { .. }
+        | Derivation::Late { .. }
+        | Derivation::PreviouslyBilled { .. }
+        | Derivation::Trial => false,
     }
 }
 

@@ -1,8 +1,8 @@
 //! A subscription.
 
 use super::{
-    BillingMode, Pause, PauseCollection, PendingUpdate, Resumption, SubscriptionId,
-    SubscriptionItemId, TrialSettings,
+    BillingMode, BillingThresholds, ItemThresholds, Pause, PauseCollection, PendingUpdate,
+    Resumption, SubscriptionId, SubscriptionItemId, TrialSettings,
 };
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
@@ -109,6 +109,9 @@ pub struct Subscription {
     /// The tax rates of lines that have none of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub default_tax_rates: Vec<TaxRateId>,
+    /// What lets it invoice usage before its period is over (rule 6.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<BillingThresholds>,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,
@@ -142,6 +145,9 @@ pub struct SubscriptionItem {
     /// The tax rates of its lines, which replace those of the subscription.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_rates: Vec<TaxRateId>,
+    /// What lets usage of it be invoiced before its period is over (rule 6.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<ItemThresholds>,
     /// Metadata (rule 1.6); personal.
     #[serde(skip)]
     pub metadata: Metadata,

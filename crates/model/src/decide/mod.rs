@@ -22,7 +22,7 @@ use crate::answer::Target;
 use crate::{BookEvent, Command, Event, Settings, State, UsageSource};
 use counterfoil_core::{Refusal, Timestamp};
 use tx::Tx;
-pub use work::work;
+pub use work::{cross_thresholds, work};
 
 /// What a decision may depend on beside the state and the command.
 #[derive(Clone, Copy)]

@@ -64,6 +64,10 @@ fn check_billed_once(invoice: &Invoice, shard: &Shard) -> Result<(), Refusal> {
                 format!("{} and {} both bill {item} for {}", twin.id, line.id, line.period);
             return Err(impossible(&invoice.id, reason));
         }
+        // What was billed before the end of the period is taken back on the same invoice.
+        if invoice.lines().any(|other| takes_back(other, line)) {
+            continue;
+        }
         for other in &others {
             if other.lines().any(|other| bills_the_same(line, other)) {
                 let reason = format!("{} bills {item} for {} already", other.id, line.period);
@@ -94,6 +98,15 @@ fn bills_the_same(line: &Line, other: &Line) -> bool {
         && other.period.start == line.period.start
         && other.price == line.price
         && basis(other) == basis(line)
+}
+
+/// Whether a line takes back what was billed before for the usage that another charges (rule 6.13).
+fn takes_back(line: &Line, of: &Line) -> bool {
+    matches!(line.derivation, Derivation::PreviouslyBilled { .. })
+        && matches!(of.derivation, Derivation::Metered { .. })
+        && line.subscription_item == of.subscription_item
+        && line.price == of.price
+        && line.period.start == of.period.start
 }
 
 /// A subscription whose invoices of a day have so many lines is in a loop.

@@ -4,7 +4,7 @@ use super::{Context, Decision, Tx};
 use crate::State;
 use crate::answer::Target;
 use crate::due::{DueClass, DueKey, DueTarget};
-use counterfoil_billing::customer::CustomerEvent;
+use counterfoil_billing::customer::{CustomerEvent, CustomerId};
 use counterfoil_billing::invoice::{
     CollectionMethod, FinalizationError, InvoiceEvent, InvoiceId, Trigger,
 };
@@ -35,6 +35,29 @@ pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decisi
             }
             _ => park(state, context, key, &refusal),
         },
+    }
+}
+
+/// Looks at the thresholds of a customer, once usage of it was taken in (rule 6.13, point 63). None
+/// where nothing was reached. A result that cannot be parks the customer, as with due work.
+#[must_use]
+pub fn cross_thresholds(
+    state: &State,
+    context: &Context<'_>,
+    customer: &CustomerId,
+) -> Option<Decision> {
+    if !state.has_thresholds(customer) {
+        return None;
+    }
+    let mut tx = Tx::fork(state, context);
+    let crossed = tx.cross_thresholds(customer).and_then(|()| tx.check_possible());
+    match crossed {
+        Ok(()) => {
+            let (events, state) = tx.finish();
+            let target = Target::Customer(customer.clone());
+            (!events.is_empty()).then_some(Decision { events, state, target })
+        }
+        Err(refusal) => Some(park_customer(state, context, customer.clone(), &refusal)),
     }
 }
 
@@ -73,11 +96,20 @@ fn park(state: &State, context: &Context<'_>, key: &DueKey, refusal: &Refusal) -
         DueTarget::SubscriptionSchedule(id) => state.schedule(id).ok()?.customer.clone(),
         DueTarget::Quote(id) => state.quote(id).ok()?.customer.clone(),
     };
+    Some(park_customer(state, context, customer, refusal))
+}
+
+fn park_customer(
+    state: &State,
+    context: &Context<'_>,
+    customer: CustomerId,
+    refusal: &Refusal,
+) -> Decision {
     let mut tx = Tx::fork(state, context);
     let reason = format!("{} ({})", refusal, refusal.code());
     tx.emit(CustomerEvent::Parked { id: customer.clone(), at: context.at, reason });
     let (events, state) = tx.finish();
-    Some(Decision { events, state, target: Target::Customer(customer) })
+    Decision { events, state, target: Target::Customer(customer) }
 }
 
 impl Tx<'_> {
@@ -132,6 +164,18 @@ impl Tx<'_> {
         Ok(Target::SubscriptionSchedule(id.clone()))
     }
 
+    /// Finalizes a draft, and charges it or sends it.
+    pub(super) fn finalize_and_collect(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
+        self.finalize(id, true)?;
+        let invoice = self.state.invoice(id)?;
+        if invoice.collection_method == CollectionMethod::SendInvoice && invoice.amount_due > 0 {
+            let customer = invoice.customer.clone();
+            let (id, at) = (id.clone(), self.at());
+            self.emit(InvoiceEvent::Sent { customer, id, at });
+        }
+        self.collect_if_due(id)
+    }
+
     fn work_on_invoice(&mut self, id: &InvoiceId, class: DueClass) -> Result<Target, Refusal> {
         match class {
             DueClass::Finalization if self.state.invoice(id)?.charges.is_empty() => {
@@ -140,18 +184,7 @@ impl Tx<'_> {
                 let (id, at) = (id.clone(), self.at());
                 self.emit(InvoiceEvent::AutoAdvanceSet { customer, id, at, auto_advance: false });
             }
-            DueClass::Finalization => {
-                self.finalize(id, true)?;
-                let invoice = self.state.invoice(id)?;
-                if invoice.collection_method == CollectionMethod::SendInvoice
-                    && invoice.amount_due > 0
-                {
-                    let customer = invoice.customer.clone();
-                    let (id, at) = (id.clone(), self.at());
-                    self.emit(InvoiceEvent::Sent { customer, id, at });
-                }
-                self.collect_if_due(id)?;
-            }
+            DueClass::Finalization => self.finalize_and_collect(id)?,
             DueClass::PaymentAttempt => self.attempt(id, None, Trigger::Automatic)?,
             _ => self.overdue(id)?,
         }

@@ -4,13 +4,13 @@ use super::{
     DiscountAmountReport, DiscountReport, PretaxCreditReport, TaxAmountReport, quantity, terms,
 };
 use counterfoil::{
-    Address, BillingModeKind, BillingReason, CancellationReason, CollectionMethod, Currency,
-    CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice, FromInvoiceAction, Id,
-    InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind,
-    InvoicePaymentStatus, InvoiceStatus, InvoiceView, Line, Metadata, PauseCollection, Period,
-    PriceId, ProrationBase, ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem,
-    SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId,
-    Timestamp, TrialSettings, kind,
+    Address, BillingModeKind, BillingReason, BillingThresholds, CancellationReason,
+    CollectionMethod, Currency, CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice,
+    FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId,
+    InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView, ItemThresholds, Line,
+    Metadata, PauseCollection, Period, PriceId, ProrationBase, ProrationDiscounts, Subscription,
+    SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId,
+    SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -57,6 +57,8 @@ pub struct SubscriptionReport {
     pub schedule: Option<SubscriptionScheduleId>,
     /// How the collection of its invoices is paused.
     pub pause_collection: Option<PauseCollection>,
+    /// What lets it invoice usage before its period is over.
+    pub billing_thresholds: Option<BillingThresholds>,
     /// When it was created.
     pub created: Timestamp,
     /// When service began.
@@ -135,6 +137,8 @@ pub struct SubscriptionItemReport {
     pub discounts: Vec<DiscountReport>,
     /// The tax rates of its lines.
     pub tax_rates: Vec<TaxRateId>,
+    /// What lets usage of it be invoiced before its period is over.
+    pub billing_thresholds: Option<ItemThresholds>,
     /// Metadata.
     pub metadata: Metadata,
 }
@@ -458,6 +462,7 @@ impl SubscriptionReport {
             pending_update: PendingUpdateReport::of(subscription),
             schedule: subscription.schedule.clone(),
             pause_collection: subscription.pause_collection,
+            billing_thresholds: subscription.billing_thresholds,
             created: subscription.created,
             start_date: subscription.start_date,
             currency: subscription.currency,
@@ -535,6 +540,7 @@ impl SubscriptionItemReport {
             created: item.created,
             discounts: terms::discounts(&item.discounts),
             tax_rates: item.tax_rates.clone(),
+            billing_thresholds: item.billing_thresholds,
             metadata: item.metadata.clone(),
         }
     }

@@ -40,6 +40,7 @@ pub fn decide_create(
     let is_free = command.proration_behavior == Some(ProrationBehavior::None);
     check_collection(command.collection_method, command.days_until_due)?;
     check_payment_behavior(command)?;
+    command.billing_thresholds.map_or(Ok(()), |thresholds| thresholds.check())?;
     text::check_optional("description", command.description.as_deref())?;
     text::check_optional("default_payment_method", command.default_payment_method.as_deref())?;
     let mut items = Vec::with_capacity(command.items.len());
@@ -91,6 +92,7 @@ pub fn decide_create(
         resumption: None,
         discounts: Vec::new(),
         default_tax_rates: Vec::new(),
+        billing_thresholds: command.billing_thresholds,
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
     };

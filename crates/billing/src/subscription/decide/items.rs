@@ -70,6 +70,7 @@ pub(super) fn new_item(
     index: usize,
     at: Timestamp,
 ) -> Result<SubscriptionItem, Refusal> {
+    input.billing_thresholds.map_or(Ok(()), |thresholds| thresholds.check(price, index))?;
     Ok(SubscriptionItem {
         id,
         price: price.id.clone(),
@@ -79,6 +80,7 @@ pub(super) fn new_item(
         created: at,
         discounts: Vec::new(),
         tax_rates: Vec::new(),
+        billing_thresholds: input.billing_thresholds,
         metadata: Metadata::of(input.metadata.as_ref())?,
     })
 }

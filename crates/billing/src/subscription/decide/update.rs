@@ -98,6 +98,11 @@ fn set_trial_and_pause(
     let pause = command.pause_collection.clone();
     updated.pause_collection = pause.apply_to(updated.pause_collection);
     updated.trial_settings = command.trial_settings.unwrap_or(updated.trial_settings);
+    if let Some(thresholds) = command.billing_thresholds.value() {
+        thresholds.check()?;
+    }
+    let thresholds = command.billing_thresholds.clone();
+    updated.billing_thresholds = thresholds.apply_to(updated.billing_thresholds);
     Ok(())
 }
 
@@ -214,6 +219,13 @@ impl Change<'_> {
         }
         if let Some(item) = subscription.items.get_mut(position) {
             item.metadata = text::patched_metadata(&item.metadata, &change.metadata)?;
+            let price = self.prices.price(&item.price)?;
+            if let Some(thresholds) = change.billing_thresholds.value() {
+                thresholds.check(price, index)?;
+            }
+            let thresholds = change.billing_thresholds.clone().apply_to(item.billing_thresholds);
+            // A licensed price has no usage to look at.
+            item.billing_thresholds = thresholds.filter(|_| is_metered(price));
         }
         Ok(())
     }
@@ -289,7 +301,10 @@ impl Change<'_> {
         let id = change.id.clone().unwrap_or_else(new_item_id);
         let metadata = change.metadata.value().cloned();
         let quantity = change.quantity;
-        let input = ItemInput { quantity, metadata, ..ItemInput::from(price.id.clone()) };
+        let billing_thresholds = change.billing_thresholds.value().copied();
+        let price_id = price.id.clone();
+        let input =
+            ItemInput { quantity, metadata, billing_thresholds, ..ItemInput::from(price_id) };
         new_item(&input, id, (price, subscription.currency), period, index, self.at)
     }
 }

@@ -10,5 +10,6 @@ mod proration;
 mod renew;
 mod resume;
 mod status;
+mod threshold;
 mod trial;
 mod update;

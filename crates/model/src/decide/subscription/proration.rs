@@ -11,7 +11,7 @@ use counterfoil_billing::invoice::{
 };
 use counterfoil_billing::subscription::{
     self, Change, Debit, NetOf, Proration, ProrationSource, Subscription, SubscriptionId,
-    SubscriptionItem, SubscriptionItemId, usage_lines,
+    SubscriptionItem, SubscriptionItemId,
 };
 use counterfoil_core::{Decimal12, Exact, Metadata, Period, Refusal, Timestamp};
 use std::borrow::Cow;
@@ -169,10 +169,10 @@ impl Tx<'_> {
             if reading.events == 0 {
                 continue;
             }
-            let policies = &self.state.settings.policies;
             let mut ids = self.numbers(customer, 0, 0)?;
-            let currency = subscription.currency;
-            let lines = usage_lines(charge, product, currency, &reading, policies, &mut ids)?;
+            let shared = self.state.shared_discounts(subscription, self.at())?;
+            let terms = (customer, subscription.currency, &shared[..]);
+            let lines = self.state.lines_of_usage(charge, terms, usage, &mut ids)?;
             for line in lines.into_iter().rev() {
                 self.create_item(subscription, |item| fill_usage(item, line))?;
             }
@@ -299,7 +299,7 @@ fn fill_usage(item: &mut InvoiceItem, line: Line) {
     item.unit_amount = line.unit_amount;
     item.price = line.price;
     item.period = line.period;
-    item.discountable = true;
+    item.discountable = line.discountable;
     item.discounts = line.discounts;
     item.tax_rates = line.tax_rates;
     item.derivation = Some(line.derivation);
