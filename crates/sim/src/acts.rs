@@ -236,6 +236,7 @@ impl Act {
             30 => self.payment_in_part(world),
             31 => self.revision(world),
             32 => self.exemption(),
+            33 => self.credit(world),
             _ => self.subscribe(world),
         }
     }
@@ -533,5 +534,16 @@ impl Act {
     fn exemption(&self) -> Tried {
         let exempt = pick(&["none", "exempt", "reverse"], self.b);
         Some(("customer.update", json!({ "id": self.customer(), "tax_exempt": exempt })))
+    }
+
+    /// A note of an amount: what is open of an invoice, or what was paid, to the balance.
+    fn credit(&self, world: &World) -> Tried {
+        let amount = i64::from(1 + self.b % 2_500);
+        if let Some(id) = self.invoice(world, InvoiceStatus::Open) {
+            return Some(("credit_note.create", json!({ "invoice": id, "amount": amount })));
+        }
+        let id = self.invoice(world, InvoiceStatus::Paid)?;
+        let with = json!({ "invoice": id, "amount": amount, "credit_amount": amount });
+        Some(("credit_note.create", with))
     }
 }
