@@ -195,6 +195,8 @@ impl Tx<'_> {
             AfterRetries::Canceled => {
                 self.end_subscription(&subscription, CancellationReason::PaymentFailed, None)
             }
+            // What a trial's invoice took along does not end the trial.
+            AfterRetries::Unpaid if self.state.subscription(&subscription)?.is_in_trial() => Ok(()),
             AfterRetries::Unpaid => self.set_status(&subscription, SubscriptionStatus::Unpaid),
         }
     }
