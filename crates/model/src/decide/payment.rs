@@ -187,7 +187,9 @@ impl Tx<'_> {
         let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {
             return Ok(());
         };
-        if self.state.subscription(&subscription)?.is_ended() || !self.is_latest_finalized(id)? {
+        // Only one that is past due is given up: not a trial, whose invoice took something along.
+        let status = self.state.subscription(&subscription)?.status;
+        if status != SubscriptionStatus::PastDue || !self.is_latest_finalized(id)? {
             return Ok(());
         }
         match policy.then {
@@ -195,8 +197,6 @@ impl Tx<'_> {
             AfterRetries::Canceled => {
                 self.end_subscription(&subscription, CancellationReason::PaymentFailed, None)
             }
-            // What a trial's invoice took along does not end the trial.
-            AfterRetries::Unpaid if self.state.subscription(&subscription)?.is_in_trial() => Ok(()),
             AfterRetries::Unpaid => self.set_status(&subscription, SubscriptionStatus::Unpaid),
         }
     }
