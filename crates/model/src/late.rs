@@ -4,9 +4,7 @@ use crate::threshold::is_of_threshold;
 use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::in_force;
-use counterfoil_billing::invoice::{
-    Derivation, Invoice, InvoiceStatus, Line, Numbered, UsageCharge,
-};
+use counterfoil_billing::invoice::{Derivation, Invoice, Line, Numbered, UsageCharge};
 use counterfoil_billing::policy::LateUsage;
 use counterfoil_billing::subscription::{Subscription, late_usage_line};
 use counterfoil_core::{Currency, Decimal12, Refusal, Timestamp, limits};
@@ -24,7 +22,7 @@ impl State {
         for invoice in self.shard(&subscription.customer)?.invoices() {
             // What was billed before the end of a period is billed again at its end.
             let is_own = invoice.subscription.as_ref() == Some(&subscription.id);
-            if !is_own || !counts(invoice) || is_of_threshold(invoice) {
+            if !is_own || !invoice.counts() || is_of_threshold(invoice) {
                 continue;
             }
             for line in invoice.lines().filter(|line| line.period.end >= since) {
@@ -83,7 +81,7 @@ impl State {
                 && !matches!(line.derivation, Derivation::PreviouslyBilled { .. })
         };
         let (mut read, mut quantity, mut amount) = (0, Decimal12::ZERO, 0_i64);
-        let final_ones = |invoice: &&Invoice| counts(invoice) && !is_of_threshold(invoice);
+        let final_ones = |invoice: &&Invoice| invoice.counts() && !is_of_threshold(invoice);
         for invoice in self.shard(customer)?.invoices().into_iter().filter(final_ones) {
             for line in invoice.lines().filter(is_own) {
                 let limit = || Refusal::too_large(format!("usage of {}", charge.price), i64::MAX);
@@ -110,8 +108,4 @@ impl State {
 fn late_since(subscription: &Subscription) -> Result<Timestamp, Refusal> {
     let back = 0_i64.saturating_sub(limits::METER_EVENT_PAST_SECONDS_MAX);
     Ok(subscription.current_period().start.checked_add_seconds(back)?)
-}
-
-fn counts(invoice: &Invoice) -> bool {
-    !matches!(invoice.status, InvoiceStatus::Draft | InvoiceStatus::Void)
 }

@@ -119,7 +119,7 @@ fn check_creditable(context: &NoteContext<'_>, command: &CreateCreditNote) -> Re
     let invoice = context.invoice;
     let refused =
         |reason: String| Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
-    if matches!(invoice.status, InvoiceStatus::Draft | InvoiceStatus::Void) {
+    if !invoice.counts() {
         let reason = "only an invoice that is open, paid or uncollectible can be credited";
         return refused(reason.to_owned());
     }

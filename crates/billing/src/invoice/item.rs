@@ -1,6 +1,6 @@
 //! Invoice items: amounts that wait for an invoice, or were put on a draft (rule 8.5).
 
-use super::{Derivation, InvoiceId, InvoiceItemId};
+use super::{Derivation, InvoiceId, InvoiceItemId, Line};
 use crate::Patch;
 use crate::catalog::{Price, PriceId};
 use crate::customer::CustomerId;
@@ -197,6 +197,24 @@ pub struct DeleteInvoiceItem {
 }
 
 impl InvoiceItem {
+    /// Takes what a line says, so that the next invoice has that line.
+    pub fn take(&mut self, line: Line) {
+        self.subscription_item = line.subscription_item;
+        self.proration = line.proration;
+        self.name = line.name;
+        self.amount = line.amount;
+        self.quantity = line.quantity;
+        self.unit_amount = line.unit_amount;
+        self.price = line.price;
+        self.period = line.period;
+        self.discountable = line.discountable && !line.proration;
+        self.discounts = line.discounts;
+        self.discount_amounts = line.discount_amounts;
+        self.included_discounts = line.included_discounts;
+        self.tax_rates = line.tax_rates;
+        self.derivation = Some(line.derivation);
+    }
+
     /// The amount less the discounts that were fixed beside it, in minor units.
     #[must_use]
     pub fn net_amount(&self) -> i64 {

@@ -290,6 +290,12 @@ impl Invoice {
         inside.fold(self.subtotal, |left, tax| left.saturating_sub(tax.amount))
     }
 
+    /// Whether it was finalized and not voided since.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !matches!(self.status, InvoiceStatus::Draft | InvoiceStatus::Void)
+    }
+
     /// Whether it is collected by charging a payment method, by itself.
     #[must_use]
     pub fn charges_automatically(&self) -> bool {

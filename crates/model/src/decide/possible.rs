@@ -7,9 +7,7 @@ use super::tx::Tx;
 use crate::invariants::invariant_invoice_amounts_follow_from_its_lines;
 use crate::state::Shard;
 use counterfoil_billing::Event as Billing;
-use counterfoil_billing::invoice::{
-    Derivation, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, Line,
-};
+use counterfoil_billing::invoice::{Derivation, Invoice, InvoiceEvent, InvoiceId, Line};
 use counterfoil_core::{Refusal, limits};
 use std::collections::BTreeSet;
 
@@ -50,9 +48,7 @@ fn impossible(id: &InvoiceId, reason: String) -> Refusal {
 /// No item is billed twice for one period: not on two invoices that count, and not twice on one.
 fn check_billed_once(invoice: &Invoice, shard: &Shard) -> Result<(), Refusal> {
     let others = shard.invoices.values().filter(|other| {
-        other.id != invoice.id
-            && other.subscription == invoice.subscription
-            && !matches!(other.status, InvoiceStatus::Draft | InvoiceStatus::Void)
+        other.id != invoice.id && other.subscription == invoice.subscription && other.counts()
     });
     let others: Vec<&Invoice> = others.map(|other| &**other).collect();
     for (place, line) in invoice.lines().enumerate() {

@@ -174,7 +174,7 @@ impl Tx<'_> {
             let terms = (customer, subscription.currency, &shared[..]);
             let lines = self.state.lines_of_usage(charge, terms, usage, &mut ids)?;
             for line in lines.into_iter().rev() {
-                self.create_item(subscription, |item| fill_usage(item, line))?;
+                self.create_item(subscription, |item| item.take(line))?;
             }
         }
         Ok(())
@@ -289,18 +289,4 @@ fn fill_proration(item: &mut InvoiceItem, proration: Proration) {
     item.price = Some(proration.price);
     item.period = proration.period;
     item.derivation = Some(Derivation::Changed(proration.details));
-}
-
-fn fill_usage(item: &mut InvoiceItem, line: Line) {
-    item.subscription_item = line.subscription_item;
-    item.name = line.name;
-    item.amount = line.amount;
-    item.quantity = line.quantity;
-    item.unit_amount = line.unit_amount;
-    item.price = line.price;
-    item.period = line.period;
-    item.discountable = line.discountable;
-    item.discounts = line.discounts;
-    item.tax_rates = line.tax_rates;
-    item.derivation = Some(line.derivation);
 }

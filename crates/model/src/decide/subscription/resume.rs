@@ -101,19 +101,7 @@ impl Tx<'_> {
 
     /// Leaves the amount of a line for the next invoice of a subscription.
     fn pend(&mut self, subscription: &Subscription, line: Line) -> Result<(), Refusal> {
-        self.create_item(subscription, |item| {
-            item.subscription_item = line.subscription_item;
-            item.proration = line.proration;
-            item.name = line.name;
-            item.amount = line.amount;
-            item.quantity = line.quantity;
-            item.unit_amount = line.unit_amount;
-            item.price = line.price;
-            item.period = line.period;
-            item.included_discounts = line.included_discounts;
-            item.tax_rates = line.tax_rates;
-            item.derivation = Some(line.derivation);
-        })
+        self.create_item(subscription, |item| item.take(line))
     }
 
     /// Invoices what a resumption costs: the subscription stays paused until that is paid.

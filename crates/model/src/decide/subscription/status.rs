@@ -80,9 +80,7 @@ impl Tx<'_> {
         let invoice = self.state.invoice(id)?;
         let shard = self.state.shard(&invoice.customer)?;
         Ok(!shard.invoices.values().any(|other| {
-            other.subscription == invoice.subscription
-                && other.seq > invoice.seq
-                && !matches!(other.status, InvoiceStatus::Draft | InvoiceStatus::Void)
+            other.subscription == invoice.subscription && other.seq > invoice.seq && other.counts()
         }))
     }
 
