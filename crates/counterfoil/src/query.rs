@@ -189,10 +189,15 @@ enum Cover {
 pub(crate) fn unbilled(book: &Sequencer) -> Result<Vec<UnbilledUsage>, Error> {
     let mut found = Vec::new();
     for meter in book.state.meters() {
+        let mut shards = Vec::new();
         for customer in book.meters.customers_with_usage(&meter.id) {
             let Ok(id) = CustomerId::new(&customer) else { continue };
-            let shard = book.state.shard(&id)?;
-            for bucket in buckets(book, meter, &customer)? {
+            shards.push(book.state.shard(&id)?);
+        }
+        // In the order of creation: nothing depends on the spelling of ids (point 54).
+        shards.sort_by_key(|shard| shard.customer().seq);
+        for shard in shards {
+            for bucket in buckets(book, meter, shard.customer().id.as_str())? {
                 unbilled_of(book, (meter, shard, &bucket), &mut found)?;
             }
         }

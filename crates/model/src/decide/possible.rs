@@ -83,8 +83,10 @@ fn is_recurring(line: &Line) -> bool {
     }
 }
 
-/// Whether two lines are for the same part of the same price of one item, from the same second on.
+/// Whether two lines are for the same part of the same price of one item: for the same period, or for
+/// usage from the same second on. A period that was cut short and begun anew has another end.
 fn bills_the_same(line: &Line, other: &Line) -> bool {
+    let metered = matches!(line.derivation, Derivation::Metered { .. });
     let basis = |line: &Line| match &line.derivation {
         Derivation::Rated { basis } | Derivation::Metered { basis, .. } => Some(*basis),
         _ => None,
@@ -92,6 +94,7 @@ fn bills_the_same(line: &Line, other: &Line) -> bool {
     is_recurring(other)
         && other.subscription_item == line.subscription_item
         && other.period.start == line.period.start
+        && (metered || other.period.end == line.period.end)
         && other.price == line.price
         && basis(other) == basis(line)
 }

@@ -73,9 +73,15 @@ pub fn decide_update(
     }
     let ended_trial = in_trial && updated.trial.is_some_and(|trial| trial.end <= at);
     let anchor = command.billing_cycle_anchor;
-    let began_anew = !updated.is_in_trial() && begins_anew(subscription, &updated, anchor, prices)?;
+    let mut began_anew =
+        !updated.is_in_trial() && begins_anew(subscription, &updated, anchor, prices)?;
     if began_anew {
         begin_anew(&mut updated, prices, at)?;
+        // Periods that began in this very second were charged then; nothing begins twice.
+        let again = |item: &SubscriptionItem| {
+            subscription.item(&item.id).is_none_or(|before| before.period == item.period)
+        };
+        began_anew = !updated.items.iter().all(again);
     }
     set_agreed_end(&mut updated, command, prices, at)?;
     if !ended_trial {
