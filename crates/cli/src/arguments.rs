@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Run(Run),
     Events(Events),
     Explain(Explain),
+    Preview(Preview),
     Balance(Balance),
     Alerts(Alerts),
     Verify(Verify),
@@ -150,6 +151,47 @@ pub(crate) struct Explain {
     /// As the book was after this record, or at this time, whose day is enough.
     #[arg(long, value_name = "LSN|TIME", value_parser = as_of)]
     pub(crate) as_of: Option<AsOf>,
+}
+
+/// Show what would be invoiced, without doing it.
+///
+/// The next invoice of a customer, of a subscription or of a schedule: with the usage so far, and as
+/// if every payment until then succeeded. Or what a command would invoice at once, and what would
+/// come after it. The amounts are those of the real invoice, for it is made by the same code. The
+/// book is not changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  counterfoil preview /tmp/saas --subscription sub_acme
+  counterfoil preview /tmp/saas --customer cus_acme --json | jq .upcoming.total
+  counterfoil preview /tmp/saas --command '{\"subscription.cancel\":
+    {\"id\": \"sub_acme\", \"invoice_now\": true, \"prorate\": true}}'
+
+Exit status: 0; 1 where the command would be refused, or no invoice will come; 2 where the command
+or the book could not be read")]
+#[command(group = clap::ArgGroup::new("of").required(true))]
+pub(crate) struct Preview {
+    #[command(flatten)]
+    pub(crate) read: ReadBook,
+    /// The next invoice of any subscription of this customer.
+    #[arg(long, value_name = "ID", group = "of")]
+    pub(crate) customer: Option<String>,
+    /// The next invoice of this subscription.
+    #[arg(long, value_name = "ID", group = "of")]
+    pub(crate) subscription: Option<String>,
+    /// The next invoice of the subscription that this schedule guides, or will begin.
+    #[arg(long, value_name = "ID", group = "of")]
+    pub(crate) schedule: Option<String>,
+    /// What this command would invoice: a map from the operation to its parameters, in YAML or JSON
+    /// as in a scenario.
+    #[arg(long, value_name = "COMMAND", group = "of")]
+    pub(crate) command: Option<String>,
+    /// As the book was after this record, or at this time, whose day is enough.
+    #[arg(long, value_name = "LSN|TIME", value_parser = as_of)]
+    pub(crate) as_of: Option<AsOf>,
+    /// Print one JSON object, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Show the trial balance: every account of the journal, debits against credits.

@@ -10,6 +10,7 @@ mod arguments;
 mod bench;
 mod inspect;
 mod keep;
+mod preview;
 mod problem;
 mod progress;
 mod proof;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments, &mut out),
         Command::Events(arguments) => inspect::events(arguments, &mut out),
         Command::Explain(arguments) => inspect::explain(arguments, &mut out),
+        Command::Preview(arguments) => preview::preview(arguments, &mut out),
         Command::Balance(arguments) => inspect::balance(arguments, &mut out),
         Command::Alerts(arguments) => alerts::alerts(arguments, &mut out),
         Command::Verify(arguments) => keep::verify(arguments, &mut out),

@@ -57,6 +57,12 @@ pub(crate) enum Problem {
         #[source]
         reason: SalvageError,
     },
+    /// The command to preview is none.
+    #[error("--command: {reason}")]
+    Command {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A copy could not be made.
     #[error("{}: {reason}", path.display())]
     Backup {

@@ -255,7 +255,8 @@ fn period(invoice: &InvoiceReport) -> Period {
     Period::new(invoice.period_start, invoice.period_end)
 }
 
-fn lines(invoice: &InvoiceReport, out: &mut dyn Write) -> io::Result<()> {
+/// An invoice with its lines.
+pub(crate) fn lines(invoice: &InvoiceReport, out: &mut dyn Write) -> io::Result<()> {
     let currency = invoice.currency;
     let money = |minor| Money::new(minor, currency).to_string();
     writeln!(
@@ -278,6 +279,15 @@ fn lines(invoice: &InvoiceReport, out: &mut dyn Write) -> io::Result<()> {
     }
     columns.print(out)?;
     write!(out, "total {}", money(invoice.total))?;
+    let sum = |amounts: &mut dyn Iterator<Item = i64>| amounts.fold(0, i64::saturating_add);
+    let discounts = sum(&mut invoice.total_discount_amounts.iter().map(|own| own.amount));
+    if discounts != 0 {
+        write!(out, ", {} of discounts", money(discounts))?;
+    }
+    let taxes = sum(&mut invoice.total_taxes.iter().map(|own| own.amount));
+    if taxes != 0 {
+        write!(out, ", {} of tax", money(taxes))?;
+    }
     let from_balance = invoice.total.saturating_sub(invoice.amount_due);
     if from_balance != 0 {
         write!(out, ", {} by the customer's balance", money(from_balance))?;

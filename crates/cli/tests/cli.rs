@@ -3,7 +3,7 @@
 mod support;
 
 use counterfoil::{Engine, Options};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::{beside, book, counterfoil, example};
@@ -168,6 +168,59 @@ fn a_book_can_be_looked_into() {
     for fragment in ["every checksum right", "2 metered lines read again", "the book is sound"] {
         assert!(verified.contains(fragment), "no {fragment:?} in {verified}");
     }
+    assert_eq!(counterfoil(&["verify", book]).succeeds(), verified);
+}
+
+#[test]
+fn what_would_be_invoiced_is_shown_and_not_done() {
+    let (dir, path) = scenario(
+        r#"
+  - at: 2025-01-01T00:00:00Z
+    do: product.create
+    with: { id: prod, name: Plan }
+  - do: price.create
+    with: { id: plan, product: prod, currency: usd, unit_amount: 1000, recurring: { interval: month } }
+  - do: coupon.create
+    with: { id: TEN, percent_off: 10, duration: forever }
+  - do: tax_rate.create
+    with: { id: txr, display_name: VAT, percentage: "5", inclusive: false }
+  - do: customer.create
+    with: { id: cus, payment_method: pm_card_visa }
+  - do: subscription.create
+    with: { id: sub, customer: cus, items: [ { price: plan } ], discounts: [ { coupon: TEN } ], default_tax_rates: [ txr ] }
+  - at: 2025-01-16T12:00:00Z
+"#,
+    );
+    let book = &beside(&dir, "book");
+    counterfoil(&["run", &path, "--book", book]).succeeds();
+    let verified = counterfoil(&["verify", book]).succeeds();
+
+    let next = counterfoil(&["preview", book, "--subscription", "sub"]).succeeds();
+    for fragment in [
+        "The next invoice:",
+        "upcoming_in_sub",
+        "10.00",
+        "1.00 USD of discounts",
+        "0.45 USD of tax",
+        "total 9.45",
+    ] {
+        assert!(next.contains(fragment), "no {fragment:?} in {next}");
+    }
+    assert_eq!(counterfoil(&["preview", book, "--customer", "cus"]).succeeds(), next);
+    let cancel = r#"{"subscription.cancel": {"id": "sub", "invoice_now": true, "prorate": true}}"#;
+    let at_once = counterfoil(&["preview", book, "--command", cancel]).succeeds();
+    for fragment in ["Invoiced at once:", "-4.50", "No other invoice would come by itself."] {
+        assert!(at_once.contains(fragment), "no {fragment:?} in {at_once}");
+    }
+    let json = counterfoil(&["preview", book, "--subscription", "sub", "--json"]).succeeds();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["made"], &json["upcoming"]["total"]), (&json!([]), &json!(945)));
+
+    counterfoil(&["preview", book, "--subscription", "sub_none"]).ends(1, &["sub_none"]);
+    counterfoil(&["preview", book, "--schedule", "sub_sched"]).ends(1, &["sub_sched"]);
+    counterfoil(&["preview", book]).ends(2, &["--customer"]);
+    counterfoil(&["preview", book, "--command", "{"]).ends(2, &["--command"]);
+    counterfoil(&["preview", book, "--command", "{a.b: {}}"]).ends(2, &["a.b"]);
     assert_eq!(counterfoil(&["verify", book]).succeeds(), verified);
 }
 

@@ -377,8 +377,8 @@ impl Engine {
         Ok(DryRun { events: decision.events, output, state: decision.state })
     }
 
-    /// What would be invoiced: the next invoice of a customer or a subscription, or what a command
-    /// would invoice and what comes after it (rule 8.2). It is decided as the act itself would be,
+    /// What would be invoiced: the next invoice of a customer, a subscription or a schedule, or what
+    /// a command would invoice and what comes after it (rule 8.2). It is decided as the act itself would be,
     /// and nothing changes.
     ///
     /// # Errors

@@ -244,7 +244,7 @@ impl Sequencer {
         let at = self.now()?;
         let command = match of {
             PreviewOf::Command(command) => Some(&**command),
-            PreviewOf::Customer(_) | PreviewOf::Subscription(_) => None,
+            PreviewOf::Customer(_) | PreviewOf::Subscription(_) | PreviewOf::Schedule(_) => None,
         };
         let before = command.map(|command| self.due_before(command, at)).unwrap_or_default();
         let state = before.last().map_or(&self.state, |decision| &decision.state);

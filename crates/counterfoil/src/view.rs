@@ -14,7 +14,7 @@ use counterfoil_billing::invoice::InvoiceId;
 use counterfoil_core::{Refusal, Timestamp};
 use counterfoil_journal::TrialBalance;
 use counterfoil_log::{History, Lsn, ReadError, Record};
-use counterfoil_model::{InvoiceView, State, invariants};
+use counterfoil_model::{InvoiceView, Preview, PreviewOf, State, invariants};
 
 /// Which moment of a book is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -170,6 +170,14 @@ impl View {
     /// [`Error::Refused`] with `resource_missing`.
     pub fn invoices(&self, customer: &CustomerId) -> Result<Vec<InvoiceView>, Error> {
         self.readable(query::invoices(&self.book, customer))
+    }
+
+    /// What would have been invoiced then, as [`Engine::preview_invoice`].
+    ///
+    /// # Errors
+    /// As [`Engine::preview_invoice`].
+    pub fn preview_invoice(&self, of: &PreviewOf) -> Result<Preview, Error> {
+        self.readable(self.book.preview(of))
     }
 
     /// How every amount of an invoice came about.

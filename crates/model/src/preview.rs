@@ -8,19 +8,34 @@ use crate::{
     Command, Context, Decision, Event, InvoiceView, State, SucceedPaymentAttempt, execute, work,
 };
 use counterfoil_billing::customer::CustomerId;
-use counterfoil_billing::invoice::{BillingReason, InvoiceEvent, InvoiceId};
+use counterfoil_billing::invoice::{BillingReason, Invoice, InvoiceEvent, InvoiceId};
+use counterfoil_billing::schedule::SubscriptionScheduleId;
 use counterfoil_billing::subscription::SubscriptionId;
 use counterfoil_core::{Refusal, limits};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-/// What a preview is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a preview is of: `invoice.create_preview`.
+///
+/// Its serialized form is a map of one entry: `{"subscription": "sub_1"}`, or
+/// `{"command": {"subscription.update": {"id": "sub_1", "cancel_at_period_end": true}}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PreviewOf {
     /// The next invoice of any subscription of a customer.
     Customer(CustomerId),
     /// The next invoice of a subscription.
     Subscription(SubscriptionId),
-    /// What a command would invoice, and the next invoice of its subscription after that.
+    /// The next invoice of the subscription that a schedule guides, or will begin.
+    Schedule(SubscriptionScheduleId),
+    /// What a command would invoice, and the next invoice of the subscription that it changes,
+    /// begins or plans after that.
     Command(Box<Command>),
+}
+
+impl PreviewOf {
+    /// The name of the operation.
+    pub const OPERATION: &'static str = "invoice.create_preview";
 }
 
 /// What would be invoiced.
@@ -40,64 +55,119 @@ pub struct Preview {
 /// that no invoice will come for.
 pub fn preview(state: &State, context: &Context<'_>, of: &PreviewOf) -> Result<Preview, Refusal> {
     let none = |what: String| Refusal::InvoiceUpcomingNone { what };
-    match of {
+    let (next, what) = match of {
         PreviewOf::Customer(id) => {
             state.customer(id)?;
-            let upcoming = upcoming(state.clone(), context, id, None)?;
-            let upcoming = Some(upcoming.ok_or_else(|| none(format!("customer {id}")))?);
-            Ok(Preview { made: Vec::new(), upcoming })
+            (Next::Any(id.clone()), format!("customer {id}"))
         }
         PreviewOf::Subscription(id) => {
-            let customer = &state.subscription(id)?.customer;
-            let upcoming = upcoming(state.clone(), context, customer, Some(id))?;
-            let upcoming = Some(upcoming.ok_or_else(|| none(format!("subscription {id}")))?);
-            Ok(Preview { made: Vec::new(), upcoming })
+            (Next::of_subscription(state, id)?, format!("subscription {id}"))
         }
+        PreviewOf::Schedule(id) => (Next::of_schedule(state, id)?, format!("schedule {id}")),
         PreviewOf::Command(command) => {
             let Decision { events, state, target } = execute(state, context, command)?;
             let mut made = Vec::new();
-            for id in events.iter().filter_map(|event| created(event, None)) {
-                made.push(state.view(id, context.usage)?);
+            for invoice in events.iter().filter_map(created) {
+                made.push(state.view(&invoice.id, context.usage)?);
             }
-            let upcoming = match &target {
-                Target::Subscription(id) => {
-                    let customer = state.customer_of(&target);
-                    let of = |customer: CustomerId| {
-                        upcoming(state.clone(), context, &customer, Some(id))
-                    };
-                    customer.map(of).transpose()?.flatten()
-                }
-                _ => None,
+            let upcoming = match Next::of_target(&state, &target)? {
+                Some(next) => upcoming(state, context, &next)?,
+                None => None,
             };
-            Ok(Preview { made, upcoming })
+            return Ok(Preview { made, upcoming });
+        }
+    };
+    let upcoming = upcoming(state.clone(), context, &next)?;
+    Ok(Preview { made: Vec::new(), upcoming: Some(upcoming.ok_or_else(|| none(what))?) })
+}
+
+/// Whose next invoice is looked for.
+enum Next {
+    /// Any of a customer.
+    Any(CustomerId),
+    /// That of a subscription of a customer.
+    Of(CustomerId, SubscriptionId),
+    /// That of the subscription that a schedule of a customer begins.
+    Begun(CustomerId, SubscriptionScheduleId),
+}
+
+impl Next {
+    fn of_subscription(state: &State, id: &SubscriptionId) -> Result<Self, Refusal> {
+        Ok(Self::Of(state.subscription(id)?.customer.clone(), id.clone()))
+    }
+
+    fn of_schedule(state: &State, id: &SubscriptionScheduleId) -> Result<Self, Refusal> {
+        let schedule = state.schedule(id)?;
+        let guided = schedule.subscription.as_ref().or(schedule.released_subscription.as_ref());
+        Ok(match guided {
+            Some(subscription) => Self::Of(schedule.customer.clone(), subscription.clone()),
+            None => Self::Begun(schedule.customer.clone(), id.clone()),
+        })
+    }
+
+    fn of_target(state: &State, target: &Target) -> Result<Option<Self>, Refusal> {
+        match target {
+            Target::Subscription(id) => match state.customer_of(target) {
+                Some(customer) => Ok(Some(Self::Of(customer, id.clone()))),
+                // It comes about with its payment, and nobody sees it before (rule 6.3).
+                None => Ok(None),
+            },
+            Target::SubscriptionSchedule(id) => Self::of_schedule(state, id).map(Some),
+            Target::Quote(id) => {
+                let quote = state.quote(id)?;
+                match (&quote.subscription, &quote.subscription_schedule) {
+                    (Some(id), _) => Self::of_subscription(state, id).map(Some),
+                    (None, Some(id)) => Self::of_schedule(state, id).map(Some),
+                    (None, None) => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn customer(&self) -> &CustomerId {
+        match self {
+            Self::Any(customer) | Self::Of(customer, _) | Self::Begun(customer, _) => customer,
+        }
+    }
+
+    fn is(&self, state: &State, invoice: &Invoice) -> bool {
+        match self {
+            Self::Any(_) => true,
+            Self::Of(_, id) => invoice.subscription.as_ref() == Some(id),
+            Self::Begun(_, id) => {
+                let begun = state.schedule(id).ok().and_then(|own| own.subscription.as_ref());
+                begun.is_some() && invoice.subscription.as_ref() == begun
+            }
         }
     }
 }
 
-/// The invoice that an event made, of one subscription where that is asked for, else of any.
-fn created<'e>(event: &'e Event, of: Option<&SubscriptionId>) -> Option<&'e InvoiceId> {
-    let Event::Billing(counterfoil_billing::Event::Invoice(InvoiceEvent::Created(invoice))) = event
-    else {
-        return None;
-    };
-    let own = of.is_none() || invoice.subscription.as_ref() == of;
-    own.then_some(&invoice.id)
+/// The invoice that an event made.
+fn created(event: &Event) -> Option<&Arc<Invoice>> {
+    match event {
+        Event::Billing(counterfoil_billing::Event::Invoice(InvoiceEvent::Created(invoice))) => {
+            Some(invoice)
+        }
+        _ => None,
+    }
 }
 
 /// The next invoice that the due work of a customer makes.
 fn upcoming(
     mut state: State,
     context: &Context<'_>,
-    customer: &CustomerId,
-    of: Option<&SubscriptionId>,
+    next: &Next,
 ) -> Result<Option<InvoiceView>, Refusal> {
     for _ in 0..limits::PREVIEW_STEPS_MAX {
-        state = paid(state, context, customer)?;
-        let Some(key) = state.next_due_of(customer) else { return Ok(None) };
+        state = paid(state, context, next.customer())?;
+        let Some(key) = state.next_due_of(next.customer()) else { return Ok(None) };
         let context = Context { at: key.at.max(context.at), ..*context };
         let Some(decision) = work(&state, &context, &key) else { return Ok(None) };
-        if let Some(id) = decision.events.iter().find_map(|event| created(event, of)) {
-            let mut view = decision.state.view(id, context.usage)?;
+        let made = decision.events.iter().filter_map(created);
+        let found = made.filter(|invoice| next.is(&decision.state, invoice)).next();
+        if let Some(invoice) = found {
+            let mut view = decision.state.view(&invoice.id, context.usage)?;
             view.invoice.billing_reason = BillingReason::Upcoming;
             let id = view.invoice.subscription.as_ref().map(|id| format!("upcoming_in_{id}"));
             if let Some(id) = id.and_then(|id| InvoiceId::new(&id).ok()) {

@@ -61,6 +61,8 @@ pub struct Operation {
     pub fails: Option<String>,
     /// The key under which it is done once only.
     pub idempotency_key: Option<String>,
+    /// What it must come to: of a preview only.
+    pub expect: Option<Node>,
 }
 
 /// A file of meter events as it is named.
@@ -326,7 +328,7 @@ fn parse_step(number: usize, node: &Node, base: &Path) -> Result<Step, Fault> {
     keys.check_company()?;
     let at = keys.at.map(|at| decode(at).map_err(|error| decode_fault("at", error))).transpose()?;
     let body = match (keys.operation, keys.usage, keys.expect) {
-        (Some(name), None, None) => Body::Do(keys.operation(name, node.line)?),
+        (Some(name), None, _) => Body::Do(keys.operation(name, node.line)?),
         (None, Some(file), None) => Body::Usage(keys.usage(file, base)?),
         (None, None, Some(expectation)) => {
             check_references(expectation)?;
@@ -338,7 +340,7 @@ fn parse_step(number: usize, node: &Node, base: &Path) -> Result<Step, Fault> {
             return Err(Fault::new(node.line, malformed("step", reason)));
         }
         _ => {
-            let reason = "it has more than one of do, usage and expect".to_owned();
+            let reason = "usage stands alone, without do and expect".to_owned();
             return Err(Fault::new(node.line, malformed("step", reason)));
         }
     };
@@ -372,6 +374,9 @@ impl Keys<'_> {
             }
         };
         check_references(&with)?;
+        if let Some(expectation) = self.expect {
+            check_references(expectation)?;
+        }
         Ok(Operation {
             name: text("do", name)?,
             name_line: name.line,
@@ -381,6 +386,7 @@ impl Keys<'_> {
                 .idempotency_key
                 .map(|node| text("idempotency_key", node))
                 .transpose()?,
+            expect: self.expect.cloned(),
         })
     }
 

@@ -39,6 +39,9 @@
 //!   library's own commands, and [`match_subset`] compares a report with an expectation. Usage files
 //!   are read by [`counterfoil::files`]; those of Parquet with the feature `parquet`.
 //!
+//! `invoice.create_preview` is no command: it changes nothing, and `expect` in its own step says what
+//! it comes to (`{ made: [ … ], upcoming: { … } }`, invoices as in the report).
+//!
 //! Not read yet: the operations of what the library does not have yet (see the page of the
 //! `counterfoil` crate); they make a scenario unreadable. The report has their lists already, empty.
 //!

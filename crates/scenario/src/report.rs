@@ -4,6 +4,7 @@ mod billing;
 mod credit_note;
 mod customer;
 mod meter;
+mod preview;
 mod quote;
 mod schedule;
 mod terms;
@@ -18,6 +19,7 @@ pub use meter::{
     AggregationReport, AlertFilterReport, AlertReport, AlertTriggeredReport, CustomerMappingReport,
     MeterReport, MeterTransitionsReport, UsageThresholdReport, ValueSettingsReport,
 };
+pub use preview::PreviewReport;
 pub use quote::QuoteReport;
 pub use schedule::SubscriptionScheduleReport;
 pub use terms::{

@@ -12,13 +12,14 @@ use crate::document::{Body, Document, Operation, Step, Unreadable, UsageStep};
 use crate::expect::{Mismatch, match_subset};
 use crate::node::Node;
 use crate::reference::{Reference, ReferenceError, resolve_references};
-use crate::report::{RejectedRow, Report};
+use crate::report::{PreviewReport, RejectedRow, Report};
 use counterfoil::{
-    Attempt, Engine, Error, InvariantViolation, Outcome as PaymentOutcome, PaymentSource,
+    Attempt, Engine, Error, InvariantViolation, Outcome as PaymentOutcome, PaymentSource, Preview,
     SubscriptionId,
 };
 use counterfoil_core::{Code, Refusal, Timestamp};
 use operation::Parsed;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -264,11 +265,12 @@ impl Runner<'_> {
 
     fn operate(&mut self, step: &Step, operation: &Operation) -> Result<(), Fault> {
         let (line, error) = match (self.execute(operation), &operation.fails) {
-            (Ok(()), None) => {
+            (Ok(Some(preview)), None) => return self.compare(operation, &preview),
+            (Ok(None), None) => {
                 let now = self.engine.now()?.ok_or(Error::NoTime)?;
                 return Ok(self.advance(step, now)?);
             }
-            (Ok(()), Some(expected)) => {
+            (Ok(_), Some(expected)) => {
                 let (operation, expected) = (operation.name.clone(), expected.clone());
                 return Err(FailureProblem::NotRefused { operation, expected }.into());
             }
@@ -288,7 +290,7 @@ impl Runner<'_> {
     }
 
     /// Does one operation. An error comes with its line, where that is known.
-    fn execute(&self, operation: &Operation) -> Result<(), (Option<usize>, Error)> {
+    fn execute(&self, operation: &Operation) -> Result<Option<Preview>, (Option<usize>, Error)> {
         let with = self.resolve(&operation.with).map_err(|error| (None, error))?;
         let parsed = Parsed::decode(&operation.name, &with)
             .map_err(|error| (Some(error.line), Refusal::from(error).into()))?;
@@ -297,6 +299,19 @@ impl Runner<'_> {
     }
 
     fn expect(&self, expectation: &Node) -> Result<(), Fault> {
+        let report = Report::of(self.engine, &self.rejected)?;
+        self.match_report(expectation, &report)
+    }
+
+    /// Compares what a preview came to with what its step says of it.
+    fn compare(&self, operation: &Operation, preview: &Preview) -> Result<(), Fault> {
+        match &operation.expect {
+            Some(expectation) => self.match_report(expectation, &PreviewReport::of(preview)),
+            None => Ok(()),
+        }
+    }
+
+    fn match_report(&self, expectation: &Node, report: &impl Serialize) -> Result<(), Fault> {
         let resolved = self.resolve(expectation).map_err(|error| match error {
             Error::Refused(refusal) => {
                 let operation = "expect".to_owned();
@@ -304,9 +319,8 @@ impl Runner<'_> {
             }
             error => error.into(),
         })?;
-        let report = Report::of(self.engine, &self.rejected)?;
         let report =
-            serde_json::to_value(&report).map_err(|error| Error::Read(error.to_string()))?;
+            serde_json::to_value(report).map_err(|error| Error::Read(error.to_string()))?;
         match_subset(&resolved, &report)
             .map_err(|mismatch| FailureProblem::Expectation(mismatch).into())
     }

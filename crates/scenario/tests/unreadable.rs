@@ -36,6 +36,23 @@ fn nothing_is_done_of_what_cannot_be_read() {
             5,
             "a meter event is known by its identifier",
         ),
+        ("- do: customer.create\n  expect: {}\n", 6, "beside do it is what a preview comes to"),
+        (
+            "- do: invoice.create_preview\n  with: { customer: a }\n  fails: x\n  expect: {}\n",
+            8,
+            "what is refused comes to nothing",
+        ),
+        (
+            "- do: invoice.create_preview\n  with: { customer: a }\n  idempotency_key: k\n",
+            5,
+            "a preview changes nothing",
+        ),
+        ("- do: invoice.create_preview\n  with: { invoice: a }\n", 6, "unknown field invoice"),
+        (
+            "- do: invoice.create_preview\n  with: { command: { customer.create: { nme: a } } }\n",
+            6,
+            "unknown field command.customer.create.nme",
+        ),
         ("- at: 2024-12-31T23:59:59Z\n", 5, "time goes back"),
         (
             "- usage: a.csv\n  columns: { event_name: a, customer: c, timestamp: t, value: v }\n",

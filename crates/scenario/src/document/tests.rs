@@ -81,8 +81,8 @@ fn faults_name_step_and_line() {
         ("steps:\n- at: null", "step 1, line 2: at: expected a time"),
         ("steps:\n- at: 1.5", "step 1, line 2: at: timestamp: \"1.5\" is not RFC 3339"),
         (
-            "steps:\n- do: x\n  expect: {}",
-            "step 1, line 2: step: it has more than one of do, usage and expect",
+            "steps:\n- usage: x.csv\n  columns: { event_name: a, timestamp: t }\n  expect: {}",
+            "step 1, line 2: step: usage stands alone, without do and expect",
         ),
         ("steps:\n- do: 5", "step 1, line 2: do: expected a string, not the number 5"),
         ("steps:\n- do: ''", "step 1, line 2: do: it is empty"),

@@ -1,10 +1,11 @@
-//! Operations: the commands of the book, and those of its meters.
+//! Operations: the commands of the book, those of its meters, and previews.
 
 use crate::de::{DecodeError, DecodeProblem, decode};
 use crate::node::Node;
 use crate::shape::{UnknownField, check_shape};
 use counterfoil::{
-    Command, CommandReader, CreateMeterEvent, CreateMeterEventAdjustment, Engine, Error, Request,
+    Command, CommandReader, CreateMeterEvent, CreateMeterEventAdjustment, Engine, Error, Preview,
+    PreviewOf, Request,
 };
 use serde::de::DeserializeOwned;
 
@@ -16,6 +17,7 @@ pub(super) enum Parsed {
     Command(Command),
     MeterEvent(CreateMeterEvent),
     Adjustment(CreateMeterEventAdjustment),
+    Preview(PreviewOf),
 }
 
 impl Parsed {
@@ -24,6 +26,7 @@ impl Parsed {
         match operation {
             METER_EVENT => decode(with).map(Self::MeterEvent),
             ADJUSTMENT => decode(with).map(Self::Adjustment),
+            PreviewOf::OPERATION => decode(with).map(Self::Preview),
             _ => match Command::read(operation, &mut Decoder(with)) {
                 Some(command) => command.map(Self::Command),
                 None => Err(DecodeError {
@@ -35,18 +38,25 @@ impl Parsed {
         }
     }
 
-    pub(super) fn execute(self, engine: &Engine, key: Option<&str>) -> Result<(), Error> {
+    /// Does it. A preview comes back with what would be invoiced, and does nothing.
+    pub(super) fn execute(
+        self,
+        engine: &Engine,
+        key: Option<&str>,
+    ) -> Result<Option<Preview>, Error> {
         match self {
             Self::Command(command) => {
                 let mut request = Request::from(command);
                 if let Some(key) = key {
                     request = request.idempotency_key(key);
                 }
-                engine.execute(request).map(drop)
+                engine.execute(request)?;
             }
-            Self::MeterEvent(event) => engine.meter_events().create(&event).map(drop),
-            Self::Adjustment(adjustment) => engine.meter_events().adjust(&adjustment).map(drop),
+            Self::MeterEvent(event) => drop(engine.meter_events().create(&event)?),
+            Self::Adjustment(adjustment) => drop(engine.meter_events().adjust(&adjustment)?),
+            Self::Preview(of) => return engine.preview_invoice(of).map(Some),
         }
+        Ok(None)
     }
 }
 
@@ -55,6 +65,7 @@ pub(super) fn unknown_fields(operation: &str, with: &Node) -> Option<Vec<Unknown
     match operation {
         METER_EVENT => Some(check_shape::<CreateMeterEvent>(with)),
         ADJUSTMENT => Some(check_shape::<CreateMeterEventAdjustment>(with)),
+        PreviewOf::OPERATION => Some(check_shape::<PreviewOf>(with)),
         _ => match Command::read(operation, &mut ShapeChecker(with))? {
             Err(found) => Some(found),
             Ok(_) => Some(Vec::new()),
@@ -62,9 +73,13 @@ pub(super) fn unknown_fields(operation: &str, with: &Node) -> Option<Vec<Unknown
     }
 }
 
-/// Whether an operation is one that meters dedupe by the identifier of the event.
-pub(super) fn is_of_meters(operation: &str) -> bool {
-    matches!(operation, METER_EVENT | ADJUSTMENT)
+/// Why an operation has no use for an idempotency key, where that is so.
+pub(super) fn needs_no_key(operation: &str) -> Option<&'static str> {
+    match operation {
+        METER_EVENT | ADJUSTMENT => Some("a meter event is known by its identifier"),
+        PreviewOf::OPERATION => Some("a preview changes nothing"),
+        _ => None,
+    }
 }
 
 struct Decoder<'n>(&'n Node);

@@ -5,7 +5,7 @@ use crate::de::decode;
 use crate::document::{Body, Document, Operation, Step, Unreadable, UnreadableProblem};
 use crate::shape::check_shape;
 use counterfoil::files::UsageFile;
-use counterfoil::{Currency, Policies, RetryPolicy, Settings};
+use counterfoil::{Currency, Policies, PreviewOf, RetryPolicy, Settings};
 use counterfoil_core::{Refusal, Timestamp};
 use serde::Deserialize;
 
@@ -85,12 +85,22 @@ fn check_operation(step: &Step, operation: &Operation) -> Result<(), Unreadable>
         let problem = UnreadableProblem::UnknownField { path: field.path };
         return Err(step.unreadable(field.line, problem));
     }
-    if operation.idempotency_key.is_some() && operation::is_of_meters(&operation.name) {
-        let problem = UnreadableProblem::Malformed {
-            key: "idempotency_key".into(),
-            reason: "a meter event is known by its identifier".into(),
-        };
-        return Err(step.unreadable(operation.name_line, problem));
+    let malformed = |key: &str, line: usize, reason: &str| {
+        let (key, reason) = (key.to_owned(), reason.to_owned());
+        Err(step.unreadable(line, UnreadableProblem::Malformed { key, reason }))
+    };
+    let keyed = operation.idempotency_key.as_ref();
+    if let Some(reason) = keyed.and_then(|_| operation::needs_no_key(&operation.name)) {
+        return malformed("idempotency_key", operation.name_line, reason);
+    }
+    if let Some(expectation) = &operation.expect {
+        if operation.name != PreviewOf::OPERATION {
+            let reason = "beside do it is what a preview comes to; the book is a step of its own";
+            return malformed("expect", expectation.line, reason);
+        }
+        if operation.fails.is_some() {
+            return malformed("expect", expectation.line, "what is refused comes to nothing");
+        }
     }
     Ok(())
 }
