@@ -164,8 +164,8 @@ fn upcoming(
         let Some(key) = state.next_due_of(next.customer()) else { return Ok(None) };
         let context = Context { at: key.at.max(context.at), ..*context };
         let Some(decision) = work(&state, &context, &key) else { return Ok(None) };
-        let made = decision.events.iter().filter_map(created);
-        let found = made.filter(|invoice| next.is(&decision.state, invoice)).next();
+        let mut made = decision.events.iter().filter_map(created);
+        let found = made.find(|invoice| next.is(&decision.state, invoice));
         if let Some(invoice) = found {
             let mut view = decision.state.view(&invoice.id, context.usage)?;
             view.invoice.billing_reason = BillingReason::Upcoming;
