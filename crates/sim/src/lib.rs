@@ -20,6 +20,7 @@
 
 mod acts;
 mod audit;
+mod beginning;
 mod world;
 
 pub use acts::{Act, Case, case};

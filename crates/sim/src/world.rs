@@ -1,6 +1,7 @@
 //! A book in which a case is lived, and the steps that it took.
 
-use crate::acts::{self, Case};
+use crate::acts::Case;
+use crate::beginning;
 use counterfoil::{
     Command, CreateMeterEvent, CreateMeterEventAdjustment, Engine, Entropy, Error, MemStorage,
     Options, Settings, Timestamp,
@@ -141,7 +142,7 @@ impl World {
     }
 
     fn all(&mut self, case: &Case, end: Timestamp) -> Result<(), String> {
-        for (operation, with) in acts::beginning() {
+        for (operation, with) in beginning::beginning() {
             self.step(operation, with)?;
         }
         for act in &case.acts {

@@ -12,7 +12,9 @@ use counterfoil_sim::{
     CUSTOMERS, Case, Step, World, YEARS, audit, book, case, code_of, renamed, scenario,
 };
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -20,9 +22,21 @@ use std::time::Instant;
 #[derive(Default)]
 struct Tally {
     cases: AtomicU64,
-    done: AtomicU64,
-    refused: AtomicU64,
     records: AtomicU64,
+    /// How often each operation was done, or refused with a code.
+    operations: Mutex<BTreeMap<(String, String), u64>>,
+}
+
+impl Tally {
+    fn count(&self, world: &World, records: u64) {
+        self.cases.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+        let mut operations = self.operations.lock().unwrap();
+        for step in world.steps.iter().filter(|step| !step.operation.is_empty()) {
+            let code = step.fails.clone().unwrap_or_default();
+            *operations.entry((step.operation.clone(), code)).or_default() += 1;
+        }
+    }
 }
 
 fn from_environment(name: &str, otherwise: u64) -> u64 {
@@ -73,22 +87,24 @@ fn every_invariant_holds_after_every_record() {
     for_many(cases_of(years), |case| {
         let world = World::live(case).map_err(|(why, _)| why)?;
         let records = audit(&world.engine)?;
-        tally.cases.fetch_add(1, Ordering::Relaxed);
-        tally.records.fetch_add(records, Ordering::Relaxed);
-        let refused = world.steps.iter().filter(|step| step.fails.is_some()).count() as u64;
-        tally.refused.fetch_add(refused, Ordering::Relaxed);
-        tally.done.fetch_add(world.steps.len() as u64 - refused, Ordering::Relaxed);
+        tally.count(&world, records);
         Ok(())
     });
-    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    let (done, refused, lived) = (of(&tally.done), of(&tally.refused), of(&tally.cases));
+    let (lived, records) = (tally.cases.into_inner(), tally.records.into_inner());
+    let operations = tally.operations.into_inner().unwrap();
+    let (done, refused): (Vec<_>, Vec<_>) =
+        operations.iter().partition(|((_, code), _)| code.is_empty());
+    let sum = |counts: Vec<(_, &u64)>| counts.into_iter().map(|(_, count)| count).sum::<u64>();
+    let (done, refused) = (sum(done), sum(refused));
     let seconds = began.elapsed().as_secs_f64();
     let years = lived * CUSTOMERS * YEARS;
+    for ((operation, code), count) in &operations {
+        println!("{count:>9}  {operation}  {code}");
+    }
     println!(
-        "{years} customer-years in {seconds:.1} s, {:.0} a second: {} records, {done} commands \
-         done, {refused} refused",
+        "{years} customer-years in {seconds:.1} s, {:.0} a second: {records} records, {done} \
+         commands done, {refused} refused",
         years as f64 / seconds,
-        of(&tally.records),
     );
     // Most of what is tried has to happen, or little is proven.
     assert!(done > refused, "{done} done, {refused} refused");
