@@ -100,4 +100,7 @@ pub enum LateUsage {
     /// The subscription's next invoice has a line for it, which names the old period: the price at
     /// all usage of that period, less what was billed for it.
     NextInvoice,
+    /// The invoice is corrected at once: one that is open is replaced by a revision, of one that was
+    /// paid the lines for that usage are credited and billed anew.
+    Correct,
 }

@@ -131,8 +131,8 @@ pub use counterfoil_billing::discount::{
     UpdatePromotionCode,
 };
 pub use counterfoil_billing::invoice::{
-    AfterRetries, AttachPayment, Attempt, BillingReason, Charge, CollectionMethod, CreateInvoice,
-    CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation,
+    AfterRetries, AttachPayment, Attempt, BillingReason, Charge, CollectionMethod, Correction,
+    CreateInvoice, CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation,
     FinalizationError, FinalizeInvoice, Fraction, FractionUnit, FromInvoice, FromInvoiceAction,
     Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceLineId,
     InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus,

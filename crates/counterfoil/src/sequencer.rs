@@ -13,7 +13,7 @@ use counterfoil_log::{Log, LogError, Lsn, NewRecord};
 use counterfoil_meter::{AdmitContext, Aggregator, AlertsAtMost, Block, EventColumns, Position};
 use counterfoil_model::{
     Command, Context, Decision, DueKey, Event, KeyUse, Output, Preview, PreviewOf, RecordMeta,
-    Settings, State, create_book, cross_thresholds, execute, preview, work,
+    Settings, State, correct_late_usage, create_book, cross_thresholds, execute, preview, work,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -187,9 +187,14 @@ impl Sequencer {
                 let target = key.is_some().then(|| decision.target.clone());
                 let output = decision.state.output(&decision.target)?;
                 let about = about.or_else(|| decision.state.customer_of(&decision.target));
-                let customer = about.filter(|_| key.is_some());
+                let customer = about.clone().filter(|_| key.is_some());
                 let meta = RecordMeta { key, target, customer, refusal: None };
                 let lsn = self.commit(log, at, decision, meta)?;
+                // What could not be corrected before may be by now: the outcome of a payment was
+                // awaited, say.
+                if let Some(customer) = about.filter(|_| self.state.corrects_late_usage()) {
+                    self.correct_invoices(log, &customer)?;
+                }
                 Ok(Decided { output, lsn })
             }
             Err(refusal) => {
@@ -336,6 +341,7 @@ impl Sequencer {
             Some(block) => {
                 let held = self.append_block(log, block)?;
                 self.cross_thresholds(log, block)?;
+                self.correct_invoices_of(log, block)?;
                 Some(held)
             }
             None => None,
@@ -365,6 +371,29 @@ impl Sequencer {
             }
         }
         Ok(())
+    }
+
+    /// Corrects the invoices that the usage of a block came too late for, where the book does so: a
+    /// record of its own for each customer, after the block.
+    fn correct_invoices_of(&mut self, log: &Log, block: &Block) -> Result<(), Error> {
+        if !self.state.corrects_late_usage() {
+            return Ok(());
+        }
+        let customers: Vec<CustomerId> =
+            block.customers().filter_map(|id| CustomerId::new(&id).ok()).collect();
+        customers.iter().try_for_each(|customer| self.correct_invoices(log, customer))
+    }
+
+    fn correct_invoices(&mut self, log: &Log, customer: &CustomerId) -> Result<(), Error> {
+        let at = self.now()?;
+        let readings = Readings(&self.meters);
+        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
+        let decided = correct_late_usage(&self.state, &context, customer);
+        self.check_readable()?;
+        match decided {
+            Some(decision) => self.commit(log, at, decision, RecordMeta::default()).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn append_block(&mut self, log: &Log, block: &Block) -> Result<Adjusted, Error> {

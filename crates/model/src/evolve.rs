@@ -173,6 +173,11 @@ impl Evolution<'_> {
             subscription.closed_usage.retain(|usage| usage.dropped || !charged(&usage.charge));
         }
         self.note_revision(invoice.revises.as_ref(), Some(&invoice.id));
+        // A revision of a correction is one as well, and the latest.
+        let corrects = invoice.corrects.as_ref().map(|correction| &correction.invoice);
+        if let Some(original) = corrects.and_then(|id| self.shard.invoices.get_mut(id)) {
+            Arc::make_mut(original).latest_correction = Some(invoice.id.clone());
+        }
         self.shard.invoices.insert_mut(invoice.id.clone(), Arc::clone(invoice));
         self.reschedule([None], due::of_invoice(invoice));
     }

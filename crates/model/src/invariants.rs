@@ -1,6 +1,7 @@
 //! What is true of every book after every record, each under its own name (rule 19).
 
 use crate::State;
+use crate::late::is_superseded;
 use crate::state::Shard;
 use counterfoil_billing::discount::{DiscountAmount, DiscountId};
 use counterfoil_billing::invoice::{Invoice, InvoiceStatus};
@@ -43,6 +44,7 @@ pub fn check_customer(state: &State, shard: &Shard) -> Check {
         invariant_discounts_and_taxes_add_up(invoice)?;
     }
     invariant_credit_notes_fit_their_invoices(shard)?;
+    invariant_corrections_bill_nothing_twice(shard)?;
     invariant_periods_end_on_boundaries(state, shard)?;
     invariant_customer_owns_what_it_holds(state, shard)
 }
@@ -221,6 +223,33 @@ pub fn invariant_credit_notes_fit_their_invoices(shard: &Shard) -> Check {
         if known != (pre, post) || pre > due || total > invoice.total.max(0) {
             let detail = format!("{}: {pre} and {post} of {total}, not {known:?}", invoice.id);
             return violated(name, detail);
+        }
+    }
+    Ok(())
+}
+
+/// Rule 12.8: what a correction bills anew was credited whole on the invoice that had billed it, unless
+/// that one is void.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_corrections_bill_nothing_twice(shard: &Shard) -> Check {
+    let name = "corrections_bill_nothing_twice";
+    for correction in shard.invoices().into_iter().filter_map(|own| own.corrects.as_ref()) {
+        let Some(invoice) = shard.invoices.get(&correction.invoice).filter(|own| own.counts())
+        else {
+            continue;
+        };
+        for line in invoice.lines().filter(|line| is_superseded(shard, &invoice.id, line)) {
+            let notes = shard.credit_notes_on(&invoice.id);
+            let notes = notes.iter().filter(|note| note.is_issued() && note.correction.is_some());
+            let lines = notes.flat_map(|note| &note.lines);
+            let own = lines.filter(|own| own.invoice_line() == Some(&line.id));
+            let credited = own.map(|own| i128::from(own.amount)).sum::<i128>();
+            if credited != i128::from(line.amount) {
+                let detail = format!("{}: {credited} credited of {}", line.id, line.amount);
+                return violated(name, detail);
+            }
         }
     }
     Ok(())

@@ -1,16 +1,123 @@
 //! Usage that came after the invoice of its period was finalized (rule 12.8).
 
+use crate::state::Shard;
 use crate::threshold::is_of_threshold;
 use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::in_force;
-use counterfoil_billing::invoice::{Derivation, Invoice, Line, Numbered, UsageCharge};
+use counterfoil_billing::invoice::{
+    Derivation, Invoice, InvoiceId, InvoiceStatus, Line, Numbered, UsageCharge, UsageReading,
+};
 use counterfoil_billing::policy::LateUsage;
 use counterfoil_billing::subscription::{Subscription, late_usage_line};
 use counterfoil_core::{Currency, Decimal12, Refusal, Timestamp, limits};
 use std::sync::Arc;
 
+/// Usage that came for a period after the latest invoice that billed it.
+#[derive(Debug, Clone)]
+pub(crate) struct Late {
+    /// That invoice.
+    pub(crate) invoice: InvoiceId,
+    /// The usage of the period, on the terms of its lines.
+    pub(crate) charge: UsageCharge,
+    /// What was used by now.
+    pub(crate) reading: UsageReading,
+    /// The quantity that was read last when it was billed, and what was billed for it so far.
+    pub(crate) billed: (Decimal12, i64),
+    /// Whether a part of that is a difference that was billed after the invoice.
+    pub(crate) in_parts: bool,
+}
+
+impl Late {
+    /// Whether a line bills usage of the period, or takes back what was billed before its end.
+    pub(crate) fn covers(&self, line: &Line) -> bool {
+        let of_usage = matches!(
+            line.derivation,
+            Derivation::Metered { .. } | Derivation::PreviouslyBilled { .. }
+        );
+        of_usage && is_of(line, &self.charge)
+    }
+}
+
+/// Whether a line is for usage of an item at a price in a period.
+fn is_of(line: &Line, charge: &UsageCharge) -> bool {
+    line.subscription_item.as_ref() == Some(&charge.subscription_item)
+        && line.price.as_ref() == Some(&charge.price)
+        && line.period == charge.period
+}
+
+/// Whether an invoice that corrects another one bills anew what a line of that billed.
+pub(crate) fn is_superseded(shard: &Shard, invoice: &InvoiceId, line: &Line) -> bool {
+    let metered = |line: &Line| matches!(line.derivation, Derivation::Metered { .. });
+    let same = |other: &Line| {
+        metered(other)
+            && other.subscription_item == line.subscription_item
+            && other.price == line.price
+            && other.period == line.period
+    };
+    let of_usage = metered(line) || matches!(line.derivation, Derivation::PreviouslyBilled { .. });
+    of_usage
+        && shard.invoices.values().any(|own| {
+            own.corrects.as_ref().is_some_and(|correction| correction.invoice == *invoice)
+                && own.status != InvoiceStatus::Draft
+                && own.lines().any(|other| same(other))
+        })
+}
+
 impl State {
+    /// The periods that usage came for after the latest invoice that billed them, in the order of
+    /// these invoices. What was billed by one that was voided is not billed again by itself (rule 8.7).
+    pub(crate) fn came_late(
+        &self,
+        customer: &CustomerId,
+        usage: &dyn UsageSource,
+        at: Timestamp,
+    ) -> Result<Vec<Late>, Refusal> {
+        let back = 0_i64.saturating_sub(limits::METER_EVENT_PAST_SECONDS_MAX);
+        let since = at.checked_add_seconds(back)?;
+        let shard = self.shard(customer)?;
+        // What was made before then bills nothing that usage can still come for.
+        let invoices = shard.invoices.values().map(AsRef::as_ref).filter(|invoice: &&Invoice| {
+            invoice.created >= since
+                && invoice.status != InvoiceStatus::Draft
+                && !is_of_threshold(invoice)
+        });
+        let mut invoices: Vec<&Invoice> = invoices.collect();
+        invoices.sort_by_key(|invoice| std::cmp::Reverse(invoice.seq));
+        let mut billed: Vec<(&Invoice, UsageCharge)> = Vec::new();
+        for invoice in &invoices {
+            for line in invoice.lines().filter(|line| line.period.end >= since) {
+                let Derivation::Metered { reading, .. } = &line.derivation else { continue };
+                let (Some(item), Some(price)) = (&line.subscription_item, &line.price) else {
+                    continue;
+                };
+                if !billed.iter().any(|(_, charge)| is_of(line, charge)) {
+                    let charge = UsageCharge {
+                        subscription_item: item.clone(),
+                        price: price.clone(),
+                        meter: reading.meter.clone(),
+                        period: line.period,
+                        discounts: line.discounts.clone(),
+                        tax_rates: line.tax_rates.clone(),
+                    };
+                    billed.push((invoice, charge));
+                }
+            }
+        }
+        billed.sort_by_key(|(invoice, _)| invoice.seq);
+        let mut late = Vec::new();
+        for (invoice, charge) in billed.into_iter().filter(|(invoice, _)| invoice.counts()) {
+            let (quantity, amount, in_parts) = billed_since(invoice, &invoices, &charge)?;
+            let price = self.price(&charge.price)?;
+            let reading = usage.usage(&charge.meter, customer, charge.period, price)?;
+            if reading.quantity > quantity.max(Decimal12::ZERO) {
+                let (invoice, billed) = (invoice.id.clone(), (quantity, amount));
+                late.push(Late { invoice, charge, reading, billed, in_parts });
+            }
+        }
+        Ok(late)
+    }
+
     /// The periods of a subscription that were billed and that usage may have come for since its
     /// latest invoice: an event is taken for so many days.
     pub(crate) fn billed_usage(
@@ -96,13 +203,44 @@ impl State {
         Ok((quantity, amount))
     }
 
+    /// Whether invoices are corrected for late usage.
+    #[must_use]
+    pub fn corrects_late_usage(&self) -> bool {
+        self.settings.policies.late_usage == LateUsage::Correct
+    }
+
     /// Whether an invoice to come will take late usage of a period of a subscription.
     #[must_use]
     pub fn takes_late_usage(&self, subscription: &Subscription, period_end: Timestamp) -> bool {
-        self.settings.policies.late_usage != LateUsage::Ignore
+        self.settings.policies.late_usage == LateUsage::NextInvoice
             && !subscription.is_ended()
             && late_since(subscription).is_ok_and(|since| period_end >= since)
     }
+}
+
+/// What an invoice and differences after it billed for a period: the quantity that was read last, the
+/// sum, and whether there are differences. A difference that was voided counts: it is not billed again.
+fn billed_since(
+    invoice: &Invoice,
+    invoices: &[&Invoice],
+    charge: &UsageCharge,
+) -> Result<(Decimal12, i64, bool), Refusal> {
+    let own = invoice.lines().filter(|line| matches!(line.derivation, Derivation::Metered { .. }));
+    let later = invoices.iter().filter(|other| other.seq > invoice.seq);
+    let later = later.flat_map(|other| other.lines());
+    let later = later.filter(|line| matches!(line.derivation, Derivation::Late { .. }));
+    let (mut read, mut quantity, mut amount, mut in_parts) = (0, Decimal12::ZERO, 0_i64, false);
+    for line in own.chain(later).filter(|line| is_of(line, charge)) {
+        let limit = || Refusal::too_large(format!("usage of {}", charge.price), i64::MAX);
+        amount = amount.checked_add(line.amount).ok_or_else(limit)?;
+        in_parts |= matches!(line.derivation, Derivation::Late { .. });
+        if let Some(reading) = line.derivation.reading()
+            && reading.position >= read
+        {
+            (read, quantity) = (reading.position, reading.quantity);
+        }
+    }
+    Ok((quantity, amount, in_parts))
 }
 
 fn late_since(subscription: &Subscription) -> Result<Timestamp, Refusal> {

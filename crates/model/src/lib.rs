@@ -49,7 +49,9 @@ mod view;
 pub use answer::{Answer, KeyUse, Output, RecordMeta, Target};
 pub use base::{Part, SealedPlace, Source, Unreadable};
 pub use command::{Command, CommandReader, FailPaymentAttempt, SucceedPaymentAttempt};
-pub use decide::{Context, Decision, create_book, cross_thresholds, execute, work};
+pub use decide::{
+    Context, Decision, correct_late_usage, create_book, cross_thresholds, execute, work,
+};
 pub use due::{DueClass, DueKey, DueTarget};
 pub use event::{BookEvent, Event, EventType};
 pub use personal::CustomerPersonal;

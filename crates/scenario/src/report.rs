@@ -10,8 +10,8 @@ mod schedule;
 mod terms;
 
 pub use billing::{
-    InvoiceItemReport, InvoiceReport, LineReport, PaymentReport, PaymentSourceReport,
-    PaymentTransitionsReport, SubscriptionItemReport, SubscriptionReport,
+    CorrectionReport, InvoiceItemReport, InvoiceReport, LineReport, PaymentReport,
+    PaymentSourceReport, PaymentTransitionsReport, SubscriptionItemReport, SubscriptionReport,
 };
 pub use credit_note::{CreditNoteLineReport, CreditNoteReport};
 pub use customer::{BalanceTransactionReport, CustomerReport};

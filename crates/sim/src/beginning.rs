@@ -32,7 +32,7 @@ impl Case {
             "retries": { "after_days": days, "then": then, "invoice": invoice },
             "policies": {
                 "tier_lines": pick(&["per_tier", "single"], self.choices[4]),
-                "late_usage": pick(&["ignore", "next_invoice"], self.choices[5]),
+                "late_usage": pick(&["ignore", "next_invoice", "correct"], self.choices[5]),
                 "rounding": pick(&["half_away_from_zero", "half_even", "half_up"], self.choices[6]),
                 "tax_rounding": pick(&["line", "invoice"], self.choices[7]),
                 "proration_basis": pick(&["second", "day"], self.choices[4] / 2),

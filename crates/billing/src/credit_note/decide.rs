@@ -9,12 +9,13 @@ use super::{
 };
 use crate::customer::{BalanceTransactionKind, Customer};
 use crate::discount::Terms;
-use crate::invoice::{Deferral, Invoice, InvoiceLineId, InvoiceStatus, Line, Numbered};
+use crate::invoice::{Deferral, Invoice, InvoiceId, InvoiceLineId, InvoiceStatus, Line, Numbered};
 use crate::tax::{TaxAmount, TaxRate, TaxRateId, TaxRounding, Taxes, check_tax_rates};
 use crate::{Texts, text};
 use counterfoil_core::{
     ArithmeticError, Decimal12, Exact, Id, Metadata, Refusal, Timestamp, cumulative_share, limits,
 };
+use std::sync::Arc;
 
 /// What a credit note is decided with.
 pub struct NoteContext<'a> {
@@ -106,6 +107,7 @@ pub fn decide_create(
         balance_transaction,
         taken_back: draft.taken_back,
         contra_taken_back: draft.contra_taken_back,
+        correction: None,
         was_uncollectible: invoice.status == InvoiceStatus::Uncollectible,
         voided_at: None,
         memo: command.memo.clone(),
@@ -113,6 +115,44 @@ pub fn decide_create(
     };
     let settles = remaining > 0 && pre == remaining;
     Ok(CreditNoteEvent::Created { credit_note: note.into(), settles })
+}
+
+/// Issues the credit note that takes off whole lines of an invoice, which another invoice bills anew
+/// (rule 12.8). What was paid of them becomes credit of the customer. None where they come to nothing,
+/// or to more than a note may.
+///
+/// # Errors
+/// As [`decide_create`].
+pub fn decide_correction(
+    context: &NoteContext<'_>,
+    (lines, by): (&[&Line], &InvoiceId),
+    place: (CreditNoteId, u64),
+    ids: &mut dyn Numbered,
+    at: Timestamp,
+) -> Result<Option<CreditNoteEvent>, Refusal> {
+    let invoice = context.invoice;
+    let input = |line: &&Line| CreditNoteLineInput::amount(line.id.clone(), line.amount);
+    let lines: Vec<_> = lines.iter().filter(|line| line.amount != 0).map(input).collect();
+    if lines.is_empty() || lines.len() > limits::CREDIT_NOTE_LINES_MAX {
+        return Ok(None);
+    }
+    let total = Draft::of_lines(context, &lines, place.1, at)?.total;
+    let credited = issued(context.notes).map(|note| note.total).fold(0, i64::saturating_add);
+    if total <= 0 || total > invoice.total.saturating_sub(credited) {
+        return Ok(None);
+    }
+    let remaining = match invoice.status {
+        InvoiceStatus::Open | InvoiceStatus::Uncollectible => invoice.amount_remaining(),
+        _ => 0,
+    };
+    let mut command = CreateCreditNote::new(invoice.id.clone());
+    command.credit_amount = Some(total.saturating_sub(remaining)).filter(|credit| *credit > 0);
+    command.lines = lines;
+    let mut event = decide_create(context, &command, place, ids, at)?;
+    if let CreditNoteEvent::Created { credit_note, .. } = &mut event {
+        Arc::make_mut(credit_note).correction = Some(by.clone());
+    }
+    Ok(Some(event))
 }
 
 fn check_creditable(context: &NoteContext<'_>, command: &CreateCreditNote) -> Result<(), Refusal> {
@@ -538,6 +578,10 @@ pub fn decide_void(
 ) -> Result<CreditNoteEvent, Refusal> {
     if !note.is_issued() {
         return Err(Refusal::state("credit_note", &note.id, "void", "it is void already"));
+    }
+    if let Some(correction) = &note.correction {
+        let reason = format!("what it takes off is billed anew by {correction}");
+        return Err(Refusal::state("credit_note", &note.id, "issued", reason));
     }
     if note.kind != CreditNoteType::PrePayment || invoice.status != InvoiceStatus::Open {
         let reason = format!(

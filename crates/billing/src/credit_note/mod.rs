@@ -10,7 +10,7 @@ pub use command::{
     CreateCreditNote, CreditNoteLineInput, CreditNoteLineType, RefundInput, UpdateCreditNote,
     VoidCreditNote,
 };
-pub use decide::{NoteContext, decide_create, decide_update, decide_void};
+pub use decide::{NoteContext, decide_correction, decide_create, decide_update, decide_void};
 pub use event::{CreditNoteEvent, VoidedNote};
 pub use state::{
     CreditNote, CreditNoteLine, CreditNoteReason, CreditNoteStatus, CreditNoteType, Credited,

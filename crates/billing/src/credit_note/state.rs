@@ -68,6 +68,9 @@ pub struct CreditNote {
     /// What discounts took off that revenue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contra_taken_back: Vec<Deferral>,
+    /// The invoice that bills anew what this note takes off (rule 12.8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<InvoiceId>,
     /// Whether the invoice was uncollectible.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub was_uncollectible: bool,

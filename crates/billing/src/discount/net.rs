@@ -131,7 +131,7 @@ fn apply(
     for net in &eligible {
         amounts.push(net.net().round()?);
     }
-    let Some(shares) = shares(&coupon.benefit, currency, &amounts)? else { return Ok(()) };
+    let Some(shares) = shares(&coupon.benefit, currency, &amounts, 0)? else { return Ok(()) };
     for ((net, share), amount) in eligible.into_iter().zip(shares).zip(amounts) {
         // A share of all of the rounded amount leaves nothing, whatever the fraction was.
         let after = if share == amount {

@@ -7,7 +7,7 @@ use counterfoil_core::{ArithmeticError, Currency, Decimal12, Exact};
 /// rounded by itself (point 6), or a fixed amount that is shared out in proportion. None where it
 /// has no amount in the currency.
 ///
-/// Of a fixed amount each share is floored, and what is left over goes to the last amount; where
+/// Of a fixed amount `taken` is gone already. Each share is floored, and what is left over goes to the last amount; where
 /// that has no room, to the ones before it (point 48). What no amount has room for is lost.
 ///
 /// # Errors
@@ -16,6 +16,7 @@ pub(crate) fn shares(
     benefit: &Benefit,
     currency: Currency,
     amounts: &[i64],
+    taken: i64,
 ) -> Result<Option<Vec<i64>>, ArithmeticError> {
     match benefit {
         Benefit::Percent { percent_off } => {
@@ -24,7 +25,7 @@ pub(crate) fn shares(
             amounts.iter().map(off).collect::<Result<_, _>>().map(Some)
         }
         Benefit::Amount { .. } => match benefit.amount_in(currency) {
-            Some(amount_off) => split(amount_off, amounts).map(Some),
+            Some(amount_off) => split(amount_off.saturating_sub(taken).max(0), amounts).map(Some),
             None => Ok(None),
         },
     }
@@ -86,10 +87,10 @@ mod tests {
             (7, &[0, 0], &[0, 0]),
             (7, &[], &[]),
         ] {
-            let found = shares(&off(amount_off), Currency::USD, amounts).unwrap().unwrap();
+            let found = shares(&off(amount_off), Currency::USD, amounts, 0).unwrap().unwrap();
             assert_eq!(found, expected, "{amount_off} over {amounts:?}");
         }
-        assert_eq!(shares(&off(1), Currency::EUR, &[5]), Ok(None));
+        assert_eq!(shares(&off(1), Currency::EUR, &[5], 0), Ok(None));
     }
 
     #[test]
@@ -101,7 +102,7 @@ mod tests {
             ("100", &[7, 0], &[7, 0]),
             ("0.000001", &[1_000_000], &[0]),
         ] {
-            let found = shares(&percent_off(percent), Currency::USD, amounts).unwrap().unwrap();
+            let found = shares(&percent_off(percent), Currency::USD, amounts, 0).unwrap().unwrap();
             assert_eq!(found, expected, "{percent} % of {amounts:?}");
         }
     }
@@ -114,7 +115,7 @@ mod tests {
             amount_off in 1_i64..=999_999_999_999_999,
             amounts in prop::collection::vec(0_i64..=999_999_999_999_999, 0..20),
         ) {
-            let found = shares(&off(amount_off), Currency::USD, &amounts).unwrap().unwrap();
+            let found = shares(&off(amount_off), Currency::USD, &amounts, 0).unwrap().unwrap();
             let wide = |amounts: &[i64]| amounts.iter().map(|a| i128::from(*a)).sum::<i128>();
             prop_assert_eq!(wide(&found), wide(&amounts).min(amount_off.into()));
             for (share, amount) in found.iter().zip(&amounts) {
@@ -128,7 +129,7 @@ mod tests {
         ) {
             let percent_off = Decimal12::from_trillionths(millionths * 1_000_000);
             let benefit = Benefit::Percent { percent_off };
-            let found = shares(&benefit, Currency::USD, &[amount]).unwrap().unwrap();
+            let found = shares(&benefit, Currency::USD, &[amount], 0).unwrap().unwrap();
             prop_assert!((0..=amount).contains(&found[0]));
         }
     }

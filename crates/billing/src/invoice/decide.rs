@@ -75,6 +75,8 @@ impl Invoice {
             effective_at: None,
             revises: None,
             latest_revision: None,
+            corrects: None,
+            latest_correction: None,
             charges: Vec::new(),
             number: None,
             discounts: Vec::new(),

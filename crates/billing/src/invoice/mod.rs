@@ -36,7 +36,9 @@ pub use received::{
     AttachPayment, InvoicePayment, InvoicePaymentKind, InvoicePaymentStatus, PaymentReceived,
     check_part, decide_payment_record,
 };
-pub use state::{BillingReason, CollectionMethod, Invoice, InvoiceStatus, StatusTransitions};
+pub use state::{
+    BillingReason, CollectionMethod, Correction, Invoice, InvoiceStatus, StatusTransitions,
+};
 pub use totals::{Totals, compute};
 
 pub use update::{UpdateInvoice, decide_update};

@@ -4,6 +4,7 @@ use super::{
     Attempt, Charge, DeclineCode, FinalizationError, InvoiceId, InvoicePayment, InvoicePaymentKind,
     Line,
 };
+use crate::credit_note::CreditNoteId;
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
 use crate::discount::{Discount, DiscountAmount};
 use crate::subscription::{PauseBehavior, SubscriptionId};
@@ -59,6 +60,12 @@ pub struct Invoice {
     /// The invoice that was made last to replace this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_revision: Option<InvoiceId>,
+    /// What this one corrects, where usage came for it after it was finalized (rule 12.8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<Correction>,
+    /// The invoice that corrected this one last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_correction: Option<InvoiceId>,
     /// What it charges for: once finalized, lines only.
     pub charges: Vec<Charge>,
     /// Its number, once finalized.
@@ -160,6 +167,22 @@ pub struct Invoice {
     /// Metadata (rule 1.6); personal.
     #[serde(skip)]
     pub metadata: Metadata,
+}
+
+/// What an invoice corrects: lines of another one for usage, because more usage came for them after
+/// that was finalized (rule 12.8).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    /// The invoice that had billed the usage before.
+    pub invoice: InvoiceId,
+    /// The credit note that gave back what it had billed, where that was anything and could be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_note: Option<CreditNoteId>,
+    /// What discounts of a fixed amount took off all that it does not bill anew: this invoice has only
+    /// what is left of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<DiscountAmount>,
 }
 
 /// When an invoice changed status.

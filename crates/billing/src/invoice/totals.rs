@@ -4,7 +4,7 @@
 use super::{Invoice, Line};
 use crate::discount::{CouponDuration, Discount, DiscountAmount, DiscountId, Terms, shares};
 use crate::tax::{TaxAmount, TaxExempt, TaxRate, TaxRateId, TaxRounding, Taxes};
-use counterfoil_core::{ArithmeticError, Currency, Refusal};
+use counterfoil_core::{ArithmeticError, Refusal};
 use std::sync::Arc;
 
 /// What an invoice comes to before the customer's balance.
@@ -56,14 +56,14 @@ pub fn compute(
     let own = own_discounts(&working);
     for discount in &own {
         let has = |line: &Line| line.discounts.iter().any(|own| own.id == discount.id);
-        take_off(discount, &mut working, has, invoice.currency, terms)?;
+        take_off(discount, &mut working, has, invoice, terms)?;
     }
     let shared = |own: &DiscountAmount| invoice.discounts.iter().any(|d| d.id == own.discount);
     // What a proration came with may be a share of a discount of the invoice.
     let later = working.iter().flat_map(|line| &line.discounts).filter(|own| shared(own));
     let subtotal = sum(working.iter().map(|line| line.rest).chain(later.map(|own| own.amount)))?;
     for discount in &invoice.discounts {
-        take_off(discount, &mut working, |_| true, invoice.currency, terms)?;
+        take_off(discount, &mut working, |_| true, invoice, terms)?;
     }
     let discounted = sum(working.iter().map(|line| line.rest))?;
     tax(&mut working, &invoice.default_tax_rates, exempt, rounding, terms)?;
@@ -112,7 +112,7 @@ fn take_off(
     discount: &Discount,
     lines: &mut [Working],
     is_for: impl Fn(&Line) -> bool,
-    currency: Currency,
+    invoice: &Invoice,
     terms: &dyn Terms,
 ) -> Result<(), Refusal> {
     let coupon = terms.coupon(&discount.coupon)?;
@@ -124,7 +124,12 @@ fn take_off(
         }
     }
     let rests: Vec<i64> = eligible.iter().map(|line| line.rest).collect();
-    let Some(shares) = shares(&coupon.benefit, currency, &rests)? else { return Ok(()) };
+    // What the invoice that this one corrects keeps of a fixed amount is not there again.
+    let kept = invoice.corrects.iter().flat_map(|correction| &correction.taken);
+    let kept = kept.filter(|own| own.discount == discount.id).map(|own| own.amount);
+    let kept = kept.fold(0, i64::saturating_add);
+    let found = shares(&coupon.benefit, invoice.currency, &rests, kept)?;
+    let Some(shares) = found else { return Ok(()) };
     for (line, amount) in eligible.into_iter().zip(shares).filter(|(_, amount)| *amount != 0) {
         line.rest = line.rest.checked_sub(amount).ok_or(ArithmeticError::Overflow)?;
         line.discounts.push(DiscountAmount { amount, discount: discount.id.clone() });

@@ -4,7 +4,7 @@ use crate::customer::CustomerId;
 use crate::discount::{Benefit, Coupon, CouponId};
 use crate::invoice::{Derivation, InvoiceId};
 use crate::tax::TaxabilityReason;
-use counterfoil_core::{Decimal12, Id, Metadata, Period, Timestamp};
+use counterfoil_core::{Currency, Decimal12, Id, Metadata, Period, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@
 //! its later steps see what its earlier steps did; the fork becomes the state if nothing is refused.
 
 mod catalog;
+mod correction;
 mod credit_note;
 mod customer;
 mod discount;
@@ -22,7 +23,7 @@ use crate::answer::Target;
 use crate::{BookEvent, Command, Event, Settings, State, UsageSource};
 use counterfoil_core::{Refusal, Timestamp};
 use tx::Tx;
-pub use work::{cross_thresholds, work};
+pub use work::{correct_late_usage, cross_thresholds, work};
 
 /// What a decision may depend on beside the state and the command.
 #[derive(Clone, Copy)]

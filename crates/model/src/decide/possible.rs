@@ -5,11 +5,13 @@
 
 use super::tx::Tx;
 use crate::invariants::invariant_invoice_amounts_follow_from_its_lines;
+use crate::late::is_superseded;
 use crate::state::Shard;
 use counterfoil_billing::Event as Billing;
 use counterfoil_billing::invoice::{Derivation, Invoice, InvoiceEvent, InvoiceId, Line};
 use counterfoil_core::{Refusal, limits};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Tx<'_> {
     /// Refuses a decision that came to what cannot be: amounts that do not follow from their lines,
@@ -65,7 +67,8 @@ fn check_billed_once(invoice: &Invoice, shard: &Shard) -> Result<(), Refusal> {
             continue;
         }
         for other in &others {
-            if other.lines().any(|other| bills_the_same(line, other)) {
+            let stands = |own: &&Arc<Line>| !is_superseded(shard, &other.id, own);
+            if other.lines().filter(stands).any(|own| bills_the_same(line, own)) {
                 let reason = format!("{} bills {item} for {} already", other.id, line.period);
                 return Err(impossible(&invoice.id, reason));
             }

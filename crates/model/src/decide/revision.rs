@@ -36,6 +36,7 @@ impl Tx<'_> {
         draft.billing_reason = original.billing_reason;
         draft.period = original.period;
         draft.revises = Some(original.id.clone());
+        draft.corrects.clone_from(&original.corrects);
         if command.default_payment_method.is_none() {
             draft.default_payment_method.clone_from(&original.default_payment_method);
         }

@@ -56,11 +56,20 @@ impl<'a> Tx<'a> {
             }
             return Ok(id.clone());
         }
-        let mut n = self.next_seq();
+        Ok(self.derived_id(self.next_seq(), taken))
+    }
+
+    /// The derived id that is free for an object with a place in the order of creation.
+    pub(super) fn derived_id<K: Kind>(
+        &self,
+        seq: u64,
+        taken: impl Fn(&State, &Id<K>) -> bool,
+    ) -> Id<K> {
+        let mut n = seq;
         loop {
             let id = Id::derived(n);
             if !taken(&self.state, &id) {
-                return Ok(id);
+                return id;
             }
             n = n.saturating_add(1);
         }

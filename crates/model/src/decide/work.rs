@@ -49,9 +49,33 @@ pub fn cross_thresholds(
     if !state.has_thresholds(customer) {
         return None;
     }
+    of_customer(state, context, customer, |tx| tx.cross_thresholds(customer))
+}
+
+/// Corrects the invoices of a customer that usage came for after they were finalized, where the
+/// book does so (rule 12.8). None where there is nothing to correct. A result that cannot be parks
+/// the customer, as with due work.
+#[must_use]
+pub fn correct_late_usage(
+    state: &State,
+    context: &Context<'_>,
+    customer: &CustomerId,
+) -> Option<Decision> {
+    if !state.corrects_late_usage() || state.shard(customer).is_err() {
+        return None;
+    }
+    of_customer(state, context, customer, |tx| tx.correct_late_usage(customer))
+}
+
+/// A decision about a customer that nobody asked for.
+fn of_customer(
+    state: &State,
+    context: &Context<'_>,
+    customer: &CustomerId,
+    decide: impl FnOnce(&mut Tx<'_>) -> Result<(), Refusal>,
+) -> Option<Decision> {
     let mut tx = Tx::fork(state, context);
-    let crossed = tx.cross_thresholds(customer).and_then(|()| tx.check_possible());
-    match crossed {
+    match decide(&mut tx).and_then(|()| tx.check_possible()) {
         Ok(()) => {
             let (events, state) = tx.finish();
             let target = Target::Customer(customer.clone());
@@ -167,13 +191,19 @@ impl Tx<'_> {
     /// Finalizes a draft, and charges it or sends it.
     pub(super) fn finalize_and_collect(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
         self.finalize(id, true)?;
+        self.send_if_due(id)?;
+        self.collect_if_due(id)
+    }
+
+    /// Sends an invoice that something is due of, where that is how it is collected.
+    pub(super) fn send_if_due(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
         let invoice = self.state.invoice(id)?;
         if invoice.collection_method == CollectionMethod::SendInvoice && invoice.amount_due > 0 {
             let customer = invoice.customer.clone();
             let (id, at) = (id.clone(), self.at());
             self.emit(InvoiceEvent::Sent { customer, id, at });
         }
-        self.collect_if_due(id)
+        Ok(())
     }
 
     fn work_on_invoice(&mut self, id: &InvoiceId, class: DueClass) -> Result<Target, Refusal> {

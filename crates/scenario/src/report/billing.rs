@@ -5,12 +5,13 @@ use super::{
 };
 use counterfoil::{
     Address, BillingModeKind, BillingReason, BillingThresholds, CancellationReason,
-    CollectionMethod, Currency, CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice,
-    FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId,
-    InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView, ItemThresholds, Line,
-    Metadata, PauseCollection, Period, PriceId, ProrationBase, ProrationDiscounts, Subscription,
-    SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId,
-    SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
+    CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError,
+    FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment,
+    InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView,
+    ItemThresholds, Line, Metadata, PauseCollection, Period, PriceId, ProrationBase,
+    ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId,
+    SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings,
+    kind,
 };
 use serde::Serialize;
 
@@ -228,6 +229,10 @@ pub struct InvoiceReport {
     pub from_invoice: Option<FromInvoice>,
     /// The invoice that was made last to replace it.
     pub latest_revision: Option<InvoiceId>,
+    /// What it corrects, because usage came late.
+    pub corrects: Option<CorrectionReport>,
+    /// The invoice that corrected it last.
+    pub latest_correction: Option<InvoiceId>,
     /// The customer's name when it was finalized.
     pub customer_name: Option<String>,
     /// The customer's e-mail address then.
@@ -244,6 +249,15 @@ pub struct InvoiceReport {
     pub metadata: Metadata,
     /// Its lines, in order.
     pub lines: Vec<LineReport>,
+}
+
+/// What an invoice corrects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CorrectionReport {
+    /// The invoice that had billed the usage before.
+    pub invoice: InvoiceId,
+    /// The credit note that gave back what it had billed.
+    pub credit_note: Option<CreditNoteId>,
 }
 
 /// When an invoice changed status.
@@ -595,6 +609,11 @@ impl InvoiceReport {
                 .clone()
                 .map(|invoice| FromInvoice { action: FromInvoiceAction::Revision, invoice }),
             latest_revision: invoice.latest_revision.clone(),
+            corrects: invoice.corrects.as_ref().map(|own| CorrectionReport {
+                invoice: own.invoice.clone(),
+                credit_note: own.credit_note.clone(),
+            }),
+            latest_correction: invoice.latest_correction.clone(),
             customer_name: invoice.customer_details.name.clone(),
             customer_email: invoice.customer_details.email.clone(),
             customer_phone: invoice.customer_details.phone.clone(),

@@ -65,6 +65,8 @@ pub struct CreditNoteReport {
     pub out_of_band_amount: i64,
     /// The transaction on the customer's balance.
     pub customer_balance_transaction: Option<Id<kind::CustomerBalanceTransaction>>,
+    /// The invoice that bills anew what it takes off, because usage came late.
+    pub correction: Option<InvoiceId>,
     /// Free text on the document.
     pub memo: Option<String>,
     /// Metadata.
@@ -129,6 +131,7 @@ impl CreditNoteReport {
             credit_amount: note.credit_amount(),
             out_of_band_amount: note.out_of_band_amount,
             customer_balance_transaction: transaction.map(|given| given.id.clone()),
+            correction: note.correction.clone(),
             memo: note.memo.clone(),
             metadata: note.metadata.clone(),
         }

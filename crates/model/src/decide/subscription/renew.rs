@@ -144,7 +144,7 @@ impl Tx<'_> {
     /// is to bill it (rule 12.8).
     fn late_charges(&self, subscription: &Subscription) -> Result<Vec<Charge>, Refusal> {
         let mut charges = Vec::new();
-        if self.state.settings.policies.late_usage == LateUsage::Ignore {
+        if self.state.settings.policies.late_usage != LateUsage::NextInvoice {
             return Ok(charges);
         }
         for charge in self.state.billed_usage(subscription)? {
