@@ -12,7 +12,7 @@ use counterfoil_billing::invoice::{
     Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, PaymentAttemptId, UsageCharge,
 };
 use counterfoil_billing::quote::QuoteEvent;
-use counterfoil_billing::schedule::SubscriptionScheduleEvent;
+use counterfoil_billing::schedule::{Phase, SubscriptionScheduleEvent};
 use counterfoil_billing::subscription::{PendingCreation, Subscription, SubscriptionEvent};
 use std::sync::Arc;
 
@@ -307,6 +307,16 @@ fn used_up(shard: &mut Shard, discounts: &[DiscountId], by: &InvoiceId) {
         }
         for usage in &mut subscription.closed_usage {
             usage.charge.discounts.retain(is_left);
+        }
+    }
+    let planned = shard.schedules.values().filter(|schedule| {
+        let mut future = schedule.future_phases().iter().flat_map(Phase::all_discounts);
+        future.any(|own| !is_left(own))
+    });
+    let planned: Vec<_> = planned.map(|schedule| schedule.id.clone()).collect();
+    for id in planned {
+        if let Some(schedule) = shard.schedules.get_mut(&id) {
+            Arc::make_mut(schedule).drop_used_up(discounts);
         }
     }
     let waiting = shard.items.values().filter(|item| spent(&item.discounts));

@@ -21,7 +21,7 @@ pub use meter::{
 };
 pub use preview::PreviewReport;
 pub use quote::QuoteReport;
-pub use schedule::SubscriptionScheduleReport;
+pub use schedule::{PhaseItemReport, PhaseReport, SubscriptionScheduleReport};
 pub use terms::{
     AmountOffReport, AppliesToReport, CouponReport, DiscountAmountReport, DiscountReport,
     PretaxCreditReport, PromotionCodeReport, PromotionReport, RestrictionsReport, TaxAmountReport,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub type DiscountList = Patch<Vec<DiscountInput>>;
 
 /// A discount as a caller gives it: exactly one of the three.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DiscountInput {

@@ -4,8 +4,12 @@ use super::{PhaseAnchor, ScheduleEndBehavior, SubscriptionScheduleId};
 use crate::Patch;
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
+use crate::discount::DiscountList;
 use crate::invoice::CollectionMethod;
-use crate::subscription::{AddInvoiceItem, ProrationBehavior, SubscriptionId, TrialEnd};
+use crate::subscription::{
+    AddInvoiceItem, BillingThresholds, ItemThresholds, ProrationBehavior, SubscriptionId, TrialEnd,
+};
+use crate::tax::TaxRateId;
 use counterfoil_core::{Currency, IntervalUnit, MetadataPatch, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +59,9 @@ pub struct DefaultSettingsInput {
     /// The payment method for invoices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_payment_method: Option<String>,
+    /// What lets usage be invoiced before its period is over (rule 6.13).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<BillingThresholds>,
 }
 
 /// A phase as a caller gives it: with `duration` or `end_date`.
@@ -99,6 +106,17 @@ pub struct PhaseInput {
     /// The payment method for invoices; as the schedule says where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_payment_method: Option<String>,
+    /// The discounts on invoices from its start on, redeemed when they are planned; absent, they stay
+    /// as they are, and `null` clears them. A coupon that the phase before it has goes on.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// The tax rates of lines that have none of their own; absent, they stay as they are.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub default_tax_rates: Patch<Vec<TaxRateId>>,
+    /// What lets usage be invoiced before its period is over; as the schedule says where absent,
+    /// `null` clears it (rule 6.13).
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub billing_thresholds: Patch<BillingThresholds>,
     /// Metadata that the subscription is given with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
@@ -112,6 +130,28 @@ pub struct PhaseItemInput {
     /// How many, for a licensed price; 1 where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
+    /// The discounts on its lines; absent, those of an item at the same price stay.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// The tax rates of its lines; absent, those of an item at the same price stay.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub tax_rates: Patch<Vec<TaxRateId>>,
+    /// What lets usage of it be invoiced before its period is over; absent, that of an item at the
+    /// same price stays (rule 6.13).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub billing_thresholds: Patch<ItemThresholds>,
+}
+
+impl From<PriceId> for PhaseItemInput {
+    fn from(price: PriceId) -> Self {
+        Self {
+            price,
+            quantity: None,
+            discounts: Patch::Keep,
+            tax_rates: Patch::Keep,
+            billing_thresholds: Patch::Keep,
+        }
+    }
 }
 
 /// How long a phase is.

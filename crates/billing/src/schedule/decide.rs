@@ -5,10 +5,13 @@ use super::{
     PhaseDuration, PhaseInput, PhaseItem, PhaseItemInput, ScheduleEndBehavior, ScheduleStatus,
     SubscriptionSchedule, SubscriptionScheduleId, UpdateSubscriptionSchedule,
 };
+use crate::catalog::Price;
 use crate::customer::CustomerId;
+use crate::discount::{Discount, DiscountInput, DiscountList};
 use crate::subscription::{
-    CreateSubscription, ItemChange, ItemInput, Prices, Subscription, SubscriptionItem, TrialEnd,
-    UpdateSubscription, check_collection, check_new_items,
+    BillingThresholds, CreateSubscription, ItemChange, ItemInput, ItemThresholds, Prices,
+    Subscription, SubscriptionItem, TrialEnd, UpdateSubscription, check_collection,
+    check_new_items,
 };
 use crate::{Patch, text};
 use counterfoil_core::{
@@ -109,6 +112,7 @@ pub fn decide_from_subscription(
             collection_method: Some(subscription.collection_method),
             days_until_due: subscription.days_until_due,
             default_payment_method: subscription.default_payment_method.clone(),
+            billing_thresholds: subscription.billing_thresholds,
             ..DefaultSettings::default()
         },
         phases: vec![phase],
@@ -128,8 +132,13 @@ pub fn decide_from_subscription(
 fn mirror(subscription: &Subscription) -> Phase {
     // Newer items are kept first; a phase lists them as they were added.
     let items = subscription.items.iter().rev();
-    let item =
-        |item: &SubscriptionItem| PhaseItem { price: item.price.clone(), quantity: item.quantity };
+    let item = |item: &SubscriptionItem| PhaseItem {
+        price: item.price.clone(),
+        quantity: item.quantity,
+        discounts: some_of(&item.discounts),
+        tax_rates: some_of(&item.tax_rates),
+        billing_thresholds: item.billing_thresholds,
+    };
     Phase {
         start_date: subscription.start_date,
         end_date: subscription.start_date,
@@ -142,8 +151,17 @@ fn mirror(subscription: &Subscription) -> Phase {
         collection_method: Some(subscription.collection_method),
         days_until_due: subscription.days_until_due,
         default_payment_method: subscription.default_payment_method.clone(),
+        discounts: some_of(&subscription.discounts),
+        once_discounts: Vec::new(),
+        default_tax_rates: some_of(&subscription.default_tax_rates),
+        billing_thresholds: subscription.billing_thresholds,
         metadata: Metadata::default(),
     }
+}
+
+/// A list, unless it is empty.
+fn some_of<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| list.to_vec())
 }
 
 /// A schedule with the phases that a caller sent.
@@ -215,11 +233,13 @@ fn defaults_of(input: Option<&DefaultSettingsInput>) -> Result<DefaultSettings, 
     if let Some(method) = input.collection_method {
         check_collection(method, input.days_until_due)?;
     }
+    input.billing_thresholds.map(BillingThresholds::check).transpose()?;
     Ok(DefaultSettings {
         billing_cycle_anchor: input.billing_cycle_anchor.unwrap_or_default(),
         collection_method: input.collection_method,
         days_until_due: input.days_until_due,
         default_payment_method: input.default_payment_method.clone(),
+        billing_thresholds: input.billing_thresholds,
     })
 }
 
@@ -270,10 +290,11 @@ impl Frame<'_> {
             let reason = format!("a phase ends after it begins, and not before now: {end}");
             return Err(Refusal::invalid(path("end_date"), reason));
         }
+        let items = input.items.iter().enumerate().map(|(place, item)| self.item(item, place));
         let phase = Phase {
             start_date: start,
             end_date: end,
-            items: input.items.iter().map(|item| self.item(item)).collect::<Result<_, _>>()?,
+            items: items.collect::<Result<_, _>>()?,
             add_invoice_items: input.add_invoice_items.clone(),
             currency: input.currency,
             billing_cycle_anchor: input.billing_cycle_anchor,
@@ -282,6 +303,10 @@ impl Frame<'_> {
             collection_method: input.collection_method,
             days_until_due: input.days_until_due,
             default_payment_method: input.default_payment_method.clone(),
+            discounts: None,
+            once_discounts: Vec::new(),
+            default_tax_rates: said(&input.default_tax_rates),
+            billing_thresholds: thresholds(&input.billing_thresholds)?,
             metadata: Metadata::of(input.metadata.as_ref())?,
         };
         if phase.trial_end.is_some_and(|end| end <= start || end > phase.end_date) {
@@ -301,10 +326,16 @@ impl Frame<'_> {
         Ok(phase)
     }
 
-    fn item(&self, input: &PhaseItemInput) -> Result<PhaseItem, Refusal> {
-        let metered = self.prices.price(&input.price)?.meter().is_some();
-        let quantity = if metered { input.quantity } else { input.quantity.or(Some(1)) };
-        Ok(PhaseItem { price: input.price.clone(), quantity })
+    fn item(&self, input: &PhaseItemInput, index: usize) -> Result<PhaseItem, Refusal> {
+        let price = self.prices.price(&input.price)?;
+        let metered = price.meter().is_some();
+        Ok(PhaseItem {
+            price: input.price.clone(),
+            quantity: if metered { input.quantity } else { input.quantity.or(Some(1)) },
+            discounts: None,
+            tax_rates: said(&input.tax_rates),
+            billing_thresholds: item_thresholds(&input.billing_thresholds, price, index)?,
+        })
     }
 
     fn anchor_of(&self, phase: &Phase) -> PhaseAnchor {
@@ -375,8 +406,57 @@ fn trial_end(
     }
 }
 
+/// What a list becomes that is not left as it is: nothing where it is cleared.
+fn said<T: Clone>(list: &Patch<Vec<T>>) -> Option<Vec<T>> {
+    match list {
+        Patch::Keep => None,
+        Patch::Clear => Some(Vec::new()),
+        Patch::Set(list) => Some(list.clone()),
+    }
+}
+
+fn thresholds(input: &Patch<BillingThresholds>) -> Result<Option<BillingThresholds>, Refusal> {
+    input.value().copied().map(BillingThresholds::check).transpose()?;
+    Ok(match input {
+        Patch::Keep => None,
+        Patch::Clear => Some(BillingThresholds::default()),
+        Patch::Set(thresholds) => Some(*thresholds),
+    })
+}
+
+fn item_thresholds(
+    input: &Patch<ItemThresholds>,
+    price: &Price,
+    index: usize,
+) -> Result<Option<ItemThresholds>, Refusal> {
+    Ok(match input {
+        Patch::Keep => None,
+        Patch::Clear => Some(ItemThresholds::default()),
+        Patch::Set(thresholds) => {
+            thresholds.check(price, index)?;
+            Some(*thresholds)
+        }
+    })
+}
+
 fn input_of(item: &PhaseItem) -> ItemInput {
-    ItemInput { quantity: item.quantity, ..ItemInput::from(item.price.clone()) }
+    ItemInput {
+        quantity: item.quantity,
+        discounts: item.discounts.as_deref().map(kept),
+        tax_rates: item.tax_rates.clone(),
+        billing_thresholds: item.billing_thresholds.filter(|own| own.usage_gte.is_some()),
+        ..ItemInput::from(item.price.clone())
+    }
+}
+
+/// Discounts that are there, as a caller names them.
+fn kept(discounts: &[Discount]) -> Vec<DiscountInput> {
+    discounts.iter().map(|own| DiscountInput::discount(own.id.clone())).collect()
+}
+
+/// The same in a change: an empty list clears them.
+fn kept_list(discounts: &[Discount]) -> DiscountList {
+    if discounts.is_empty() { Patch::Clear } else { Patch::Set(kept(discounts)) }
 }
 
 fn days_until_due(phase: &Phase, defaults: &DefaultSettings) -> Option<u32> {
@@ -405,7 +485,9 @@ impl SubscriptionSchedule {
         let Some(index) = self.current_index() else { return };
         let Some(current) = self.phases.get_mut(index) else { return };
         if current.start_date == at {
-            current.items = mirror(subscription).items;
+            let now = mirror(subscription);
+            (current.items, current.trial_end) = (now.items, now.trial_end);
+            (current.discounts, current.default_tax_rates) = (now.discounts, now.default_tax_rates);
             return;
         }
         let mut rest = mirror(subscription);
@@ -445,6 +527,10 @@ pub fn creation_of(schedule: &SubscriptionSchedule, phase: &Phase) -> CreateSubs
     command.days_until_due = days_until_due(phase, defaults);
     let method = phase.default_payment_method.as_ref();
     command.default_payment_method = method.or(defaults.default_payment_method.as_ref()).cloned();
+    command.discounts = phase.discounts.as_deref().map(kept);
+    command.default_tax_rates.clone_from(&phase.default_tax_rates);
+    let thresholds = phase.billing_thresholds.or(defaults.billing_thresholds);
+    command.billing_thresholds = thresholds.filter(|own| own.amount_gte.is_some());
     command.metadata = patch_of(&phase.metadata);
     command
 }
@@ -480,6 +566,16 @@ pub fn update_of(
     if let Some(method) = method.or(defaults.default_payment_method.as_ref()) {
         command.default_payment_method = Patch::Set(method.clone());
     }
+    if let Some(discounts) = &phase.discounts {
+        command.discounts = kept_list(discounts);
+    }
+    if let Some(rates) = &phase.default_tax_rates {
+        command.default_tax_rates = Patch::Set(rates.clone());
+    }
+    if let Some(thresholds) = phase.billing_thresholds.or(defaults.billing_thresholds) {
+        let some = thresholds.amount_gte.is_some();
+        command.billing_thresholds = if some { Patch::Set(thresholds) } else { Patch::Clear };
+    }
     if let Some(metadata) = patch_of(&phase.metadata) {
         command.metadata = Patch::Set(metadata);
     }
@@ -500,22 +596,51 @@ fn item_changes(
             continue;
         };
         let own = left.remove(place);
-        let quantity = item.quantity.or(own.quantity.and(Some(1)));
-        if quantity != own.quantity {
-            let id = Some(own.id.clone());
-            changes.push(ItemChange { id, quantity, ..ItemChange::default() });
-        }
+        changes.extend(change_of(item, own));
     }
     for item in new {
         let metered = prices.price(&item.price)?.meter().is_some();
         let same = |own: &&SubscriptionItem| own.quantity.is_none() == metered;
         let id = left.iter().position(same).map(|place| left.remove(place).id.clone());
         let (price, quantity) = (Some(item.price.clone()), item.quantity);
-        changes.push(ItemChange { id, price, quantity, ..ItemChange::default() });
+        // It is another item of the plan: nothing of the one before it stays.
+        let discounts = kept_list(item.discounts.as_deref().unwrap_or_default());
+        let tax_rates = Patch::Set(item.tax_rates.clone().unwrap_or_default());
+        let thresholds = item.billing_thresholds.filter(|own| own.usage_gte.is_some());
+        let billing_thresholds = thresholds.map_or(Patch::Clear, Patch::Set);
+        let terms =
+            ItemChange { discounts, tax_rates, billing_thresholds, ..ItemChange::default() };
+        changes.push(ItemChange { id, price, quantity, ..terms });
     }
     for own in left {
         let id = Some(own.id.clone());
         changes.push(ItemChange { id, deleted: true, ..ItemChange::default() });
     }
     Ok(changes)
+}
+
+/// What a phase changes of an item at the same price, if anything.
+fn change_of(wanted: &PhaseItem, own: &SubscriptionItem) -> Option<ItemChange> {
+    let mut change = ItemChange::default();
+    let quantity = wanted.quantity.or(own.quantity.and(Some(1)));
+    if quantity != own.quantity {
+        change.quantity = quantity;
+    }
+    if let Some(discounts) = wanted.discounts.as_ref().filter(|list| **list != own.discounts) {
+        change.discounts = kept_list(discounts);
+    }
+    if let Some(rates) = wanted.tax_rates.as_ref().filter(|list| **list != own.tax_rates) {
+        change.tax_rates = Patch::Set(rates.clone());
+    }
+    if let Some(thresholds) = wanted.billing_thresholds {
+        let some = Some(thresholds).filter(|own| own.usage_gte.is_some());
+        if some != own.billing_thresholds {
+            change.billing_thresholds = some.map_or(Patch::Clear, Patch::Set);
+        }
+    }
+    if change == ItemChange::default() {
+        return None;
+    }
+    change.id = Some(own.id.clone());
+    Some(change)
 }

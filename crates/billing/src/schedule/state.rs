@@ -3,8 +3,12 @@
 use super::SubscriptionScheduleId;
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
+use crate::discount::{Discount, DiscountId};
 use crate::invoice::CollectionMethod;
-use crate::subscription::{AddInvoiceItem, ProrationBehavior, SubscriptionId};
+use crate::subscription::{
+    AddInvoiceItem, BillingThresholds, ItemThresholds, ProrationBehavior, SubscriptionId,
+};
+use crate::tax::TaxRateId;
 use counterfoil_core::{Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -105,6 +109,9 @@ pub struct DefaultSettings {
     /// The payment method for invoices; the customer's where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_payment_method: Option<String>,
+    /// What lets usage be invoiced before its period is over (rule 6.13).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<BillingThresholds>,
 }
 
 /// Whether a phase moves the anchor.
@@ -153,6 +160,19 @@ pub struct Phase {
     /// The payment method for invoices; as the schedule says where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_payment_method: Option<String>,
+    /// The discounts on invoices, redeemed already; as they are where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discounts: Option<Vec<Discount>>,
+    /// The discounts of what is charged once, which names them by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub once_discounts: Vec<Discount>,
+    /// The tax rates of lines that have none of their own; as they are where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_tax_rates: Option<Vec<TaxRateId>>,
+    /// What lets usage be invoiced before its period is over; as the schedule says where absent, and
+    /// nothing where it has no amount (rule 6.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<BillingThresholds>,
     /// Metadata that the subscription is given with it; personal.
     #[serde(skip)]
     pub metadata: Metadata,
@@ -167,6 +187,16 @@ pub struct PhaseItem {
     /// How many; 1 where absent, none for a metered price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
+    /// The discounts on its lines, redeemed already; as they are at the same price where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discounts: Option<Vec<Discount>>,
+    /// The tax rates of its lines; as they are at the same price where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_rates: Option<Vec<TaxRateId>>,
+    /// What lets usage of it be invoiced before its period is over; as it is at the same price where
+    /// absent, and nothing where it has no amount (rule 6.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_thresholds: Option<ItemThresholds>,
 }
 
 impl SubscriptionSchedule {
@@ -207,6 +237,24 @@ impl SubscriptionSchedule {
         }
     }
 
+    /// The phases that have not begun, of one that is not over.
+    #[must_use]
+    pub fn future_phases(&self) -> &[Phase] {
+        if self.is_over() {
+            return &[];
+        }
+        let entered = usize::try_from(self.phases_entered).unwrap_or(usize::MAX);
+        self.phases.get(entered..).unwrap_or_default()
+    }
+
+    /// Takes discounts off the phases that have not begun: they are used up (point 31).
+    pub fn drop_used_up(&mut self, used: &[DiscountId]) {
+        let entered = usize::try_from(self.phases_entered).unwrap_or(usize::MAX);
+        for phase in self.phases.get_mut(entered..).unwrap_or_default() {
+            phase.keep_discounts(|own| !used.contains(&own.id));
+        }
+    }
+
     /// When its last phase is over.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
@@ -219,6 +267,28 @@ impl Phase {
     #[must_use]
     pub fn period(&self) -> Period {
         Period::new(self.start_date, self.end_date)
+    }
+
+    /// All discounts that it says.
+    pub fn all_discounts(&self) -> impl Iterator<Item = &Discount> {
+        let own = self.discounts.iter().flatten();
+        own.chain(self.items.iter().flat_map(|item| item.discounts.iter().flatten()))
+            .chain(&self.once_discounts)
+    }
+
+    /// All tax rates that it says.
+    pub fn all_tax_rates(&self) -> impl Iterator<Item = &TaxRateId> {
+        let own = self.default_tax_rates.iter().flatten();
+        own.chain(self.items.iter().flat_map(|item| item.tax_rates.iter().flatten()))
+            .chain(self.add_invoice_items.iter().flat_map(|item| &item.tax_rates))
+    }
+
+    /// Takes off the discounts on invoices and items that are not to be kept.
+    pub fn keep_discounts(&mut self, is_kept: impl Fn(&Discount) -> bool) {
+        let lists = self.items.iter_mut().filter_map(|item| item.discounts.as_mut());
+        for list in lists.chain(self.discounts.as_mut()) {
+            list.retain(&is_kept);
+        }
     }
 }
 

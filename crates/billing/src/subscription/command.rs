@@ -185,6 +185,12 @@ pub struct AddInvoiceItem {
     /// Whether discounts apply; where absent, unless the amount is negative.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discountable: Option<bool>,
+    /// The discounts on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<DiscountInput>,
+    /// Its tax rates, instead of those of the subscription.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
     /// Metadata (rule 1.6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
@@ -461,6 +467,18 @@ impl UpdateSubscription {
             || !self.add_invoice_items.is_empty()
             || self.billing_cycle_anchor.is_some()
             || self.trial_end.is_some()
+    }
+
+    /// Whether it changes what the phase of a schedule says, so that the one that runs is divided
+    /// (rule 7).
+    #[must_use]
+    pub fn divides_phase(&self) -> bool {
+        let discounts = match &self.discounts {
+            Patch::Keep => false,
+            Patch::Clear => true,
+            Patch::Set(inputs) => !inputs.is_empty(),
+        };
+        self.changes_terms() || discounts || !self.default_tax_rates.is_keep()
     }
 
     /// A parameter that is given and cannot be held back until a payment (rule 6.9).

@@ -233,6 +233,11 @@ impl Subscription {
         shortened.filter(|_| moves).unwrap_or(self.anchor.at)
     }
 
+    /// All discounts on it and its items.
+    pub fn all_discounts(&self) -> impl Iterator<Item = &Discount> {
+        self.discounts.iter().chain(self.items.iter().flat_map(|item| &item.discounts))
+    }
+
     /// Whether the current period is the trial.
     #[must_use]
     pub fn is_in_trial(&self) -> bool {

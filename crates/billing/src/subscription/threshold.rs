@@ -38,7 +38,7 @@ impl BillingThresholds {
     /// # Errors
     /// [`Refusal`] where no amount is given, or one that is out of range, or new periods are asked
     /// for.
-    pub(super) fn check(self) -> Result<(), Refusal> {
+    pub(crate) fn check(self) -> Result<(), Refusal> {
         let param = "billing_thresholds.amount_gte";
         let (least, most) = (limits::THRESHOLD_AMOUNT_MIN, limits::AMOUNT_MINOR_MAX);
         let Some(amount) = self.amount_gte else { return Err(Refusal::missing(param)) };
@@ -57,7 +57,7 @@ impl BillingThresholds {
 impl ItemThresholds {
     /// # Errors
     /// [`Refusal`] where no usage is given or it is out of range, and for a licensed price.
-    pub(super) fn check(self, price: &Price, index: usize) -> Result<(), Refusal> {
+    pub(crate) fn check(self, price: &Price, index: usize) -> Result<(), Refusal> {
         let param = format!("items[{index}].billing_thresholds.usage_gte");
         let Some(usage) = self.usage_gte else { return Err(Refusal::missing(param)) };
         if price.meter().is_none() {

@@ -4,7 +4,7 @@ use super::tx::Tx;
 use crate::answer::Target;
 use crate::state::Shard;
 use counterfoil_billing::Patch;
-use counterfoil_billing::catalog::full_amount;
+use counterfoil_billing::catalog::{PriceId, full_amount};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::{
     CouponEvent, CouponId, CreateCoupon, CreatePromotionCode, DeleteCoupon, Discount,
@@ -36,6 +36,16 @@ pub(super) struct Place<'a> {
     /// What the least amount of a promotion code is compared with; none where no code that has one
     /// can be redeemed (rule 4.1).
     pub(super) amount: Option<i64>,
+}
+
+/// What was agreed on before: it may be put on an object although it could not be redeemed or chosen
+/// any more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Planned {
+    /// Discounts that were redeemed already.
+    pub(super) discounts: Vec<Discount>,
+    /// Tax rates.
+    pub(super) tax_rates: Vec<TaxRateId>,
 }
 
 impl Tx<'_> {
@@ -259,9 +269,11 @@ impl Tx<'_> {
         &mut self,
         created: &mut Subscription,
         command: &CreateSubscription,
+        planned: &Planned,
     ) -> Result<(), Refusal> {
         let customer = self.state.customer(&command.customer)?;
-        let there: Vec<Discount> = customer.discount.iter().cloned().collect();
+        let there: Vec<Discount> =
+            planned.discounts.iter().chain(&customer.discount).cloned().collect();
         let amount = Some(self.amount_per_period(created)?);
         let mut place = Place {
             param: "discounts",
@@ -274,7 +286,7 @@ impl Tx<'_> {
         created.discounts =
             self.discounts(command.discounts.as_deref().unwrap_or_default(), &place)?;
         let rates = command.default_tax_rates.as_deref();
-        created.default_tax_rates = self.checked_tax_rates("default_tax_rates", rates, &[])?;
+        created.default_tax_rates = self.new_tax_rates("default_tax_rates", rates, planned)?;
         place.amount = None;
         for (index, (input, item)) in command.items.iter().zip(&mut created.items).enumerate() {
             let param = format!("items[{index}].discounts");
@@ -282,20 +294,41 @@ impl Tx<'_> {
             let inputs = input.discounts.as_deref().unwrap_or_default();
             item.discounts = self.discounts(inputs, &place)?;
             let param = format!("items[{index}].tax_rates");
-            item.tax_rates = self.checked_tax_rates(&param, input.tax_rates.as_deref(), &[])?;
+            item.tax_rates = self.new_tax_rates(&param, input.tax_rates.as_deref(), planned)?;
         }
         Ok(())
     }
 
+    /// The tax rates of something new: those that can be chosen, or were agreed on.
+    pub(super) fn new_tax_rates(
+        &self,
+        param: &str,
+        rates: Option<&[TaxRateId]>,
+        planned: &Planned,
+    ) -> Result<Vec<TaxRateId>, Refusal> {
+        let rates = rates.unwrap_or_default();
+        check_tax_rates(param, rates, &planned.tax_rates, &self.state)?;
+        Ok(rates.to_vec())
+    }
+
     /// What the licensed items of a subscription cost for whole periods, before discounts.
     fn amount_per_period(&self, subscription: &Subscription) -> Result<i64, Refusal> {
+        let items = subscription.items.iter().map(|item| (&item.price, item.quantity));
+        self.amount_of(items, subscription.currency)
+    }
+
+    /// What some quantities of prices cost, before discounts: nothing where they are metered.
+    pub(super) fn amount_of<'p>(
+        &self,
+        items: impl Iterator<Item = (&'p PriceId, Option<i64>)>,
+        currency: Currency,
+    ) -> Result<i64, Refusal> {
         let mut sum = 0_i64;
-        for item in &subscription.items {
-            let price = self.state.price(&item.price)?;
+        for (price, quantity) in items {
+            let price = self.state.price(price)?;
             if price.meter().is_none() {
-                let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
-                let amount = full_amount(price, subscription.currency, quantity)?.round()?;
-                sum = sum.saturating_add(amount);
+                let quantity = Decimal12::from_int(quantity.unwrap_or(1));
+                sum = sum.saturating_add(full_amount(price, currency, quantity)?.round()?);
             }
         }
         Ok(sum)
@@ -307,11 +340,12 @@ impl Tx<'_> {
         &mut self,
         updated: &mut Subscription,
         command: &UpdateSubscription,
+        planned: &Planned,
     ) -> Result<(), Refusal> {
         let before = self.state.subscription(&command.id)?.clone();
         let customer = self.state.customer(&before.customer)?;
-        let there: Vec<Discount> =
-            before.discounts.iter().chain(&customer.discount).cloned().collect();
+        let own = before.discounts.iter().chain(&customer.discount);
+        let there: Vec<Discount> = planned.discounts.iter().chain(own).cloned().collect();
         let place = Place {
             param: "discounts",
             customer: &before.customer,
@@ -322,10 +356,10 @@ impl Tx<'_> {
         };
         updated.discounts =
             self.updated_discounts(&command.discounts, &before.discounts, &place)?;
-        updated.default_tax_rates = self.updated_tax_rates(
+        updated.default_tax_rates = self.planned_tax_rates(
             "default_tax_rates",
             &command.default_tax_rates,
-            &before.default_tax_rates,
+            (&before.default_tax_rates, planned),
         )?;
         let mut added = 0_usize;
         for (index, change) in command.items.iter().enumerate() {
@@ -338,7 +372,7 @@ impl Tx<'_> {
                 }
             };
             if let Some(item) = item {
-                self.update_item_terms(updated, item, (index, change), &place)?;
+                self.update_item_terms(updated, item, (index, change), (&place, planned))?;
             }
         }
         Ok(())
@@ -349,7 +383,7 @@ impl Tx<'_> {
         updated: &mut Subscription,
         item: usize,
         (index, change): (usize, &ItemChange),
-        place: &Place<'_>,
+        (place, planned): (&Place<'_>, &Planned),
     ) -> Result<(), Refusal> {
         let Some(item) = updated.items.get_mut(item) else { return Ok(()) };
         let param = format!("items[{index}].discounts");
@@ -358,8 +392,22 @@ impl Tx<'_> {
         let before = item.discounts.clone();
         item.discounts = self.updated_discounts(&change.discounts, &before, &own)?;
         let param = format!("items[{index}].tax_rates");
-        item.tax_rates = self.updated_tax_rates(&param, &change.tax_rates, &item.tax_rates)?;
+        let before = (item.tax_rates.as_slice(), planned);
+        item.tax_rates = self.planned_tax_rates(&param, &change.tax_rates, before)?;
         Ok(())
+    }
+
+    fn planned_tax_rates(
+        &self,
+        param: &str,
+        list: &Patch<Vec<TaxRateId>>,
+        (before, planned): (&[TaxRateId], &Planned),
+    ) -> Result<Vec<TaxRateId>, Refusal> {
+        if list.is_keep() {
+            return Ok(before.to_vec());
+        }
+        let known: Vec<TaxRateId> = before.iter().chain(&planned.tax_rates).cloned().collect();
+        self.updated_tax_rates(param, list, &known)
     }
 
     pub(super) fn updated_tax_rates(

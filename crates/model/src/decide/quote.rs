@@ -193,8 +193,10 @@ impl Tx<'_> {
         let days = quote.subscription_data.trial_period_days.map(i64::from);
         let trial_end = days.map(|days| date.checked_add_days(days)).transpose()?;
         end = end.max(trial_end.unwrap_or(end));
-        let items =
-            quote.items().map(|item| PhaseItemInput { price: item.price, quantity: item.quantity });
+        let items = quote.items().map(|item| {
+            let quantity = item.quantity;
+            PhaseItemInput { quantity, ..PhaseItemInput::from(item.price) }
+        });
         let phase = PhaseInput {
             items: items.collect(),
             end_date: Some(TrialEnd::At(end)),

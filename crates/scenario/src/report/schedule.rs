@@ -1,9 +1,11 @@
 //! Subscription schedules, as the report shows them.
 
+use super::{DiscountReport, terms};
 use counterfoil::{
-    CollectionMethod, CustomerId, DefaultSettings, Metadata, Period, Phase, PhaseAnchor, PhaseItem,
-    ProrationBehavior, ScheduleEndBehavior, ScheduleStatus, SubscriptionId, SubscriptionSchedule,
-    SubscriptionScheduleId, Timestamp,
+    AddInvoiceItem, BillingThresholds, CollectionMethod, CustomerId, DefaultSettings,
+    ItemThresholds, Metadata, Period, Phase, PhaseAnchor, PhaseItem, PriceId, ProrationBehavior,
+    ScheduleEndBehavior, ScheduleStatus, SubscriptionId, SubscriptionSchedule,
+    SubscriptionScheduleId, TaxRateId, Timestamp,
 };
 use serde::Serialize;
 
@@ -57,7 +59,9 @@ pub struct PhaseReport {
     /// When it ends.
     pub end_date: Timestamp,
     /// What the subscription consists of.
-    pub items: Vec<PhaseItem>,
+    pub items: Vec<PhaseItemReport>,
+    /// What is charged once when it begins.
+    pub add_invoice_items: Vec<AddInvoiceItem>,
     /// Whether it moves the anchor.
     pub billing_cycle_anchor: Option<PhaseAnchor>,
     /// What entering it does to the bill.
@@ -66,10 +70,33 @@ pub struct PhaseReport {
     pub trial_end: Option<Timestamp>,
     /// How invoices are collected.
     pub collection_method: Option<CollectionMethod>,
+    /// Days to pay, for `send_invoice`.
+    pub days_until_due: Option<u32>,
     /// The payment method for invoices.
     pub default_payment_method: Option<String>,
+    /// The discounts on invoices; as they are where it says none.
+    pub discounts: Option<Vec<DiscountReport>>,
+    /// The tax rates of lines that have none of their own; as they are where it says none.
+    pub default_tax_rates: Option<Vec<TaxRateId>>,
+    /// What lets usage be invoiced before its period is over.
+    pub billing_thresholds: Option<BillingThresholds>,
     /// Metadata that the subscription is given with it.
     pub metadata: Metadata,
+}
+
+/// An item of a subscription in a phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PhaseItemReport {
+    /// Its price.
+    pub price: PriceId,
+    /// How many; none for a metered price.
+    pub quantity: Option<i64>,
+    /// The discounts on its lines.
+    pub discounts: Option<Vec<DiscountReport>>,
+    /// The tax rates of its lines.
+    pub tax_rates: Option<Vec<TaxRateId>>,
+    /// What lets usage of it be invoiced before its period is over.
+    pub billing_thresholds: Option<ItemThresholds>,
 }
 
 impl SubscriptionScheduleReport {
@@ -102,13 +129,30 @@ impl PhaseReport {
         Self {
             start_date: phase.start_date,
             end_date: phase.end_date,
-            items: phase.items.clone(),
+            items: phase.items.iter().map(PhaseItemReport::of).collect(),
+            add_invoice_items: phase.add_invoice_items.clone(),
             billing_cycle_anchor: phase.billing_cycle_anchor,
             proration_behavior: phase.proration_behavior,
             trial_end: phase.trial_end,
             collection_method: phase.collection_method,
+            days_until_due: phase.days_until_due,
             default_payment_method: phase.default_payment_method.clone(),
+            discounts: phase.discounts.as_deref().map(terms::discounts),
+            default_tax_rates: phase.default_tax_rates.clone(),
+            billing_thresholds: phase.billing_thresholds,
             metadata: phase.metadata.clone(),
+        }
+    }
+}
+
+impl PhaseItemReport {
+    fn of(item: &PhaseItem) -> Self {
+        Self {
+            price: item.price.clone(),
+            quantity: item.quantity,
+            discounts: item.discounts.as_deref().map(terms::discounts),
+            tax_rates: item.tax_rates.clone(),
+            billing_thresholds: item.billing_thresholds,
         }
     }
 }

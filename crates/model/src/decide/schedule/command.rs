@@ -28,7 +28,9 @@ impl Tx<'_> {
         check_live(shard.customer(), "it cannot subscribe any more")?;
         self.check_room(shard)?;
         let at = self.at();
-        let created = schedule::decide_create(command, customer, id.clone(), seq, &self.state, at)?;
+        let mut created =
+            schedule::decide_create(command, customer, id.clone(), seq, &self.state, at)?;
+        self.plan_terms(&mut created, &command.phases, None)?;
         self.emit(SubscriptionScheduleEvent::Created(created.into()));
         self.announce_expiry(&id)?;
         self.run_schedule(&id)?;
@@ -71,12 +73,15 @@ impl Tx<'_> {
             None => None,
         };
         let at = self.at();
-        let Resent { schedule: updated, current_sent } =
+        let Resent { schedule: mut updated, current_sent } =
             schedule::decide_update(&schedule, command, currency, &self.state, at)?;
+        if let Some(phases) = &command.phases {
+            self.plan_terms(&mut updated, phases, Some(&schedule))?;
+        }
         self.emit(SubscriptionScheduleEvent::Updated { at, schedule: updated.into() });
         self.announce_expiry(&command.id)?;
         if current_sent {
-            self.follow_current_phase(&command.id, command.proration_behavior)?;
+            self.follow_current_phase(&schedule, command.proration_behavior)?;
         } else {
             self.agree_on_end(&command.id)?;
         }

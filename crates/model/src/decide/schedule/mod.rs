@@ -2,3 +2,4 @@
 
 mod command;
 mod phase;
+mod terms;

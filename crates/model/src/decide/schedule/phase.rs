@@ -1,5 +1,6 @@
 //! Phases begin and end.
 
+use super::super::discount::Planned;
 use super::super::tx::Tx;
 use counterfoil_billing::Patch;
 use counterfoil_billing::schedule::{
@@ -37,7 +38,7 @@ impl Tx<'_> {
     ) -> Result<(), Refusal> {
         let subscription = match &schedule.subscription {
             Some(subscription) => {
-                self.change_to_phase(schedule, phase, &subscription.clone(), None)?;
+                self.change_to_phase(schedule, phase, subscription, None)?;
                 subscription.clone()
             }
             None => self.begin_with_phase(schedule, phase)?,
@@ -81,6 +82,7 @@ impl Tx<'_> {
             return Ok(());
         }
         let mut command = schedule::update_of(schedule, phase, subscription, &self.state)?;
+        let planned = planned_by(phase);
         let at_boundary = subscription.current_period().end <= self.at();
         command.proration_behavior = behavior.or(command.proration_behavior);
         let begins_trial = phase.trial_end.filter(|end| *end > self.at());
@@ -97,7 +99,13 @@ impl Tx<'_> {
         }
         let cancel_at = schedule.cancel_at(phase).map(CancelAt::At);
         command.cancel_at = cancel_at.map_or(Patch::Keep, Patch::Set);
-        self.update_guided(&command)?;
+        // What is charged once goes on the invoice of the periods that begin.
+        let once = match at_boundary && begins_trial.is_none() {
+            true => std::mem::take(&mut command.add_invoice_items),
+            false => Vec::new(),
+        };
+        self.update_guided(&command, &planned)?;
+        self.add_invoice_items(id, &once, &planned)?;
         let changed = self.state.subscription(id)?;
         if at_boundary && !changed.is_ended() && changed.current_period().end <= self.at() {
             self.renew(id)?;
@@ -106,19 +114,25 @@ impl Tx<'_> {
     }
 
     /// A change that a schedule makes: one that waits for its payment is dropped for it (rule 6.9).
-    fn update_guided(&mut self, command: &UpdateSubscription) -> Result<(), Refusal> {
+    fn update_guided(
+        &mut self,
+        command: &UpdateSubscription,
+        planned: &Planned,
+    ) -> Result<(), Refusal> {
         if command.changes_terms() {
             self.drop_pending_update(&command.id)?;
         }
-        self.update_now(command).map(drop)
+        self.update_as_planned(command, planned).map(drop)
     }
 
-    /// The current phase was sent anew: its subscription follows at once.
+    /// The current phase was sent anew: its subscription follows at once. A discount that it had
+    /// before, and that its subscription has no more, is used up and does not come back (point 31).
     pub(super) fn follow_current_phase(
         &mut self,
-        id: &SubscriptionScheduleId,
+        before: &SubscriptionSchedule,
         behavior: Option<ProrationBehavior>,
     ) -> Result<(), Refusal> {
+        let id = &before.id;
         let schedule = self.state.schedule(id)?.clone();
         let (Some(subscription), Some(index)) =
             (schedule.subscription.clone(), schedule.current_index())
@@ -130,6 +144,11 @@ impl Tx<'_> {
         let mut phase = phase.clone();
         // It was charged when the phase began.
         phase.add_invoice_items.clear();
+        let own = self.state.subscription(&subscription)?;
+        let had = before.current_phase().into_iter().flat_map(Phase::all_discounts);
+        let had: Vec<_> = had.map(|discount| discount.id.clone()).collect();
+        let has: Vec<_> = own.all_discounts().map(|discount| discount.id.clone()).collect();
+        phase.keep_discounts(|own| has.contains(&own.id) || !had.contains(&own.id));
         self.change_to_phase(&schedule, &phase, &subscription, behavior)?;
         self.agree_on_end(id)
     }
@@ -150,7 +169,7 @@ impl Tx<'_> {
         }
         let mut command = UpdateSubscription::new(subscription);
         command.cancel_at = wanted.map_or(Patch::Clear, |at| Patch::Set(CancelAt::At(at)));
-        self.update_guided(&command)
+        self.update_guided(&command, &Planned::default())
     }
 
     /// The last phase is over.
@@ -186,7 +205,7 @@ impl Tx<'_> {
         if agreed && !preserve_cancel_date {
             let mut command = UpdateSubscription::new(id.clone());
             command.cancel_at = Patch::Clear;
-            self.update_guided(&command)?;
+            self.update_guided(&command, &Planned::default())?;
         }
         Ok(())
     }
@@ -236,5 +255,13 @@ impl Tx<'_> {
         let (customer, id, at) = (schedule.customer.clone(), id.clone(), self.at());
         self.emit(SubscriptionScheduleEvent::Expiring { customer, id, at, ends_at });
         Ok(())
+    }
+}
+
+/// What a phase says, agreed on when it was planned.
+pub(super) fn planned_by(phase: &Phase) -> Planned {
+    Planned {
+        discounts: phase.all_discounts().cloned().collect(),
+        tax_rates: phase.all_tax_rates().cloned().collect(),
     }
 }

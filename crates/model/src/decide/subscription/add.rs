@@ -1,5 +1,6 @@
 //! What a subscription charges once, beside its items (rule 6.8).
 
+use super::super::discount::{Place, Planned};
 use super::super::tx::Tx;
 use counterfoil_billing::invoice::{
     CreateInvoiceItem, InvoiceEvent, InvoiceItem, decide_create_item,
@@ -13,6 +14,7 @@ impl Tx<'_> {
         &mut self,
         subscription: &SubscriptionId,
         added: &[AddInvoiceItem],
+        planned: &Planned,
     ) -> Result<(), Refusal> {
         let (count, limit) = (added.len(), limits::ADD_INVOICE_ITEMS_MAX);
         if count > limit {
@@ -22,7 +24,19 @@ impl Tx<'_> {
         // Of those that wait the newest is shown first (rule 8.5), and those of one call keep the
         // order that they were given in (point 35).
         for (index, input) in added.iter().enumerate().rev() {
-            let item = self.added_item(subscription, input, index)?;
+            let mut item = self.added_item(subscription, input, index)?;
+            let param = format!("add_invoice_items[{index}].discounts");
+            let place = Place {
+                param: &param,
+                customer: &item.customer.clone(),
+                currency: Some(item.currency),
+                start: self.at(),
+                there: planned.discounts.clone(),
+                amount: None,
+            };
+            item.discounts = self.discounts(&input.discounts, &place)?;
+            let param = format!("add_invoice_items[{index}].tax_rates");
+            item.tax_rates = self.new_tax_rates(&param, Some(&input.tax_rates), planned)?;
             self.emit(InvoiceEvent::ItemCreated(item.into()));
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! How a subscription begins.
 
+use super::super::discount::Planned;
 use super::super::tx::Tx;
 use super::renew::in_item_order;
 use crate::answer::Target;
@@ -68,11 +69,15 @@ impl Tx<'_> {
         let at = self.at();
         let mut created =
             subscription::decide_create(command, id.clone(), seq, item_ids, &self.state, at)?;
-        self.set_first_terms(&mut created, command)?;
+        let planned = match schedule {
+            Some(schedule) => self.planned_next(schedule)?,
+            None => Planned::default(),
+        };
+        self.set_first_terms(&mut created, command, &planned)?;
         created.schedule = schedule.cloned();
         self.emit(SubscriptionEvent::Created(created.into()));
         self.announce_trial_end(&id)?;
-        self.add_invoice_items(&id, &command.add_invoice_items)?;
+        self.add_invoice_items(&id, &command.add_invoice_items, &planned)?;
         self.first_invoice(&id, first)?;
         Ok(id)
     }

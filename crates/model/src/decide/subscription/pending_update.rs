@@ -21,7 +21,7 @@ impl Tx<'_> {
             _ => {
                 self.replace_pending_update(command)?;
                 let target = self.update_now(command)?;
-                if command.changes_terms() {
+                if command.divides_phase() {
                     self.split_phase(&command.id)?;
                 }
                 return Ok(target);
@@ -47,7 +47,7 @@ impl Tx<'_> {
         let changed = after.subscription(&command.id)?;
         let Some(invoice) = unpaid(&after, &before, changed) else {
             events.into_iter().for_each(|event| self.emit(event));
-            if command.changes_terms() {
+            if command.divides_phase() {
                 self.split_phase(&command.id)?;
             }
             return Ok(Target::Subscription(command.id.clone()));

@@ -1,5 +1,6 @@
 //! Changes of a subscription by hand.
 
+use super::super::discount::Planned;
 use super::super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::check_present;
@@ -15,14 +16,23 @@ impl Tx<'_> {
         &mut self,
         command: &UpdateSubscription,
     ) -> Result<Target, Refusal> {
+        self.update_as_planned(command, &Planned::default())
+    }
+
+    /// The same, with what was agreed on before.
+    pub(in crate::decide) fn update_as_planned(
+        &mut self,
+        command: &UpdateSubscription,
+        planned: &Planned,
+    ) -> Result<Target, Refusal> {
         let before = self.state.subscription(&command.id)?.clone();
         check_present(self.state.customer(&before.customer)?, "its subscriptions have ended")?;
         let mut updated = self.decide_update(&before, command)?;
-        self.update_terms(&mut updated.subscription, command)?;
+        self.update_terms(&mut updated.subscription, command, planned)?;
         let (at, after) = (self.at(), updated.subscription.clone());
         self.emit(SubscriptionEvent::Updated { at, subscription: after.clone().into() });
         self.announce_trial_end(&command.id)?;
-        self.add_invoice_items(&command.id, &command.add_invoice_items)?;
+        self.add_invoice_items(&command.id, &command.add_invoice_items, planned)?;
         self.bill_change(&before, &updated, command)?;
         if updated.ended_trial {
             self.renew(&command.id)?;
