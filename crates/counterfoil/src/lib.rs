@@ -146,9 +146,9 @@ pub use counterfoil_billing::meter::{
 };
 pub use counterfoil_billing::policy::{self, Policies};
 pub use counterfoil_billing::quote::{
-    AcceptQuote, CancelQuote, CreateQuote, FinalizeQuote, FromQuote, FromQuoteInput, Quote,
-    QuoteAmounts, QuoteId, QuoteLine, QuoteLineInput, QuoteRecurring, QuoteStatus,
-    SubscriptionData, SubscriptionDataInput, UpdateQuote,
+    AcceptQuote, CancelQuote, CouponAmount, CreateQuote, FinalizeQuote, FromQuote, FromQuoteInput,
+    Quote, QuoteAmounts, QuoteBreakdown, QuoteId, QuoteLine, QuoteLineInput, QuoteRecurring,
+    QuoteStatus, SubscriptionData, SubscriptionDataInput, TotalDetails, UpdateQuote,
 };
 pub use counterfoil_billing::schedule::{
     CancelSubscriptionSchedule, CreateSubscriptionSchedule, DefaultSettings, DefaultSettingsInput,

@@ -20,7 +20,10 @@ pub use meter::{
     MeterReport, MeterTransitionsReport, UsageThresholdReport, ValueSettingsReport,
 };
 pub use preview::PreviewReport;
-pub use quote::QuoteReport;
+pub use quote::{
+    BreakdownReport, ComputedReport, QuoteAmountsReport, QuoteReport, QuoteTransitionsReport,
+    RecurringReport, TotalDetailsReport,
+};
 pub use schedule::{PhaseItemReport, PhaseReport, SubscriptionScheduleReport};
 pub use terms::{
     AmountOffReport, AppliesToReport, CouponReport, DiscountAmountReport, DiscountReport,

@@ -2,6 +2,8 @@
 
 use super::decide::due_after;
 use super::{CollectionMethod, Invoice, InvoiceId, InvoiceStatus, check_draft};
+use crate::discount::DiscountList;
+use crate::tax::TaxRateId;
 use crate::{Patch, text};
 use counterfoil_core::{MetadataPatch, Refusal, Timestamp, limits};
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,12 @@ pub struct UpdateInvoice {
     /// The date on the document; `null` for that of its finalization.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub effective_at: Patch<Timestamp>,
+    /// The discounts on it; `null` clears them, `discount` keeps one (rule 4.2).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub default_tax_rates: Patch<Vec<TaxRateId>>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<String>,
@@ -54,6 +62,8 @@ impl UpdateInvoice {
             due_date: None,
             default_payment_method: Patch::Keep,
             effective_at: Patch::Keep,
+            discounts: Patch::Keep,
+            default_tax_rates: Patch::Keep,
             description: Patch::Keep,
             metadata: Patch::Keep,
         }
@@ -66,6 +76,8 @@ impl UpdateInvoice {
             || self.days_until_due.is_some()
             || self.due_date.is_some()
             || !self.effective_at.is_keep()
+            || !self.discounts.is_keep()
+            || !self.default_tax_rates.is_keep()
             || !self.description.is_keep()
     }
 

@@ -4,8 +4,10 @@ use super::QuoteId;
 use crate::Patch;
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
+use crate::discount::{DiscountInput, DiscountList};
 use crate::invoice::CollectionMethod;
 use crate::subscription::PriceData;
+use crate::tax::TaxRateId;
 use counterfoil_core::{Currency, MetadataPatch, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,12 @@ pub struct CreateQuote {
     /// What the subscription begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription_data: Option<SubscriptionDataInput>,
+    /// The discounts on the invoices, redeemed when it is accepted; the customer's where absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<DiscountInput>,
+    /// The tax rates of lines that have none of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub default_tax_rates: Vec<TaxRateId>,
     /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -71,6 +79,12 @@ pub struct QuoteLineInput {
     /// How many; 1 where absent, none for a metered price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
+    /// The discounts on it, redeemed when the quote is accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<DiscountInput>,
+    /// Its tax rates, instead of those of the quote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
 }
 
 /// What the subscription of a quote begins with.
@@ -105,6 +119,12 @@ pub struct UpdateQuote {
     /// What the subscription begins with; replaces what was said before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_data: Option<SubscriptionDataInput>,
+    /// The discounts on the invoices.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub discounts: DiscountList,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub default_tax_rates: Patch<Vec<TaxRateId>>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<String>,

@@ -6,10 +6,11 @@ use super::{
 };
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
+use crate::discount::check_discount_inputs;
 use crate::subscription::{
     AddInvoiceItem, CreateSubscription, ItemInput, Prices, check_collection,
 };
-use crate::text;
+use crate::{Patch, text};
 use counterfoil_core::{Currency, Metadata, Refusal, Timestamp, limits};
 
 /// Makes a draft.
@@ -26,6 +27,7 @@ pub fn decide_create(
 ) -> Result<Quote, Refusal> {
     check_collection(command.collection_method, command.days_until_due)?;
     text::check_optional("description", command.description.as_deref())?;
+    check_discount_inputs("discounts", &command.discounts)?;
     let currency = match command.currency {
         Some(currency) => currency,
         None => currency_of(&command.line_items, prices)?,
@@ -42,6 +44,8 @@ pub fn decide_create(
         collection_method: command.collection_method,
         days_until_due: command.days_until_due,
         subscription_data: subscription_data(command.subscription_data.as_ref())?,
+        discounts: command.discounts.clone(),
+        default_tax_rates: command.default_tax_rates.clone(),
         from_quote: None,
         revision: 0,
         number: None,
@@ -113,6 +117,8 @@ impl Quote {
         command.collection_method = self.collection_method;
         command.days_until_due = self.days_until_due;
         command.trial_period_days = self.subscription_data.trial_period_days;
+        command.discounts = some_of(&self.discounts);
+        command.default_tax_rates = some_of(&self.default_tax_rates);
         command
     }
 
@@ -121,7 +127,12 @@ impl Quote {
         let recurring = self.lines.iter().filter(|line| line.recurs);
         recurring.filter_map(|line| {
             let price: PriceId = line.price.clone()?;
-            Some(ItemInput { quantity: line.quantity, ..ItemInput::from(price) })
+            Some(ItemInput {
+                quantity: line.quantity,
+                discounts: some_of(&line.discounts),
+                tax_rates: some_of(&line.tax_rates),
+                ..ItemInput::from(price)
+            })
         })
     }
 
@@ -131,9 +142,16 @@ impl Quote {
             price: line.price.clone(),
             price_data: line.price_data.clone(),
             quantity: line.quantity,
+            discounts: line.discounts.clone(),
+            tax_rates: line.tax_rates.clone(),
             ..AddInvoiceItem::default()
         })
     }
+}
+
+/// A list, unless it is empty.
+fn some_of<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| list.to_vec())
 }
 
 /// Changes a draft.
@@ -161,6 +179,19 @@ pub fn decide_update(
     }
     if let Some(data) = &command.subscription_data {
         updated.subscription_data = subscription_data(Some(data))?;
+    }
+    match &command.discounts {
+        Patch::Clear => updated.discounts.clear(),
+        Patch::Set(inputs) if !inputs.is_empty() => {
+            check_discount_inputs("discounts", inputs)?;
+            updated.discounts.clone_from(inputs);
+        }
+        Patch::Keep | Patch::Set(_) => {}
+    }
+    match &command.default_tax_rates {
+        Patch::Keep => {}
+        Patch::Clear => updated.default_tax_rates.clear(),
+        Patch::Set(rates) => updated.default_tax_rates.clone_from(rates),
     }
     updated.description = command.description.clone().apply_to(updated.description);
     text::check_optional("description", updated.description.as_deref())?;
@@ -228,7 +259,10 @@ fn lines(inputs: &[QuoteLineInput], prices: &dyn Prices) -> Result<Vec<QuoteLine
                 return Err(Refusal::invalid(path, "give price or price_data, not both"));
             }
         };
+        check_discount_inputs(&format!("line_items[{index}].discounts"), &input.discounts)?;
         Ok(QuoteLine {
+            discounts: input.discounts.clone(),
+            tax_rates: input.tax_rates.clone(),
             price: input.price.clone(),
             price_data: input.price_data.clone(),
             quantity: if metered { input.quantity } else { input.quantity.or(Some(1)) },

@@ -12,7 +12,8 @@ pub use command::{
 pub use decide::{check_open, decide_create, decide_finalize, decide_update};
 pub use event::QuoteEvent;
 pub use state::{
-    FromQuote, Quote, QuoteAmounts, QuoteLine, QuoteRecurring, QuoteStatus, SubscriptionData,
+    CouponAmount, FromQuote, Quote, QuoteAmounts, QuoteBreakdown, QuoteLine, QuoteRecurring,
+    QuoteStatus, SubscriptionData, TotalDetails,
 };
 
 use counterfoil_core::{Id, kind};

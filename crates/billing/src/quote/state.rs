@@ -3,9 +3,11 @@
 use super::QuoteId;
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
+use crate::discount::{CouponId, DiscountInput, PromotionCodeId};
 use crate::invoice::{CollectionMethod, InvoiceId};
 use crate::schedule::SubscriptionScheduleId;
 use crate::subscription::{PriceData, SubscriptionId};
+use crate::tax::{TaxAmount, TaxRateId};
 use counterfoil_core::{Currency, Interval, Metadata, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -38,6 +40,12 @@ pub struct Quote {
     /// What the subscription begins with, where there is one.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub subscription_data: SubscriptionData,
+    /// The discounts on the invoices, to be redeemed; the customer's where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<DiscountInput>,
+    /// The tax rates of lines that have none of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_tax_rates: Vec<TaxRateId>,
     /// The quote that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_quote: Option<FromQuote>,
@@ -108,6 +116,12 @@ pub struct QuoteLine {
     pub quantity: Option<i64>,
     /// Whether it becomes an item of a subscription.
     pub recurs: bool,
+    /// The discounts on it, to be redeemed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<DiscountInput>,
+    /// Its tax rates, instead of those of the quote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<TaxRateId>,
 }
 
 /// What the subscription of a quote begins with.
@@ -135,17 +149,55 @@ pub struct FromQuote {
 
 /// What an invoice comes to, in minor units.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct QuoteAmounts {
-    /// Σ of its lines.
+    /// Σ of its lines, before discounts and tax.
     pub amount_subtotal: i64,
     /// What is charged, before the customer's balance.
     pub amount_total: i64,
+    /// What lies between the two.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub total_details: TotalDetails,
+}
+
+/// What discounts take off an invoice and taxes add to it, in minor units.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TotalDetails {
+    /// What all discounts take off.
+    pub amount_discount: i64,
+    /// All tax: in the price, and on top of it.
+    pub amount_tax: i64,
+    /// The same, one by one.
+    pub breakdown: QuoteBreakdown,
+}
+
+/// What each discount takes off an invoice, and each tax rate takes of it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QuoteBreakdown {
+    /// Discounts, in the order in which lines have them.
+    pub discounts: Vec<CouponAmount>,
+    /// Tax rates.
+    pub taxes: Vec<TaxAmount>,
+}
+
+/// What a coupon takes off, in minor units.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CouponAmount {
+    /// The amount; positive.
+    pub amount: i64,
+    /// The coupon.
+    pub coupon: CouponId,
+    /// The code that it is redeemed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion_code: Option<PromotionCodeId>,
 }
 
 /// What each further invoice comes to, in minor units.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuoteRecurring {
     /// The amounts: of licensed prices, for usage is not known.
     pub amounts: QuoteAmounts,
@@ -158,6 +210,22 @@ impl Quote {
     #[must_use]
     pub fn recurs(&self) -> bool {
         self.lines.iter().any(|line| line.recurs)
+    }
+
+    /// All tax rates that it says.
+    pub fn all_tax_rates(&self) -> impl Iterator<Item = &TaxRateId> {
+        self.default_tax_rates.iter().chain(self.lines.iter().flat_map(|line| &line.tax_rates))
+    }
+
+    /// All discounts that it says.
+    pub fn all_discounts(&self) -> impl Iterator<Item = &DiscountInput> {
+        self.discounts.iter().chain(self.lines.iter().flat_map(|line| &line.discounts))
+    }
+
+    /// Leaves out the discounts that are not to be kept.
+    pub fn keep_discounts(&mut self, is_kept: impl Fn(&DiscountInput) -> bool) {
+        self.discounts.retain(&is_kept);
+        self.lines.iter_mut().for_each(|line| line.discounts.retain(&is_kept));
     }
 
     /// When it expires, unless it is final.

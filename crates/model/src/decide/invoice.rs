@@ -3,7 +3,8 @@
 use super::discount::Place;
 use super::tx::Tx;
 use crate::answer::Target;
-use counterfoil_billing::customer::check_live;
+use crate::view::Provisional;
+use counterfoil_billing::customer::{CustomerId, check_live};
 use counterfoil_billing::discount::Discount;
 use counterfoil_billing::invoice::{
     self, BillingReason, Charge, CollectionMethod, CreateInvoice, DeleteInvoice, FinalizeInvoice,
@@ -31,14 +32,7 @@ impl Tx<'_> {
         let mut draft = invoice::decide_create(command, id.clone(), seq, currency, charges, at)?;
         let own = self.state.customer(&command.customer)?.discount.clone();
         let there: Vec<Discount> = own.into_iter().filter(|own| own.is_in_force(at)).collect();
-        let place = Place {
-            param: "discounts",
-            customer: &command.customer,
-            currency: Some(currency),
-            start: at,
-            there: there.clone(),
-            amount: None,
-        };
+        let place = self.on_invoice(&draft, &command.customer, there.clone())?;
         // The customer's discount is taken over unless others are given, or none (rule 4.2).
         draft.discounts = self.updated_discounts(&command.discounts, &there, &place)?;
         let rates = command.default_tax_rates.as_deref();
@@ -50,9 +44,21 @@ impl Tx<'_> {
     pub(super) fn change_invoice(&mut self, command: &UpdateInvoice) -> Result<Target, Refusal> {
         let invoice = self.state.invoice(&command.id)?;
         check_live(self.state.customer(&invoice.customer)?, "nothing more is invoiced to it")?;
-        let updated = invoice::decide_update(invoice, command, self.at())?;
+        let mut updated = invoice::decide_update(invoice, command, self.at())?;
         let goes_on = !invoice.auto_advance && updated.auto_advance;
-        let at = self.at();
+        let (before, at) = (invoice.clone(), self.at());
+        if !command.discounts.is_keep() {
+            let mut there = before.discounts.clone();
+            there.extend(self.state.customer(&before.customer)?.discount.clone());
+            let place = self.on_invoice(&before, &before.customer, there)?;
+            updated.discounts =
+                self.updated_discounts(&command.discounts, &before.discounts, &place)?;
+        }
+        updated.default_tax_rates = self.updated_tax_rates(
+            "default_tax_rates",
+            &command.default_tax_rates,
+            &before.default_tax_rates,
+        )?;
         self.emit(InvoiceEvent::Updated { at, invoice: updated.into() });
         let invoice = self.state.invoice(&command.id)?;
         // An open invoice that goes on by itself again is collected at once.
@@ -60,6 +66,27 @@ impl Tx<'_> {
             self.collect_if_due(&command.id)?;
         }
         Ok(Target::Invoice(command.id.clone()))
+    }
+
+    /// A draft as a place for discounts: a least amount is compared with what its lines come to
+    /// before discounts and tax (rule 4.1).
+    fn on_invoice<'p>(
+        &self,
+        draft: &Invoice,
+        customer: &'p CustomerId,
+        there: Vec<Discount>,
+    ) -> Result<Place<'p>, Refusal> {
+        let mut numbers = Provisional::default();
+        let lines = self.state.resolve(draft, self.context.usage, &mut numbers)?;
+        let amount = lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.amount));
+        Ok(Place {
+            param: "discounts",
+            customer,
+            currency: Some(draft.currency),
+            start: self.at(),
+            there,
+            amount: Some(amount),
+        })
     }
 
     pub(super) fn finalize_invoice(

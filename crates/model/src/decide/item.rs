@@ -1,6 +1,6 @@
 //! Invoice items.
 
-use super::discount::Place;
+use super::discount::{Place, Planned};
 use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::customer::{CustomerId, check_live, check_present};
@@ -16,6 +16,15 @@ impl Tx<'_> {
     pub(super) fn create_invoice_item(
         &mut self,
         command: &CreateInvoiceItem,
+    ) -> Result<Target, Refusal> {
+        self.create_item_as_planned(command, &Planned::default())
+    }
+
+    /// The same, with what was agreed on before.
+    pub(super) fn create_item_as_planned(
+        &mut self,
+        command: &CreateInvoiceItem,
+        planned: &Planned,
     ) -> Result<Target, Refusal> {
         let state = &self.state;
         check_live(state.customer(&command.customer)?, "nothing more is invoiced to it")?;
@@ -65,7 +74,7 @@ impl Tx<'_> {
         let inputs = command.discounts.as_deref().unwrap_or_default();
         let place = self.on_item(&command.customer, currency, &[]);
         item.discounts = self.discounts(inputs, &place)?;
-        item.tax_rates = self.checked_tax_rates("tax_rates", command.tax_rates.as_deref(), &[])?;
+        item.tax_rates = self.new_tax_rates("tax_rates", command.tax_rates.as_deref(), planned)?;
         self.emit(InvoiceEvent::ItemCreated(item.into()));
         Ok(Target::InvoiceItem(id))
     }

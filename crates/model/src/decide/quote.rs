@@ -1,22 +1,28 @@
 //! Quotes: their commands, what they come to, and what they become (rule 11).
 
+use super::discount::{Place, Planned};
 use super::tx::Tx;
-use crate::State;
 use crate::answer::Target;
-use counterfoil_billing::customer::{CustomerId, check_live};
+use crate::{InvoiceView, State};
+use counterfoil_billing::Patch;
+use counterfoil_billing::customer::{CustomerEvent, CustomerId, check_live};
+use counterfoil_billing::discount::{CouponDuration, Discount, DiscountAmount, DiscountInput};
 use counterfoil_billing::invoice::{
     BillingReason, CollectionMethod, CreateInvoiceItem, Invoice, InvoiceEvent, InvoiceId,
 };
 use counterfoil_billing::quote::{
-    self, AcceptQuote, CancelQuote, CreateQuote, FinalizeQuote, Quote, QuoteAmounts, QuoteEvent,
-    QuoteId, QuoteRecurring, QuoteStatus, UpdateQuote,
+    self, AcceptQuote, CancelQuote, CouponAmount, CreateQuote, FinalizeQuote, Quote, QuoteAmounts,
+    QuoteBreakdown, QuoteEvent, QuoteId, QuoteRecurring, QuoteStatus, TotalDetails, UpdateQuote,
 };
 use counterfoil_billing::schedule::{
     CreateSubscriptionSchedule, DefaultSettingsInput, PhaseInput, PhaseItemInput,
     SubscriptionScheduleId,
 };
 use counterfoil_billing::subscription::{PaymentBehavior, SubscriptionId, TrialEnd};
-use counterfoil_core::{Anchor, Decimal12, Interval, Refusal, Timestamp, limits};
+use counterfoil_billing::tax::{TaxRateId, check_tax_rates};
+use counterfoil_core::{
+    Anchor, ArithmeticError, Decimal12, Exact, Interval, Refusal, Timestamp, limits,
+};
 use std::sync::Arc;
 
 impl Tx<'_> {
@@ -37,6 +43,9 @@ impl Tx<'_> {
             }
         };
         check_live(self.state.customer(&made.customer)?, "nothing can be offered to it")?;
+        if command.from_quote.is_none() {
+            self.check_quote_terms(&made, &[])?;
+        }
         let made = self.computed(made)?;
         self.emit(QuoteEvent::Created(Arc::new(made)));
         Ok(Target::Quote(id))
@@ -45,6 +54,8 @@ impl Tx<'_> {
     pub(super) fn update_quote(&mut self, command: &UpdateQuote) -> Result<Target, Refusal> {
         let quote = self.state.quote(&command.id)?;
         let updated = quote::decide_update(quote, command, &self.state, self.at())?;
+        let before: Vec<TaxRateId> = quote.all_tax_rates().cloned().collect();
+        self.check_quote_terms(&updated, &before)?;
         let updated = self.computed(updated)?;
         self.emit(QuoteEvent::Updated(Arc::new(updated)));
         Ok(Target::Quote(command.id.clone()))
@@ -137,7 +148,7 @@ impl Tx<'_> {
     }
 
     fn subscribe_to_quote(&mut self, quote: &Quote) -> Result<SubscriptionId, Refusal> {
-        match self.create_subscription(&quote.creation())? {
+        match self.create_as_planned(&quote.creation(), &agreed(quote))? {
             Target::Subscription(id) => Ok(id),
             _ => Err(Refusal::unknown("subscription", &quote.id)),
         }
@@ -161,6 +172,9 @@ impl Tx<'_> {
                 draft.due_date = Some(at.checked_add_days(i64::from(days))?);
             }
         }
+        draft.discounts = self.discounts_of_quote(quote)?;
+        let planned = agreed(quote);
+        draft.default_tax_rates.clone_from(&quote.default_tax_rates);
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
         for line in quote.once() {
             let unit_amount_decimal = match &line.price_data {
@@ -170,16 +184,41 @@ impl Tx<'_> {
                 }
                 None => None,
             };
-            self.create_invoice_item(&CreateInvoiceItem {
+            let command = CreateInvoiceItem {
                 invoice: Some(id.clone()),
                 price: line.price.clone(),
                 unit_amount_decimal,
                 quantity: line.quantity,
                 amount: None,
+                discounts: Some(line.discounts),
+                tax_rates: Some(line.tax_rates),
                 ..CreateInvoiceItem::amount(quote.customer.clone(), 0)
-            })?;
+            };
+            self.create_item_as_planned(&command, &planned)?;
         }
         Ok(id)
+    }
+
+    /// The discounts of an invoice that a quote becomes: the customer's is taken over unless others are
+    /// offered (rule 4.2).
+    fn discounts_of_quote(&mut self, quote: &Quote) -> Result<Vec<Discount>, Refusal> {
+        let once = quote.lines.iter().filter(|line| !line.recurs);
+        let priced = once.filter_map(|line| Some((line.price.as_ref()?, line.quantity)));
+        let made_here = self.amount_made_here(quote)?;
+        let amount = self.amount_of(priced, quote.currency)?.saturating_add(made_here);
+        let at = self.at();
+        let own = self.state.customer(&quote.customer)?.discount.clone();
+        let there: Vec<Discount> = own.into_iter().filter(|own| own.is_in_force(at)).collect();
+        let place = Place {
+            param: "discounts",
+            customer: &quote.customer,
+            currency: Some(quote.currency),
+            start: at,
+            there: there.clone(),
+            amount: Some(amount),
+        };
+        let list = Patch::Set(quote.discounts.clone());
+        self.updated_discounts(&list, &there, &place)
     }
 
     /// A schedule of one phase that begins on the date that was agreed on.
@@ -194,8 +233,13 @@ impl Tx<'_> {
         let trial_end = days.map(|days| date.checked_add_days(days)).transpose()?;
         end = end.max(trial_end.unwrap_or(end));
         let items = quote.items().map(|item| {
-            let quantity = item.quantity;
-            PhaseItemInput { quantity, ..PhaseItemInput::from(item.price) }
+            let list = item.discounts.unwrap_or_default();
+            PhaseItemInput {
+                quantity: item.quantity,
+                discounts: Patch::Set(list),
+                tax_rates: item.tax_rates.map_or(Patch::Keep, Patch::Set),
+                ..PhaseItemInput::from(item.price)
+            }
         });
         let phase = PhaseInput {
             items: items.collect(),
@@ -203,6 +247,8 @@ impl Tx<'_> {
             add_invoice_items: quote.once().collect(),
             currency: Some(quote.currency),
             trial_end,
+            discounts: Patch::Set(quote.discounts.clone()),
+            default_tax_rates: Patch::Set(quote.default_tax_rates.clone()),
             ..PhaseInput::default()
         };
         let command = CreateSubscriptionSchedule {
@@ -216,7 +262,7 @@ impl Tx<'_> {
             phases: vec![phase],
             ..CreateSubscriptionSchedule::default()
         };
-        match self.create_schedule(&command)? {
+        match self.create_schedule_as_planned(&command, &agreed(quote))? {
             Target::SubscriptionSchedule(id) => Ok(id),
             _ => Err(Refusal::unknown("subscription_schedule", &quote.id)),
         }
@@ -238,12 +284,14 @@ impl Tx<'_> {
     /// A quote with what it comes to: its first invoice and a later one are made on forks, by the
     /// very code that will make them, and read there.
     fn computed(&self, mut quote: Quote) -> Result<Quote, Refusal> {
-        quote.upfront = self.first_invoice_of(&quote)?;
+        quote.upfront = self.first_invoice_of(&quote, false)?;
         quote.recurring = if quote.recurs() {
             let mut later = quote.clone();
             later.lines.retain(|line| line.recurs);
             later.subscription_data.trial_period_days = None;
-            let (amounts, interval) = (self.first_invoice_of(&later)?, self.interval_of(&quote)?);
+            self.keep_forever(&mut later)?;
+            let (amounts, interval) =
+                (self.first_invoice_of(&later, true)?, self.interval_of(&quote)?);
             Some(QuoteRecurring { amounts, interval })
         } else {
             None
@@ -251,13 +299,17 @@ impl Tx<'_> {
         Ok(quote)
     }
 
-    fn first_invoice_of(&self, quote: &Quote) -> Result<QuoteAmounts, Refusal> {
+    fn first_invoice_of(&self, quote: &Quote, later: bool) -> Result<QuoteAmounts, Refusal> {
         let mut fork = Tx::fork(&self.state, self.context);
         fork.drop_pending_items(&quote.customer)?;
+        if later {
+            fork.drop_passing_discount(&quote.customer)?;
+        }
         let invoice = if quote.recurs() {
             let mut command = quote.creation();
             command.payment_behavior = PaymentBehavior::DefaultIncomplete;
-            let Target::Subscription(id) = fork.create_subscription(&command)? else {
+            let created = fork.create_as_planned(&command, &agreed(quote))?;
+            let Target::Subscription(id) = created else {
                 return Ok(QuoteAmounts::default());
             };
             fork.state.subscription(&id)?.first_invoice.clone()
@@ -265,8 +317,84 @@ impl Tx<'_> {
             Some(fork.invoice_quote(quote)?)
         };
         let Some(invoice) = invoice else { return Ok(QuoteAmounts::default()) };
-        let read = fork.state.view(&invoice, self.context.usage)?.invoice;
-        Ok(QuoteAmounts { amount_subtotal: read.subtotal, amount_total: read.total })
+        amounts(&fork.state.view(&invoice, self.context.usage)?)
+    }
+
+    /// Refuses tax rates that cannot be chosen any more, and a code with a least amount on what begins
+    /// later (rule 4.1).
+    fn check_quote_terms(&self, quote: &Quote, before: &[TaxRateId]) -> Result<(), Refusal> {
+        let check =
+            |param: &str, rates: &[TaxRateId]| check_tax_rates(param, rates, before, &self.state);
+        check("default_tax_rates", &quote.default_tax_rates)?;
+        for (index, line) in quote.lines.iter().enumerate() {
+            check(&format!("line_items[{index}].tax_rates"), &line.tax_rates)?;
+        }
+        if quote.subscription_data.effective_date.is_some_and(|date| date > self.at()) {
+            for code in quote.all_discounts().filter_map(|own| own.promotion_code.as_ref()) {
+                if !self.state.promotion_code(code)?.restrictions.minimum_amounts.is_empty() {
+                    let reason =
+                        format!("{code} needs a least amount, which is for what begins now");
+                    return Err(Refusal::invalid("discounts", reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the lines of a quote cost that have no price of the catalog.
+    fn amount_made_here(&self, quote: &Quote) -> Result<i64, Refusal> {
+        let mut sum = 0_i64;
+        for line in &quote.lines {
+            let Some(data) = &line.price_data else { continue };
+            let unit = data.unit_amount.map(Decimal12::from_int).or(data.unit_amount_decimal);
+            let quantity = Decimal12::from_int(line.quantity.unwrap_or(1));
+            let unit = Exact::from_decimal(unit.unwrap_or(Decimal12::ZERO));
+            let amount = unit.checked_mul(Exact::from_decimal(quantity))?.round()?;
+            sum = sum.saturating_add(amount);
+        }
+        Ok(sum)
+    }
+
+    /// Leaves the discounts that every further invoice has: those that count for ever.
+    fn keep_forever(&self, quote: &mut Quote) -> Result<(), Refusal> {
+        let mut forever: Vec<DiscountInput> = Vec::new();
+        for input in quote.all_discounts() {
+            let coupon = match (&input.coupon, &input.promotion_code) {
+                (Some(coupon), _) => Some(coupon),
+                (None, Some(code)) => Some(&self.state.promotion_code(code)?.coupon),
+                (None, None) => {
+                    let own = self.state.customer(&quote.customer)?.discount.as_ref();
+                    own.filter(|own| input.discount.as_ref() == Some(&own.id))
+                        .map(|own| &own.coupon)
+                }
+            };
+            if let Some(coupon) = coupon
+                && self.state.coupon(coupon)?.duration == CouponDuration::Forever
+            {
+                forever.push(input.clone());
+            }
+        }
+        quote.keep_discounts(|input| forever.contains(input));
+        Ok(())
+    }
+
+    /// Takes the discount off a customer unless it counts for ever, on a fork that nobody keeps.
+    fn drop_passing_discount(&mut self, customer: &CustomerId) -> Result<(), Refusal> {
+        let own = self.state.customer(customer)?;
+        let Some(discount) = &own.discount else { return Ok(()) };
+        if self.state.coupon(&discount.coupon)?.duration != CouponDuration::Forever {
+            let without = CustomerEvent::Updated {
+                id: own.id.clone(),
+                at: self.at(),
+                payment_method: own.payment_method.clone(),
+                invoice_prefix: own.invoice_prefix.clone(),
+                tax_exempt: own.tax_exempt,
+                discount: None,
+                personal: own.personal.clone().into(),
+            };
+            self.emit(without);
+        }
+        Ok(())
     }
 
     /// Removes what waits for an invoice, on a fork that nobody keeps.
@@ -280,4 +408,41 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// What a quote agreed on: its tax rates, whatever became of them since.
+fn agreed(quote: &Quote) -> Planned {
+    Planned { discounts: Vec::new(), tax_rates: quote.all_tax_rates().cloned().collect() }
+}
+
+/// What an invoice comes to, as a quote says it.
+fn amounts(view: &InvoiceView) -> Result<QuoteAmounts, Refusal> {
+    let invoice = &view.invoice;
+    let of_lines = view.lines.iter().flat_map(|line| &line.discounts);
+    let known: Vec<&Discount> = of_lines.chain(&invoice.discounts).collect();
+    let coupon_amount = |own: &DiscountAmount| {
+        let discount = known.iter().find(|known| known.id == own.discount)?;
+        Some(CouponAmount {
+            amount: own.amount,
+            coupon: discount.coupon.clone(),
+            promotion_code: discount.promotion_code.clone(),
+        })
+    };
+    let sum = |amounts: &mut dyn Iterator<Item = i64>| -> Result<i64, Refusal> {
+        let sum = amounts.map(i128::from).sum::<i128>();
+        Ok(i64::try_from(sum).map_err(|_| ArithmeticError::Overflow)?)
+    };
+    let (discounts, taxes) = (&invoice.total_discount_amounts, &invoice.total_taxes);
+    Ok(QuoteAmounts {
+        amount_subtotal: sum(&mut view.lines.iter().map(|line| line.amount))?,
+        amount_total: invoice.total,
+        total_details: TotalDetails {
+            amount_discount: sum(&mut discounts.iter().map(|own| own.amount))?,
+            amount_tax: sum(&mut taxes.iter().map(|own| own.amount))?,
+            breakdown: QuoteBreakdown {
+                discounts: discounts.iter().filter_map(coupon_amount).collect(),
+                taxes: taxes.clone(),
+            },
+        },
+    })
 }

@@ -1,5 +1,6 @@
 //! What a caller does to a schedule.
 
+use super::super::discount::Planned;
 use super::super::tx::Tx;
 use crate::State;
 use crate::answer::Target;
@@ -17,6 +18,15 @@ impl Tx<'_> {
         &mut self,
         command: &CreateSubscriptionSchedule,
     ) -> Result<Target, Refusal> {
+        self.create_schedule_as_planned(command, &Planned::default())
+    }
+
+    /// The same, with what was agreed on before.
+    pub(in crate::decide) fn create_schedule_as_planned(
+        &mut self,
+        command: &CreateSubscriptionSchedule,
+        planned: &Planned,
+    ) -> Result<Target, Refusal> {
         let taken = |state: &State, id: &_| state.owners.schedules.contains_key(id);
         let id = self.new_id(command.id.as_ref(), taken)?;
         let seq = self.next_seq();
@@ -30,7 +40,7 @@ impl Tx<'_> {
         let at = self.at();
         let mut created =
             schedule::decide_create(command, customer, id.clone(), seq, &self.state, at)?;
-        self.plan_terms(&mut created, &command.phases, None)?;
+        self.plan_terms(&mut created, &command.phases, None, &planned.tax_rates)?;
         self.emit(SubscriptionScheduleEvent::Created(created.into()));
         self.announce_expiry(&id)?;
         self.run_schedule(&id)?;
@@ -76,7 +86,7 @@ impl Tx<'_> {
         let Resent { schedule: mut updated, current_sent } =
             schedule::decide_update(&schedule, command, currency, &self.state, at)?;
         if let Some(phases) = &command.phases {
-            self.plan_terms(&mut updated, phases, Some(&schedule))?;
+            self.plan_terms(&mut updated, phases, Some(&schedule), &[])?;
         }
         self.emit(SubscriptionScheduleEvent::Updated { at, schedule: updated.into() });
         self.announce_expiry(&command.id)?;

@@ -43,10 +43,12 @@ impl Tx<'_> {
         schedule: &mut SubscriptionSchedule,
         inputs: &[PhaseInput],
         before: Option<&SubscriptionSchedule>,
+        agreed: &[tax::TaxRateId],
     ) -> Result<(), Refusal> {
         let mut earlier = self.earlier_discounts(schedule, before)?;
         let rates = before.into_iter().flat_map(|before| &before.phases);
-        let rates: Vec<_> = rates.flat_map(Phase::all_tax_rates).cloned().collect();
+        let rates = rates.flat_map(Phase::all_tax_rates).chain(agreed);
+        let rates: Vec<_> = rates.cloned().collect();
         let runs = before.is_some_and(|before| before.current_phase().is_some());
         let first = schedule.phases.len().saturating_sub(inputs.len());
         for (n, (phase, input)) in schedule.phases.iter_mut().skip(first).zip(inputs).enumerate() {

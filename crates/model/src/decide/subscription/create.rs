@@ -32,6 +32,15 @@ impl Tx<'_> {
         &mut self,
         command: &CreateSubscription,
     ) -> Result<Target, Refusal> {
+        self.create_as_planned(command, &Planned::default())
+    }
+
+    /// The same, with what was agreed on before.
+    pub(in crate::decide) fn create_as_planned(
+        &mut self,
+        command: &CreateSubscription,
+        planned: &Planned,
+    ) -> Result<Target, Refusal> {
         if command.payment_behavior == PaymentBehavior::ErrorIfIncomplete {
             return self.create_or_nothing(command);
         }
@@ -42,7 +51,7 @@ impl Tx<'_> {
             true => FirstInvoice::LeftOpen,
             false => FirstInvoice::Charged,
         };
-        self.begin_subscription(command, None, first).map(Target::Subscription)
+        self.begin_subscription(command, None, first, planned).map(Target::Subscription)
     }
 
     /// Lets the subscription of a schedule begin: it is active, and its first invoice a draft for an
@@ -52,7 +61,8 @@ impl Tx<'_> {
         command: &CreateSubscription,
         schedule: &SubscriptionScheduleId,
     ) -> Result<SubscriptionId, Refusal> {
-        self.begin_subscription(command, Some(schedule), FirstInvoice::Draft)
+        let planned = self.planned_next(schedule)?;
+        self.begin_subscription(command, Some(schedule), FirstInvoice::Draft, &planned)
     }
 
     fn begin_subscription(
@@ -60,6 +70,7 @@ impl Tx<'_> {
         command: &CreateSubscription,
         schedule: Option<&SubscriptionScheduleId>,
         first: FirstInvoice,
+        planned: &Planned,
     ) -> Result<SubscriptionId, Refusal> {
         let taken = |state: &crate::State, id: &_| state.owners.subscriptions.contains_key(id);
         let id = self.new_id(command.id.as_ref(), taken)?;
@@ -69,15 +80,11 @@ impl Tx<'_> {
         let at = self.at();
         let mut created =
             subscription::decide_create(command, id.clone(), seq, item_ids, &self.state, at)?;
-        let planned = match schedule {
-            Some(schedule) => self.planned_next(schedule)?,
-            None => Planned::default(),
-        };
-        self.set_first_terms(&mut created, command, &planned)?;
+        self.set_first_terms(&mut created, command, planned)?;
         created.schedule = schedule.cloned();
         self.emit(SubscriptionEvent::Created(created.into()));
         self.announce_trial_end(&id)?;
-        self.add_invoice_items(&id, &command.add_invoice_items, &planned)?;
+        self.add_invoice_items(&id, &command.add_invoice_items, planned)?;
         self.first_invoice(&id, first)?;
         Ok(id)
     }
