@@ -14,7 +14,7 @@ use counterfoil_log::{
 use counterfoil_meter::DedupePolicy;
 use counterfoil_model::{
     Command, Event, FailPaymentAttempt, KeyUse, Output, Preview, PreviewOf, Settings, State,
-    SucceedPaymentAttempt, invariants,
+    ProcessPaymentAttempt, SucceedPaymentAttempt, invariants,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -516,14 +516,20 @@ impl Engine {
             if unanswered.contains(&attempt.id) {
                 continue;
             }
-            let Some(outcome) = payments.outcome(&attempt) else {
+            // That it is still on its way is no news.
+            let known = |outcome: &Outcome| {
+                *outcome != Outcome::Processing || attempt.processing_since.is_none()
+            };
+            let Some(outcome) = payments.outcome(&attempt).filter(known) else {
                 unanswered.insert(attempt.id);
                 continue;
             };
+            let on_its_way = outcome == Outcome::Processing;
             let command = outcome_command(attempt.id, outcome);
             match self.lock()?.command(&self.inner.log, &command, None, None) {
                 // Somebody else brought the outcome in the meantime.
                 Err(Error::Refused(Refusal::ResourceMissing { .. })) => {}
+                Err(Error::Refused(Refusal::StateUnsupported { .. })) if on_its_way => {}
                 decided => {
                     decided?;
                     settled = settled.saturating_add(1);
@@ -691,6 +697,7 @@ impl Drop for Locked<'_> {
 
 pub(crate) fn outcome_command(id: PaymentAttemptId, outcome: Outcome) -> Command {
     match outcome {
+        Outcome::Processing => ProcessPaymentAttempt { id }.into(),
         Outcome::Succeeded => SucceedPaymentAttempt { id, amount: None }.into(),
         Outcome::SucceededInPart(amount) => {
             SucceedPaymentAttempt { id, amount: Some(amount) }.into()

@@ -196,7 +196,7 @@ pub use counterfoil_meter::{UnknownZone, Zone};
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
     Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Preview,
-    PreviewOf, Settings, Shard, State, SucceedPaymentAttempt, UnbilledReason, Unreadable,
+    PreviewOf, ProcessPaymentAttempt, Settings, Shard, State, SucceedPaymentAttempt, UnbilledReason, Unreadable,
     UpcastError,
 };
 pub use engine::{BufferedOutput, DryRun, Engine, Options, Request, Ticket};

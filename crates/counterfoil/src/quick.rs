@@ -315,7 +315,7 @@ structs! {
     }
     Attempt {
         is id, is invoice, is customer, is amount, is currency, is payment_method, is created,
-        is retried, no payment, no forgive,
+        is retried, no payment, no forgive, no processing_since, no begins_subscription,
     }
 }
 

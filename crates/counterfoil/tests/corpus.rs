@@ -51,6 +51,7 @@ fn one_of_each() -> BTreeMap<u16, Event> {
     coupons_and_taxes(&book);
     a_schedule(&book);
     quotes(&book);
+    a_payment_that_takes_days(&book);
     let mut found = BTreeMap::new();
     for event in book.events(Lsn::ZERO).flat_map(|record| record.unwrap().events) {
         // The one that says most.
@@ -257,6 +258,19 @@ fn changes_of_documents(book: &Engine) {
     let mut note: UpdateBalanceTransaction = serde_json::from_value(note).unwrap();
     note.id = first[0].id.clone();
     book.customer_balance_transactions().update(note).unwrap();
+}
+
+/// A first payment that is on its way for days, and fails.
+fn a_payment_that_takes_days(book: &Engine) {
+    book.customers().create(customer("cus_bank", "pm_bank")).unwrap();
+    let sub = subscription("sub_bank", "cus_bank", "price_month");
+    book.subscriptions().create(sub).unwrap();
+    let open = book.payment_attempts().open().unwrap();
+    let attempt = open.iter().find(|own| own.payment_method == "pm_bank").unwrap();
+    book.payment_attempts().resolve(&attempt.id, Outcome::Processing).unwrap();
+    let declined = Outcome::Failed(counterfoil::DeclineCode::InsufficientFunds);
+    let invoice = book.payment_attempts().resolve(&attempt.id, declined).unwrap();
+    assert_eq!(invoice.status, counterfoil::InvoiceStatus::Void);
 }
 
 fn subscriptions_over_time(book: &Engine) {

@@ -52,6 +52,13 @@ pub struct FailPaymentAttempt {
     pub code: Option<String>,
 }
 
+/// `payment_attempt.process`: the payment of an attempt is on its way, and its outcome takes days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessPaymentAttempt {
+    /// Which attempt.
+    pub id: PaymentAttemptId,
+}
+
 /// Reads the parameters of a command from wherever they are.
 pub trait CommandReader {
     /// What can go wrong.
@@ -174,6 +181,7 @@ commands! {
     "credit_note.create" CreateCreditNote: CreateCreditNote;
     "credit_note.update" UpdateCreditNote: UpdateCreditNote;
     "credit_note.void" VoidCreditNote: VoidCreditNote;
+    "payment_attempt.process" ProcessPaymentAttempt: ProcessPaymentAttempt;
     "payment_attempt.succeed" SucceedPaymentAttempt: SucceedPaymentAttempt;
     "payment_attempt.fail" FailPaymentAttempt: FailPaymentAttempt;
 }
@@ -212,6 +220,7 @@ impl Command {
             | Self::CreateTaxRate(_)
             | Self::UpdateTaxRate(_)
             | Self::CreateCustomer(_)
+            | Self::ProcessPaymentAttempt(_)
             | Self::SucceedPaymentAttempt(_)
             | Self::FailPaymentAttempt(_) => None,
             Self::CreateTaxId(params) => Some(params.customer.clone()),

@@ -166,6 +166,7 @@ event_types! {
     430 1 "invoice.payment_received" Invoice InvoiceEvent PaymentReceived;
     431 1 "invoice.updated" Invoice InvoiceEvent Updated;
     432 1 "invoice.finalization_failed" Invoice InvoiceEvent FinalizationFailed;
+    433 1 "invoice.payment_processing" Invoice InvoiceEvent PaymentProcessing;
     500 1 "coupon.created" Coupon CouponEvent Created;
     501 1 "coupon.updated" Coupon CouponEvent Updated;
     502 1 "coupon.deleted" Coupon CouponEvent Deleted;

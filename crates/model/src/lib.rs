@@ -48,7 +48,9 @@ mod view;
 
 pub use answer::{Answer, KeyUse, Output, RecordMeta, Target};
 pub use base::{Part, SealedPlace, Source, Unreadable};
-pub use command::{Command, CommandReader, FailPaymentAttempt, SucceedPaymentAttempt};
+pub use command::{
+    Command, CommandReader, FailPaymentAttempt, ProcessPaymentAttempt, SucceedPaymentAttempt,
+};
 pub use decide::{
     Context, Decision, correct_late_usage, create_book, cross_thresholds, execute, work,
 };

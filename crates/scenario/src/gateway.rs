@@ -15,6 +15,7 @@ use counterfoil::{Attempt, DeclineCode, Outcome, PaymentSource};
 /// | `pm_card_chargeDeclinedStolenCard` | declined: `stolen_card` |
 /// | `pm_card_chargeDeclinedIncorrectNumber` | declined: `incorrect_number` |
 /// | `pm_card_available_1200` | succeeds, for 1200 minor units at most |
+/// | `pm_usBankAccount_processing` | on its way, until `payment_attempt.succeed` or `payment_attempt.fail` says more |
 /// | any other | declined: `resource_missing` |
 ///
 /// It has no state, so an outcome does not depend on how often or when it is asked. Where a
@@ -35,6 +36,7 @@ impl SimulatedGateway {
         }
         Outcome::Failed(match payment_method {
             "pm_card_visa" => return Outcome::Succeeded,
+            "pm_usBankAccount_processing" => return Outcome::Processing,
             "pm_card_chargeCustomerFail" => DeclineCode::GenericDecline,
             "pm_card_authenticationRequired" => DeclineCode::AuthenticationRequired,
             "pm_card_chargeDeclinedInsufficientFunds" => DeclineCode::InsufficientFunds,
@@ -66,6 +68,7 @@ mod tests {
             ("pm_card_chargeDeclinedLostCard", Some("lost_card")),
             ("pm_card_chargeDeclinedStolenCard", Some("stolen_card")),
             ("pm_card_chargeDeclinedIncorrectNumber", Some("incorrect_number")),
+            ("pm_usBankAccount_processing", Some("processing")),
             ("pm_card_available_100", None),
             ("pm_card_available_99", Some("only 99")),
             ("pm_card_available_0", Some("insufficient_funds")),
@@ -75,6 +78,7 @@ mod tests {
         ] {
             let declined = match SimulatedGateway::outcome_of(token, 100) {
                 Outcome::Succeeded => None,
+                Outcome::Processing => Some("processing".to_owned()),
                 Outcome::SucceededInPart(part) => Some(format!("only {part}")),
                 Outcome::Failed(code) => Some(code.as_str().to_owned()),
             };

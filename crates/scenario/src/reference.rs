@@ -13,6 +13,13 @@ pub enum Reference {
         /// Which of its invoices, from 1.
         n: usize,
     },
+    /// `{{payment_attempt sub_1 2}}`: the attempt that the second invoice of a subscription awaits.
+    PaymentAttempt {
+        /// The subscription's id.
+        subscription: String,
+        /// Which of its invoices, from 1.
+        n: usize,
+    },
     /// `{{line sub_1 2 price_pro}}`: the first line on a price in that invoice.
     Line {
         /// The subscription's id.
@@ -26,7 +33,10 @@ pub enum Reference {
 
 /// Double braces around something that is no reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is none of {{{{invoice SUBSCRIPTION N}}}} and {{{{line SUBSCRIPTION N PRICE}}}}")]
+#[error(
+    "{text:?} is none of {{{{invoice SUBSCRIPTION N}}}}, {{{{payment_attempt SUBSCRIPTION N}}}} and \
+     {{{{line SUBSCRIPTION N PRICE}}}}"
+)]
 pub struct ReferenceError {
     /// What stands there, shortened.
     pub text: String,
@@ -62,6 +72,9 @@ fn parse(inside: &str) -> Option<Reference> {
     match words.as_slice() {
         ["invoice", subscription, n] => {
             Some(Reference::Invoice { subscription: (*subscription).to_owned(), n: nth(n)? })
+        }
+        ["payment_attempt", subscription, n] => {
+            Some(Reference::PaymentAttempt { subscription: (*subscription).to_owned(), n: nth(n)? })
         }
         ["line", subscription, n, price] => Some(Reference::Line {
             subscription: (*subscription).to_owned(),
@@ -110,12 +123,14 @@ mod tests {
     fn references_are_found_where_they_stand() {
         let line =
             Reference::Line { subscription: "sub_1".into(), n: 2, price: "price_pro".into() };
+        let attempt = Reference::PaymentAttempt { subscription: "sub_1".into(), n: 1 };
         for (text, expected) in [
             ("", vec![]),
             ("{invoice sub_1 2}", vec![]),
             ("}} {", vec![]),
             ("{{invoice sub_1 2}}", vec![(0..19, invoice("sub_1", 2))]),
             ("{{ line  sub_1 2 price_pro }}", vec![(0..29, line)]),
+            ("{{payment_attempt sub_1 1}}", vec![(0..27, attempt)]),
             (
                 "é {{invoice a 1}}{{invoice b 10}}.",
                 vec![(3..18, invoice("a", 1)), (18..34, invoice("b", 10))],
@@ -141,7 +156,8 @@ mod tests {
             "{{invoice a 1}} {{",
         ] {
             let error = references(text).unwrap_err().to_string();
-            let forms = "is none of {{invoice SUBSCRIPTION N}} and {{line SUBSCRIPTION N PRICE}}";
+            let forms = "is none of {{invoice SUBSCRIPTION N}}, {{payment_attempt SUBSCRIPTION N}} and \
+                         {{line SUBSCRIPTION N PRICE}}";
             assert!(error.ends_with(forms), "{error}");
         }
     }
@@ -151,7 +167,7 @@ mod tests {
         let node = Node::parse_yaml("{a: 'x {{invoice s 1}} y {{invoice s 2}}', b: [z, 1]}");
         let resolve = |reference: &Reference| match reference {
             Reference::Invoice { subscription, n } => Ok(format!("in_{subscription}_{n}")),
-            Reference::Line { .. } => Err(ReferenceError { text: "line".into() }),
+            Reference::Line { .. } | Reference::PaymentAttempt { .. } => Err(ReferenceError { text: "line".into() }),
         };
         let resolved = resolve_references(&node.unwrap(), resolve).unwrap();
         assert_eq!(resolved.to_string(), r#"{a: "x in_s_1 y in_s_2", b: ["z", 1]}"#);

@@ -358,9 +358,9 @@ impl From<ReferenceError> for Unresolved {
 /// The id that a reference stands for.
 fn referent(engine: &Engine, reference: &Reference) -> Result<String, Error> {
     let (subscription, n) = match reference {
-        Reference::Invoice { subscription, n } | Reference::Line { subscription, n, .. } => {
-            (SubscriptionId::new(subscription)?, *n)
-        }
+        Reference::Invoice { subscription, n }
+        | Reference::PaymentAttempt { subscription, n }
+        | Reference::Line { subscription, n, .. } => (SubscriptionId::new(subscription)?, *n),
     };
     let state = engine.state()?;
     let shard = state.shard(&state.subscription(&subscription)?.customer)?;
@@ -369,7 +369,14 @@ fn referent(engine: &Engine, reference: &Reference) -> Result<String, Error> {
     let invoice = shard.invoices().into_iter().filter(own).nth(n.saturating_sub(1));
     let invoice =
         invoice.ok_or_else(|| Refusal::unknown("invoice", format!("{n} of {subscription}")))?;
-    let Reference::Line { price, .. } = reference else { return Ok(invoice.id.to_string()) };
+    let price = match reference {
+        Reference::Invoice { .. } => return Ok(invoice.id.to_string()),
+        Reference::PaymentAttempt { .. } => {
+            let none = || Refusal::unknown("payment_attempt", format!("of {}", invoice.id));
+            return Ok(invoice.open_attempt.as_ref().ok_or_else(none)?.id.to_string());
+        }
+        Reference::Line { price, .. } => price,
+    };
     let lines = engine.invoices().retrieve(&invoice.id)?.lines;
     let of_price = |id: &counterfoil::PriceId| id.as_str() == price;
     let line = lines.into_iter().find(|line| line.price.as_ref().is_some_and(of_price));

@@ -69,6 +69,20 @@ pub enum InvoiceEvent {
         /// How many attempts count so far.
         attempt_count: u32,
     },
+    /// The payment of the attempt is on its way: its outcome takes days.
+    PaymentProcessing {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: InvoiceId,
+        /// When.
+        at: Timestamp,
+        /// The attempt.
+        attempt: PaymentAttemptId,
+        /// Whether its subscription is active from now on because of it.
+        #[serde(default, skip_serializing_if = "crate::is_default")]
+        begins_subscription: bool,
+    },
     /// It was paid.
     Paid {
         /// Whose.
@@ -280,6 +294,7 @@ impl InvoiceEvent {
             | Self::AutoAdvanceSet { customer, .. }
             | Self::Sent { customer, .. }
             | Self::Paid { customer, .. }
+            | Self::PaymentProcessing { customer, .. }
             | Self::PaymentFailed { customer, .. }
             | Self::Overdue { customer, .. }
             | Self::MarkedUncollectible { customer, .. }
@@ -305,6 +320,7 @@ impl InvoiceEvent {
             Self::AutoAdvanceSet { id, .. }
             | Self::Sent { id, .. }
             | Self::Paid { id, .. }
+            | Self::PaymentProcessing { id, .. }
             | Self::PaymentFailed { id, .. }
             | Self::Overdue { id, .. }
             | Self::MarkedUncollectible { id, .. }
@@ -380,6 +396,12 @@ impl InvoiceEvent {
                 // An attempt by hand leaves the schedule of retries as it is.
                 if attempt.retried {
                     invoice.next_payment_attempt = None;
+                }
+            }
+            Self::PaymentProcessing { at, begins_subscription, .. } => {
+                if let Some(attempt) = &mut invoice.open_attempt {
+                    attempt.processing_since = Some(*at);
+                    attempt.begins_subscription = *begins_subscription;
                 }
             }
             Self::Paid { at, amount, attempt, .. } => {

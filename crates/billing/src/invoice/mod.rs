@@ -30,7 +30,7 @@ pub use line::{
 };
 pub use payment::{
     AfterRetries, Attempt, DeclineCode, InvoiceAfterRetries, Outcome, RetryPolicy, Terms, Trigger,
-    decide_attempt, decide_outcome, paid,
+    decide_attempt, decide_outcome, decide_processing, paid,
 };
 pub use received::{
     AttachPayment, InvoicePayment, InvoicePaymentKind, InvoicePaymentStatus, PaymentReceived,

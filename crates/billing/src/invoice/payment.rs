@@ -38,6 +38,13 @@ pub struct Attempt {
     /// Whether what it does not bring is no longer asked for.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub forgive: bool,
+    /// Since when its payment is on its way, with a payment method whose outcome takes days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processing_since: Option<Timestamp>,
+    /// Whether a subscription became active because its first payment is on its way: where that
+    /// fails, the invoice is voided and the subscription goes on (rule 6.2).
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub begins_subscription: bool,
 }
 
 /// What became of an attempt.
@@ -45,6 +52,9 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    /// The payment is on its way, and what becomes of it is known in days: the attempt stays open,
+    /// and another outcome follows.
+    Processing,
     /// The amount was collected.
     Succeeded,
     /// Only so much of it was collected, in minor units: more than nothing, less than the amount.
@@ -306,6 +316,8 @@ pub fn decide_attempt(
         retried,
         payment,
         forgive: terms.forgive,
+        processing_since: None,
+        begins_subscription: false,
     };
     Ok(InvoiceEvent::PaymentAttempted { attempt, attempt_count })
 }
@@ -331,6 +343,9 @@ pub fn decide_outcome(
         let reason = format!("{part} is no part of the {} that was asked for", attempt.amount);
         return Err(Refusal::invalid("amount", reason));
     }
+    if *outcome == Outcome::Processing {
+        return Ok(vec![decide_processing(invoice, attempt, false, at)?]);
+    }
     if !matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible) {
         return Ok(vec![late(invoice, attempt, outcome, customer, ids, at)?]);
     }
@@ -340,6 +355,7 @@ pub fn decide_outcome(
         Outcome::Succeeded => attempt.amount,
         Outcome::SucceededInPart(part) => *part,
         Outcome::Failed(code) => return Ok(vec![failed(code.clone())?]),
+        Outcome::Processing => 0,
     };
     if attempt.payment.is_none() && amount == invoice.amount_remaining() {
         return Ok(vec![paid(invoice, Some(attempt.id.clone()), at)]);
@@ -351,6 +367,29 @@ pub fn decide_outcome(
         events.push(failed(DeclineCode::InsufficientFunds)?);
     }
     Ok(events)
+}
+
+/// Notes that the payment of an attempt is on its way.
+///
+/// # Errors
+/// [`Refusal::StateUnsupported`] where that is known already.
+pub fn decide_processing(
+    invoice: &Invoice,
+    attempt: &Attempt,
+    begins_subscription: bool,
+    at: Timestamp,
+) -> Result<InvoiceEvent, Refusal> {
+    if attempt.processing_since.is_some() {
+        let reason = "that it is on its way is known already";
+        return Err(Refusal::state("payment_attempt", &attempt.id, "processing", reason));
+    }
+    Ok(InvoiceEvent::PaymentProcessing {
+        customer: invoice.customer.clone(),
+        id: invoice.id.clone(),
+        at,
+        attempt: attempt.id.clone(),
+        begins_subscription,
+    })
 }
 
 /// Pays what remains of an invoice: by an attempt, or elsewhere.
@@ -405,7 +444,7 @@ fn late(
     let amount = match outcome {
         Outcome::Succeeded => attempt.amount,
         Outcome::SucceededInPart(part) => *part,
-        Outcome::Failed(_) => 0,
+        Outcome::Failed(_) | Outcome::Processing => 0,
     };
     let mut posted = Vec::new();
     if amount != 0 {

@@ -140,6 +140,7 @@ fn dispatch(tx: &mut Tx<'_>, command: &Command) -> Result<Target, Refusal> {
         Command::CreateCreditNote(params) => tx.create_credit_note(params),
         Command::UpdateCreditNote(params) => tx.update_credit_note(params),
         Command::VoidCreditNote(params) => tx.void_credit_note(params),
+        Command::ProcessPaymentAttempt(params) => tx.process_payment_attempt(params),
         Command::SucceedPaymentAttempt(params) => tx.succeed_payment_attempt(params),
         Command::FailPaymentAttempt(params) => tx.fail_payment_attempt(params),
     }

@@ -2,7 +2,7 @@
 
 use super::tx::Tx;
 use crate::answer::Target;
-use crate::command::{FailPaymentAttempt, SucceedPaymentAttempt};
+use crate::command::{FailPaymentAttempt, ProcessPaymentAttempt, SucceedPaymentAttempt};
 use counterfoil_billing::invoice::{
     self, AfterRetries, AttachPayment, CollectionMethod, DeclineCode, Invoice, InvoiceAfterRetries,
     InvoiceEvent, InvoiceId, InvoiceStatus, Outcome, PayInvoice, PaymentAttemptId, Terms, Trigger,
@@ -121,6 +121,44 @@ impl Tx<'_> {
         self.resolve_attempt(&command.id, &Outcome::Failed(code))
     }
 
+    pub(super) fn process_payment_attempt(
+        &mut self,
+        command: &ProcessPaymentAttempt,
+    ) -> Result<Target, Refusal> {
+        self.resolve_attempt(&command.id, &Outcome::Processing)
+    }
+
+    /// The payment that an invoice waits for is on its way. Where that is the first one of a
+    /// subscription, it begins (rule 6.2).
+    pub(super) fn payment_is_processing(
+        &mut self,
+        id: &InvoiceId,
+        begins_subscription: bool,
+    ) -> Result<(), Refusal> {
+        let invoice = self.state.invoice(id)?;
+        let Some(attempt) = &invoice.open_attempt else { return Ok(()) };
+        let event =
+            invoice::decide_processing(invoice, attempt, begins_subscription, self.at())?;
+        let subscription = invoice.subscription.clone().filter(|_| begins_subscription);
+        self.emit(event);
+        match subscription {
+            Some(subscription) => self.set_status(&subscription, SubscriptionStatus::Active),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an attempt is for all of the first invoice of a subscription that is incomplete.
+    fn is_awaited_by_incomplete(&self, invoice: &Invoice) -> bool {
+        let whole = invoice.open_attempt.as_ref().is_some_and(|own| own.payment.is_none());
+        let owner = invoice.subscription.as_ref();
+        let subscription = owner.and_then(|id| self.state.subscription(id).ok());
+        whole
+            && subscription.is_some_and(|own| {
+                own.status == SubscriptionStatus::Incomplete
+                    && own.first_invoice.as_ref() == Some(&invoice.id)
+            })
+    }
+
     pub(super) fn resolve_attempt(
         &mut self,
         id: &PaymentAttemptId,
@@ -133,6 +171,12 @@ impl Tx<'_> {
         }
         let invoice = self.state.invoice(&invoice_id)?;
         let attempt = invoice.open_attempt.as_ref().ok_or_else(missing)?;
+        if *outcome == Outcome::Processing {
+            let begins = self.is_awaited_by_incomplete(invoice);
+            self.payment_is_processing(&invoice_id, begins)?;
+            return Ok(Target::Invoice(invoice_id));
+        }
+        let began = attempt.begins_subscription;
         let customer = self.state.customer(&invoice.customer)?;
         let policy = &self.state.settings.retries;
         let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
@@ -149,6 +193,8 @@ impl Tx<'_> {
             self.emit(event);
             if paid {
                 self.after_paid(&invoice_id)?;
+            } else if failed && began {
+                self.after_failed_beginning(&invoice_id)?;
             } else if failed {
                 self.after_failure(&invoice_id)?;
             }
@@ -175,6 +221,18 @@ impl Tx<'_> {
         }
         self.subscription_follows_failure(id)?;
         if exhausted { self.after_retries(id) } else { Ok(()) }
+    }
+
+    /// The first payment of a subscription, which began while it was on its way, came to nothing:
+    /// the invoice is voided, and the subscription goes on (rule 6.2).
+    fn after_failed_beginning(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
+        let invoice = self.state.invoice(id)?;
+        if invoice.status != InvoiceStatus::Open {
+            return Ok(());
+        }
+        let customer = invoice.customer.clone();
+        self.set_delinquent(&customer, true)?;
+        self.void_if_possible(id)
     }
 
     /// The last retry failed: what follows is a setting of the book (rule 9).

@@ -4,14 +4,7 @@ use super::{
     DiscountAmountReport, DiscountReport, PretaxCreditReport, TaxAmountReport, quantity, terms,
 };
 use counterfoil::{
-    Address, BillingModeKind, BillingReason, BillingThresholds, CancellationReason,
-    CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError,
-    FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment,
-    InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView,
-    ItemThresholds, Line, Metadata, PauseCollection, Period, PriceId, ProrationBase,
-    ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId,
-    SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings,
-    kind,
+    Address, Attempt, BillingModeKind, BillingReason, BillingThresholds, CancellationReason, CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView, ItemThresholds, Line, Metadata, PauseCollection, PaymentAttemptId, Period, PriceId, ProrationBase, ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -213,6 +206,8 @@ pub struct InvoiceReport {
     pub default_payment_method: Option<String>,
     /// Its payments: the one that follows what remains, and those that were attached.
     pub payments: Vec<PaymentReport>,
+    /// The attempt whose outcome is awaited.
+    pub payment_attempt: Option<AttemptReport>,
     /// Whether an attempt to collect it was made.
     pub attempted: bool,
     /// Whether it goes on by itself.
@@ -302,6 +297,34 @@ pub struct PaymentSourceReport {
     pub kind: &'static str,
     /// What it is called where it was received.
     pub payment_record: Option<String>,
+}
+
+/// An attempt to collect an invoice, whose outcome is awaited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptReport {
+    /// Its id.
+    pub id: PaymentAttemptId,
+    /// `processing` where its outcome takes days, else `pending`.
+    pub status: &'static str,
+    /// How much it is to bring.
+    pub amount: i64,
+    /// What is charged.
+    pub payment_method: String,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl AttemptReport {
+    fn of(attempt: &Attempt) -> Self {
+        let processing = attempt.processing_since.is_some();
+        Self {
+            id: attempt.id.clone(),
+            status: if processing { "processing" } else { "pending" },
+            amount: attempt.amount,
+            payment_method: attempt.payment_method.clone(),
+            created: attempt.created,
+        }
+    }
 }
 
 /// When a payment changed status.
@@ -598,6 +621,7 @@ impl InvoiceReport {
             post_payment_credit_notes_amount: invoice.post_payment_credit_notes_amount,
             default_payment_method: invoice.default_payment_method.clone(),
             payments: invoice.all_payments().iter().map(PaymentReport::of).collect(),
+            payment_attempt: invoice.open_attempt.as_ref().map(AttemptReport::of),
             attempted: invoice.attempt_count > 0,
             auto_advance: invoice.auto_advance,
             collection_method: invoice.collection_method,

@@ -66,7 +66,9 @@ impl Tx<'_> {
                 self.abandon(pending, code.clone());
                 Ok(Target::Customer(pending.customer().clone()))
             }
-            Outcome::Succeeded => self.commit_creation(pending),
+            Outcome::Succeeded => self.commit_creation(pending, false),
+            // Who pays by what takes days is served meanwhile (rule 6.2).
+            Outcome::Processing => self.commit_creation(pending, true),
             Outcome::SucceededInPart(part) => {
                 let reason = format!(
                     "{part} of {}: a subscription that comes about only when it is paid for takes \
@@ -88,8 +90,13 @@ impl Tx<'_> {
         });
     }
 
-    /// It is paid for: the subscription, its invoice and the payment happen together.
-    fn commit_creation(&mut self, pending: &PendingCreation) -> Result<Target, Refusal> {
+    /// It is paid for, or its payment is on its way: the subscription, its invoice and the payment
+    /// happen together.
+    fn commit_creation(
+        &mut self,
+        pending: &PendingCreation,
+        processing: bool,
+    ) -> Result<Target, Refusal> {
         let id = pending.id().clone();
         self.emit(SubscriptionEvent::Created(Arc::new(pending.subscription.clone())));
         self.announce_trial_end(&id)?;
@@ -108,16 +115,20 @@ impl Tx<'_> {
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
         let view = self.state.view(&invoice, self.context.usage)?;
         let exactly = view.invoice.amount_due == pending.attempt.amount;
-        if !exactly {
+        if !exactly && !processing {
             // The balance or the items changed since: what was collected goes to the balance, and
             // the invoice takes from there what it needs.
             self.credit_collected(pending)?;
         }
-        self.finalize(&invoice, !exactly)?;
-        if exactly {
+        self.finalize(&invoice, !exactly && !processing)?;
+        if exactly || processing {
             let (attempt, attempt_count) = (pending.attempt.clone(), pending.attempt_count);
-            let attempt_id = attempt.id.clone();
+            let (attempt_id, retried) = (attempt.id.clone(), attempt.retried);
             self.emit(InvoiceEvent::PaymentAttempted { attempt, attempt_count });
+            if processing {
+                self.payment_is_processing(&invoice, !retried)?;
+                return Ok(target(id));
+            }
             return self.resolve_attempt(&attempt_id, &Outcome::Succeeded).map(|_| target(id));
         }
         self.collect_if_due(&invoice)?;
