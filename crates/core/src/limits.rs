@@ -60,6 +60,16 @@ pub const PRICE_INTERVAL_MONTHS_MAX: u32 = 36;
 pub const PRICE_INTERVAL_WEEKS_MAX: u32 = 156;
 /// Longest price interval, in days.
 pub const PRICE_INTERVAL_DAYS_MAX: u32 = 1_095;
+/// Longest interval at which what waits for an invoice is invoiced, in units: a year (1.10).
+#[must_use]
+pub const fn pending_item_interval_max(unit: crate::IntervalUnit) -> u32 {
+    match unit {
+        crate::IntervalUnit::Day => 365,
+        crate::IntervalUnit::Week => 52,
+        crate::IntervalUnit::Month => 12,
+        crate::IntervalUnit::Year => 1,
+    }
+}
 /// Longest trial, in days.
 pub const TRIAL_DAYS_MAX: u32 = 730;
 /// Seconds before the end of a trial at which it is announced (6.8).

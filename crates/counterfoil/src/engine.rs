@@ -13,8 +13,8 @@ use counterfoil_log::{
 };
 use counterfoil_meter::DedupePolicy;
 use counterfoil_model::{
-    Command, Event, FailPaymentAttempt, KeyUse, Output, Preview, PreviewOf, Settings, State,
-    ProcessPaymentAttempt, SucceedPaymentAttempt, invariants,
+    Command, Event, FailPaymentAttempt, KeyUse, Output, Preview, PreviewOf, ProcessPaymentAttempt,
+    Settings, State, SucceedPaymentAttempt, invariants,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -49,6 +49,9 @@ impl Explanation {
             parts.push(of_line(book, &view, line, repeats)?);
             before = Some(own);
         }
+        if let Some(cost) = &view.invoice.shipping_cost {
+            parts.push(terms::of_shipping(book, &view, cost)?);
+        }
         if let Some(refusal) = &view.refused {
             parts.push(Self::leaf(format!("it cannot be finalized as it stands: {refusal}")));
         }

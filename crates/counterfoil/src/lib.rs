@@ -115,7 +115,7 @@ pub use counterfoil_billing::catalog::{
 pub use counterfoil_billing::credit_note::{
     CreateCreditNote, CreditNote, CreditNoteEvent, CreditNoteId, CreditNoteLine, CreditNoteLineId,
     CreditNoteLineInput, CreditNoteLineType, CreditNoteReason, CreditNoteStatus, CreditNoteType,
-    Credited, Refund, RefundInput, UpdateCreditNote, VoidCreditNote,
+    CreditShippingInput, Credited, Refund, RefundInput, UpdateCreditNote, VoidCreditNote,
 };
 pub use counterfoil_billing::customer::{
     Address, BalanceTransaction, BalanceTransactionId, BalanceTransactionKind,
@@ -138,7 +138,7 @@ pub use counterfoil_billing::invoice::{
     InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus,
     Line, MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId, PendingItems,
     PeriodInput, ProrationBase, ProrationDetails, ProrationKind, RetryPolicy, SendInvoice,
-    UpdateInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
+    ShippingCost, ShippingCostInput, UpdateInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
 };
 pub use counterfoil_billing::meter::{
     Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,
@@ -161,10 +161,10 @@ pub use counterfoil_billing::subscription::{
     BillingThresholds, CancelAt, CancelSubscription, CancellationReason, ClosedUsage,
     CreateSubscription, FlexibleBillingInput, ItemChange, ItemInput, ItemThresholds,
     MigrateSubscription, MissingPaymentMethod, Pause, PauseBehavior, PauseCollection,
-    PaymentBehavior, PendingUpdate, PriceData, ProrationBehavior, ProrationDiscounts, ResumeAnchor,
-    ResumeSubscription, Resumption, Subscription, SubscriptionId, SubscriptionItem,
-    SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior, TrialSettings,
-    UpdateSubscription,
+    PaymentBehavior, PendingItemInterval, PendingItemIntervalInput, PendingUpdate, PriceData,
+    ProrationBehavior, ProrationDiscounts, ResumeAnchor, ResumeSubscription, Resumption,
+    Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
+    TrialEnd, TrialEndBehavior, TrialSettings, UpdateSubscription,
 };
 pub use counterfoil_billing::tax::{
     CreateTaxRate, TaxAmount, TaxExempt, TaxIdId, TaxRate, TaxRateId, TaxRounding,
@@ -196,8 +196,8 @@ pub use counterfoil_meter::{UnknownZone, Zone};
 pub use counterfoil_model::invariants::InvariantViolation;
 pub use counterfoil_model::{
     Command, CommandReader, Event, EventType, FailPaymentAttempt, InvoiceView, Output, Preview,
-    PreviewOf, ProcessPaymentAttempt, Settings, Shard, State, SucceedPaymentAttempt, UnbilledReason, Unreadable,
-    UpcastError,
+    PreviewOf, ProcessPaymentAttempt, Settings, Shard, State, SucceedPaymentAttempt,
+    UnbilledReason, Unreadable, UpcastError,
 };
 pub use engine::{BufferedOutput, DryRun, Engine, Options, Request, Ticket};
 pub use entropy::Entropy;

@@ -287,8 +287,9 @@ structs! {
         is id, is seq, is customer, may subscription, is currency, is created, is status,
         is billing_reason, is collection_method, may auto_advance, is period, may due_date,
         may finalizes_at, no last_finalization_error, may effective_at, no revises,
-        no latest_revision, no corrects, no latest_correction, is charges, no number, no discounts, no default_tax_rates,
-        no customer_tax_exempt, no total_discount_amounts, no total_taxes, may subtotal, may total, no starting_balance,
+        no latest_revision, no corrects, no latest_correction, is charges, no number, no discounts,
+        no default_tax_rates, no customer_tax_exempt, no total_discount_amounts, no total_taxes,
+        no shipping_cost, may subtotal, may total, no starting_balance,
         no ending_balance, may amount_due, no amount_paid, no amount_overpaid,
         no amount_forgiven, no pre_payment_credit_notes_amount,
         no post_payment_credit_notes_amount, no payments, no paid_out_of_band,
@@ -310,7 +311,7 @@ structs! {
     Finalized {
         is customer, is id, is at, is number, is currency, is lines, is subtotal, is total,
         is starting_balance, is ending_balance, no balance_transactions, is amount_due,
-        is status, is auto_advance, no total_discount_amounts, no total_taxes,
+        is status, is auto_advance, no total_discount_amounts, no total_taxes, no shipping_cost,
         no customer_tax_exempt, no discounts_used_up, no customer_details,
     }
     Attempt {

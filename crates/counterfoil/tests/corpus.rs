@@ -271,6 +271,13 @@ fn a_payment_that_takes_days(book: &Engine) {
     let declined = Outcome::Failed(counterfoil::DeclineCode::InsufficientFunds);
     let invoice = book.payment_attempts().resolve(&attempt.id, declined).unwrap();
     assert_eq!(invoice.status, counterfoil::InvoiceStatus::Void);
+    // What waits for an invoice of its own.
+    let mut sub = subscription("sub_items", "cus_bank", "price_month");
+    sub.pending_invoice_item_interval =
+        serde_json::from_value(json!({ "interval": "day", "interval_count": 2 })).unwrap();
+    book.subscriptions().create(sub).unwrap();
+    let later = book.now().unwrap().unwrap().checked_add_days(3).unwrap();
+    book.advance_to(later, &mut gateway).unwrap();
 }
 
 fn subscriptions_over_time(book: &Engine) {

@@ -38,6 +38,7 @@
 //! #   auto_advance: true,
 //! #   total_discount_amounts: Vec::new(),
 //! #   total_taxes: Vec::new(),
+//! #   shipping_cost: None,
 //! #   customer_tax_exempt: Default::default(),
 //! #   discounts_used_up: Vec::new(),
 //! #   customer_details: Default::default(),

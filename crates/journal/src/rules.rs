@@ -43,7 +43,7 @@ pub enum PostingRules {
     /// | balance changed by hand | customer balance | balance adjustments |
     ///
     /// Once an invoice was marked uncollectible, bad debt stands in place of its receivables.
-    /// Revenue is deferred net of discounts; as it is earned, what they took off is credited to
+    /// Revenue is deferred net of discounts, that of shipping until the very instant of finalization; as it is earned, what they took off is credited to
     /// revenue and debited to discounts. Any other event posts nothing. A negative amount is on the other side.
     #[default]
     V1,
@@ -102,7 +102,9 @@ fn finalized(event: &Finalized) -> Result<Entry, PostingError> {
         credit(DeferredRevenue, i128::from(event.total).saturating_sub(tax)),
         credit(TaxPayable, tax),
     ];
-    let deferrals = event.lines.iter().map(|line| line.deferral()).collect();
+    // Shipping is earned at once.
+    let shipping = event.shipping_cost.iter().map(|cost| cost.deferral(event.at));
+    let deferrals = event.lines.iter().map(|line| line.deferral()).chain(shipping).collect();
     let contra = event.lines.iter().map(|line| line.contra()).collect();
     Ok(Entry::new(event.at, event.currency, postings, deferrals)?.with_contra(contra))
 }

@@ -32,6 +32,8 @@ pub enum DueClass {
     AgreedChange,
     /// The end of a period.
     Rollover,
+    /// The end of an interval at which what waits is invoiced: after the renewal, which takes it.
+    PendingItems,
     /// The finalization of a draft.
     Finalization,
     /// A retry of a payment.
@@ -50,6 +52,7 @@ impl DueClass {
             Self::PaymentAttempt => 3,
             Self::Deadline => 4,
             Self::PhaseChange => 5,
+            Self::PendingItems => 6,
         }
     }
 
@@ -62,6 +65,7 @@ impl DueClass {
             3 => Self::PaymentAttempt,
             4 => Self::Deadline,
             5 => Self::PhaseChange,
+            6 => Self::PendingItems,
             _ => return None,
         })
     }
@@ -80,11 +84,11 @@ pub enum DueTarget {
     Quote(QuoteId),
 }
 
-/// What is due on a subscription: the end of its period, the end of a pause of its collection, and
-/// the deadline that passes first.
-pub(crate) fn of_subscription(subscription: &Subscription) -> [Option<DueKey>; 3] {
+/// What is due on a subscription: the end of its period, the end of a pause of its collection, the
+/// end of an interval at which what waits is invoiced, and the deadline that passes first.
+pub(crate) fn of_subscription(subscription: &Subscription) -> [Option<DueKey>; 4] {
     if subscription.is_ended() {
-        return [None, None, None];
+        return [None, None, None, None];
     }
     let key = |at: Option<Timestamp>, class| {
         let target = || DueTarget::Subscription(subscription.id.clone());
@@ -103,6 +107,7 @@ pub(crate) fn of_subscription(subscription: &Subscription) -> [Option<DueKey>; 3
     [
         period,
         key(resumes_at, DueClass::AgreedChange),
+        key(subscription.pending_item_interval.map(|own| own.next), DueClass::PendingItems),
         key(deadline(subscription), DueClass::Deadline),
     ]
 }

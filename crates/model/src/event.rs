@@ -143,6 +143,7 @@ event_types! {
     302 1 "subscription.renewed" Subscription SubscriptionEvent Renewed;
     303 2 "subscription.status_changed" Subscription SubscriptionEvent StatusChanged;
     304 2 "subscription.ended" Subscription SubscriptionEvent Ended;
+    313 1 "subscription.pending_items_due" Subscription SubscriptionEvent PendingItemsDue;
     315 1 "subscription.trial_will_end" Subscription SubscriptionEvent TrialWillEnd;
     316 1 "subscription.paused" Subscription SubscriptionEvent Paused;
     317 1 "subscription.resumed" Subscription SubscriptionEvent Resumed;

@@ -4,7 +4,7 @@ use crate::State;
 use crate::late::is_superseded;
 use crate::state::Shard;
 use counterfoil_billing::discount::{DiscountAmount, DiscountId};
-use counterfoil_billing::invoice::{Invoice, InvoiceStatus};
+use counterfoil_billing::invoice::{Invoice, InvoiceStatus, ShippingCost};
 use counterfoil_billing::subscription::SubscriptionStatus;
 use counterfoil_billing::tax::TaxRateId;
 use counterfoil_core::{Currency, Timestamp};
@@ -127,7 +127,7 @@ pub fn invariant_invoice_amounts_follow_from_its_lines(invoice: &Invoice) -> Che
     Ok(())
 }
 
-/// Subtotal and total as the lines of an invoice give them (rule 8.4, point 49).
+/// Subtotal and total as the lines of an invoice and its shipping give them (rule 8.4, point 49).
 fn reproduced(invoice: &Invoice) -> (i128, i128) {
     let (mut subtotal, mut total) = (0_i128, 0_i128);
     for line in invoice.lines() {
@@ -145,11 +145,12 @@ fn reproduced(invoice: &Invoice) -> (i128, i128) {
         subtotal = subtotal.saturating_add(amount.saturating_sub(own));
         total = total.saturating_add(net).saturating_add(added.sum());
     }
-    (subtotal, total)
+    let shipping = invoice.shipping_cost.as_ref().map_or(0, ShippingCost::amount_total);
+    (subtotal, total.saturating_add(shipping.into()))
 }
 
 /// Rule 19.8: what each discount takes off the lines adds up to its total, no line is left below 0 by
-/// one, and what each rate takes of the lines adds up to its total.
+/// one, and what each rate takes of the lines and of shipping adds up to its total.
 ///
 /// # Errors
 /// Where it is not so.
@@ -166,11 +167,12 @@ pub fn invariant_discounts_and_taxes_add_up(invoice: &Invoice) -> Check {
             let sum = discounts.entry(&own.discount).or_default();
             *sum = sum.saturating_add(own.amount.into());
         }
-        for tax in &line.taxes {
-            let (sum, waived) = taxes.entry(&tax.tax_rate).or_default();
-            *sum = sum.saturating_add(tax.amount.into());
-            *waived = waived.saturating_add(tax.waived.into());
-        }
+    }
+    let of_shipping = invoice.shipping_cost.iter().flat_map(|cost| &cost.taxes);
+    for tax in invoice.lines().flat_map(|line| &line.taxes).chain(of_shipping) {
+        let (sum, waived) = taxes.entry(&tax.tax_rate).or_default();
+        *sum = sum.saturating_add(tax.amount.into());
+        *waived = waived.saturating_add(tax.waived.into());
     }
     if invoice.status == InvoiceStatus::Draft {
         return Ok(());

@@ -109,6 +109,7 @@ impl State {
         (invoice.subtotal, invoice.total) = (totals.subtotal, totals.total);
         invoice.total_discount_amounts = totals.total_discount_amounts;
         invoice.total_taxes = totals.total_taxes;
+        invoice.shipping_cost = totals.shipping_cost;
         invoice.customer_tax_exempt = self.customer(&invoice.customer)?.tax_exempt;
         let (lines, total) = (totals.lines, totals.total);
         let balance = self.customer(&invoice.customer)?.balance(invoice.currency);

@@ -167,7 +167,9 @@ mod tests {
         let node = Node::parse_yaml("{a: 'x {{invoice s 1}} y {{invoice s 2}}', b: [z, 1]}");
         let resolve = |reference: &Reference| match reference {
             Reference::Invoice { subscription, n } => Ok(format!("in_{subscription}_{n}")),
-            Reference::Line { .. } | Reference::PaymentAttempt { .. } => Err(ReferenceError { text: "line".into() }),
+            Reference::Line { .. } | Reference::PaymentAttempt { .. } => {
+                Err(ReferenceError { text: "line".into() })
+            }
         };
         let resolved = resolve_references(&node.unwrap(), resolve).unwrap();
         assert_eq!(resolved.to_string(), r#"{a: "x in_s_1 y in_s_2", b: ["z", 1]}"#);

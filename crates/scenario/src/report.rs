@@ -27,8 +27,8 @@ pub use quote::{
 pub use schedule::{PhaseItemReport, PhaseReport, SubscriptionScheduleReport};
 pub use terms::{
     AmountOffReport, AppliesToReport, CouponReport, DiscountAmountReport, DiscountReport,
-    PretaxCreditReport, PromotionCodeReport, PromotionReport, RestrictionsReport, TaxAmountReport,
-    TaxRateReport,
+    PretaxCreditReport, PromotionCodeReport, PromotionReport, RestrictionsReport,
+    ShippingCostReport, TaxAmountReport, TaxRateReport,
 };
 
 use counterfoil::{Account, Currency, Decimal12, Engine, Error, Period, Refusal};

@@ -7,7 +7,7 @@ use crate::tax::TaxRateId;
 use counterfoil_core::{Decimal12, MetadataPatch, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// `credit_note.create`: of an amount or of lines, and of one of them only.
+/// `credit_note.create`: of an amount, of lines or of shipping, and of one of them only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateCreditNote {
     /// The id; derived where absent.
@@ -21,6 +21,9 @@ pub struct CreateCreditNote {
     /// What is taken off line by line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<CreditNoteLineInput>,
+    /// What is taken off what the invoice charges for shipping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_cost: Option<CreditShippingInput>,
     /// What of it is refunded to the payment method, beside `refunds`, in minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_amount: Option<i64>,
@@ -45,6 +48,15 @@ pub struct CreateCreditNote {
     /// Metadata (rule 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataPatch>,
+}
+
+/// What a credit note is to take off shipping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreditShippingInput {
+    /// How much, without the tax that is added, in minor units; all that is left where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
 }
 
 /// A line of a credit note to be.
@@ -125,6 +137,7 @@ impl CreateCreditNote {
             invoice,
             amount: None,
             lines: Vec::new(),
+            shipping_cost: None,
             refund_amount: None,
             refunds: Vec::new(),
             credit_amount: None,

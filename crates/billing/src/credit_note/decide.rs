@@ -4,8 +4,8 @@ use super::event::VoidedNote;
 use super::share::{Share, add_tax, spread, within, without_tax};
 use super::{
     CreateCreditNote, CreditNote, CreditNoteEvent, CreditNoteId, CreditNoteLine, CreditNoteLineId,
-    CreditNoteLineInput, CreditNoteLineType, CreditNoteStatus, CreditNoteType, Credited, Refund,
-    UpdateCreditNote,
+    CreditNoteLineInput, CreditNoteLineType, CreditNoteStatus, CreditNoteType, CreditShippingInput,
+    Credited, Refund, UpdateCreditNote,
 };
 use crate::customer::{BalanceTransactionKind, Customer};
 use crate::discount::Terms;
@@ -45,13 +45,15 @@ pub fn decide_create(
     let invoice = context.invoice;
     check_creditable(context, command)?;
     text::check_optional("memo", command.memo.as_deref())?;
-    let draft = match (command.amount, command.lines.as_slice()) {
-        (None, []) => return Err(Refusal::missing("amount")),
-        (Some(amount), []) => Draft::of_amount(context, amount, at)?,
-        (None, lines) => Draft::of_lines(context, lines, seq, at)?,
-        (Some(_), _) => {
-            let reason = "give an amount or lines, not both";
-            return Err(Refusal::invalid("amount", reason));
+    let draft = match (command.amount, command.lines.as_slice(), command.shipping_cost) {
+        (None, [], None) => return Err(Refusal::missing("amount")),
+        (Some(amount), [], None) => Draft::of_amount(context, amount, at)?,
+        (None, [], Some(input)) => Draft::of_shipping(context, input, seq)?,
+        (None, lines, None) => Draft::of_lines(context, lines, seq, at)?,
+        (amount, ..) => {
+            let reason = "give one of an amount, lines and shipping_cost";
+            let param = if amount.is_some() { "amount" } else { "shipping_cost" };
+            return Err(Refusal::invalid(param, reason));
         }
     };
     let credited = issued(context.notes).map(|note| note.total).fold(0, i64::saturating_add);
@@ -174,12 +176,13 @@ fn check_creditable(context: &NoteContext<'_>, command: &CreateCreditNote) -> Re
     Ok(())
 }
 
-/// No more of a tax is taken back than the lines of the invoice were charged.
+/// No more of a tax is taken back than the lines of the invoice and its shipping were charged.
 fn check_taxes(context: &NoteContext<'_>, draft: &Draft) -> Result<(), Refusal> {
     for tax in draft.total_taxes.iter().filter(|tax| tax.amount > 0) {
         let rate = &tax.tax_rate;
         let lines = context.invoice.lines().map(|line| &line.taxes);
-        let charged = lines.fold(0_i64, |sum, taxes| {
+        let shipping = context.invoice.shipping_cost.iter().map(|cost| &cost.taxes);
+        let charged = lines.chain(shipping).fold(0_i64, |sum, taxes| {
             let own = taxes.iter().filter(|own| own.tax_rate == *rate && own.amount > 0);
             own.map(|own| own.amount).fold(sum, i64::saturating_add)
         });
@@ -305,6 +308,51 @@ impl Draft {
             taken_back,
             contra_taken_back: Vec::new(),
         })
+    }
+
+    /// What was charged for shipping, or a part of it, with its part of the tax.
+    fn of_shipping(
+        context: &NoteContext<'_>,
+        input: CreditShippingInput,
+        seq: u64,
+    ) -> Result<Self, Refusal> {
+        let param = "shipping_cost";
+        let Some(line) = context.invoice.shipping_line() else {
+            let reason = format!("{} charges nothing for shipping", context.invoice.id);
+            return Err(Refusal::invalid(param, reason));
+        };
+        let notes = issued(context.notes).filter_map(CreditNote::shipping);
+        let done = Share::sum(&line, notes);
+        let left = line.amount.saturating_sub(done.amount);
+        let part = input.amount.unwrap_or(left);
+        if !(1..=left).contains(&part) {
+            let reason = format!("{part} of shipping, of which {left} is left");
+            return Err(Refusal::invalid(format!("{param}.amount"), reason));
+        }
+        let after = done.amount.saturating_add(part);
+        let share = Share::next(&line, &done, (after, line.amount), Some(part))?;
+        let (revenue, _) = share.revenue(line.period);
+        let mut draft = Self {
+            lines: Vec::new(),
+            subtotal: 0,
+            total_taxes: Vec::new(),
+            total: 0,
+            taken_back: vec![revenue],
+            contra_taken_back: Vec::new(),
+        };
+        draft.add(CreditNoteLine {
+            id: Id::numbered(seq, 1),
+            credited: Credited::Shipping,
+            name: line.name,
+            description: None,
+            amount: share.amount,
+            quantity: None,
+            unit_amount: None,
+            discount_amounts: Vec::new(),
+            taxes: share.taxes,
+        })?;
+        draft.taken_back.retain(|own| own.amount != 0);
+        Ok(draft)
     }
 
     fn add(&mut self, line: CreditNoteLine) -> Result<(), ArithmeticError> {

@@ -150,8 +150,13 @@ pub(super) fn spread(
     invoice: &Invoice,
     at: Timestamp,
 ) -> Result<Vec<Deferral>, ArithmeticError> {
-    let earned: Vec<Deferral> =
-        invoice.lines().map(|line| line.deferral()).filter(|own| own.amount > 0).collect();
+    let shipping = invoice.shipping_line().map(|line| line.deferral());
+    let earned: Vec<Deferral> = invoice
+        .lines()
+        .map(|line| line.deferral())
+        .chain(shipping)
+        .filter(|own| own.amount > 0)
+        .collect();
     let whole = earned.iter().map(|own| own.amount).fold(0_i64, i64::saturating_add);
     if whole == 0 {
         return Ok(vec![Deferral { amount, period: Period::instant(at) }]);

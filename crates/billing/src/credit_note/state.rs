@@ -126,6 +126,8 @@ pub enum Credited {
     Amount(InvoiceLineId),
     /// Something that is no line of the invoice.
     Custom,
+    /// What the invoice charges for shipping.
+    Shipping,
 }
 
 /// Whether a credit note counts.
@@ -182,6 +184,12 @@ impl CreditNote {
     #[must_use]
     pub fn is_issued(&self) -> bool {
         self.status == CreditNoteStatus::Issued
+    }
+
+    /// What it takes off shipping, which stands among the lines.
+    #[must_use]
+    pub fn shipping(&self) -> Option<&CreditNoteLine> {
+        self.lines.iter().find(|line| line.credited == Credited::Shipping)
     }
 
     /// The credit that the customer was given, in minor units; positive.
@@ -247,7 +255,7 @@ impl CreditNoteLine {
     pub fn invoice_line(&self) -> Option<&InvoiceLineId> {
         match &self.credited {
             Credited::Quantity(line) | Credited::Amount(line) => Some(line),
-            Credited::Custom => None,
+            Credited::Custom | Credited::Shipping => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a caller may ask for.
 
-use super::{CollectionMethod, InvoiceId};
+use super::{CollectionMethod, InvoiceId, ShippingCostInput};
 use crate::Patch;
 use crate::customer::CustomerId;
 use crate::discount::DiscountList;
@@ -53,6 +53,9 @@ pub struct CreateInvoice {
     /// The tax rates of lines that have none of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_tax_rates: Option<Vec<TaxRateId>>,
+    /// What it charges for shipping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_cost: Option<ShippingCostInput>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -80,6 +83,7 @@ impl CreateInvoice {
             pending_invoice_items_behavior: PendingItems::default(),
             discounts: Patch::Keep,
             default_tax_rates: None,
+            shipping_cost: None,
             description: None,
             metadata: None,
         }

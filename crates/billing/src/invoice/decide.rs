@@ -84,6 +84,7 @@ impl Invoice {
             customer_tax_exempt: TaxExempt::None,
             total_discount_amounts: Vec::new(),
             total_taxes: Vec::new(),
+            shipping_cost: None,
             subtotal: 0,
             total: 0,
             starting_balance: None,
@@ -184,7 +185,7 @@ pub fn decide_finalize(
 ) -> Result<Finalized, Refusal> {
     check_draft(invoice)?;
     let currency = invoice.currency;
-    let Totals { lines, subtotal, total, total_discount_amounts, total_taxes, used_up } = totals;
+    let Totals { lines, subtotal, total, total_discount_amounts, total_taxes, .. } = totals;
     let starting_balance = customer.balance(currency);
     let settled = customer::settle(total, starting_balance, currency)?;
     let mut ledger = Ledger { invoice, ids, at, balance: starting_balance, posted: Vec::new() };
@@ -210,8 +211,9 @@ pub fn decide_finalize(
         customer_details: customer.personal.on_documents(),
         total_discount_amounts,
         total_taxes,
+        shipping_cost: totals.shipping_cost,
         customer_tax_exempt: customer.tax_exempt,
-        discounts_used_up: used_up,
+        discounts_used_up: totals.used_up,
     })
 }
 
@@ -327,7 +329,11 @@ pub fn decide_void(
         id: invoice.id.clone(),
         at,
         currency: invoice.currency,
-        released: invoice.lines().map(|line| line.deferral()).collect(),
+        released: invoice
+            .lines()
+            .map(|line| line.deferral())
+            .chain(invoice.shipping_line().map(|line| line.deferral()))
+            .collect(),
         amount_remaining: invoice.amount_remaining(),
         was_uncollectible: invoice.status == InvoiceStatus::Uncollectible,
         balance_transactions: ledger.posted,

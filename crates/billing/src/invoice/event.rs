@@ -2,7 +2,7 @@
 
 use super::{
     Attempt, Charge, DeclineCode, Deferral, Invoice, InvoiceId, InvoiceItem, InvoiceItemId,
-    InvoiceStatus, Line, PaymentAttemptId, PaymentReceived,
+    InvoiceStatus, Line, PaymentAttemptId, PaymentReceived, ShippingCost,
 };
 use crate::PersonalData;
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
@@ -206,9 +206,12 @@ pub struct Finalized {
     /// What each discount takes off all lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub total_discount_amounts: Vec<DiscountAmount>,
-    /// What each tax rate takes of all lines.
+    /// What each tax rate takes of all lines and of shipping.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub total_taxes: Vec<TaxAmount>,
+    /// What it charges for shipping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_cost: Option<ShippingCost>,
     /// Whether the customer pays tax.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub customer_tax_exempt: TaxExempt,
@@ -486,6 +489,7 @@ impl Finalized {
         invoice.amount_due = self.amount_due;
         invoice.total_discount_amounts.clone_from(&self.total_discount_amounts);
         invoice.total_taxes.clone_from(&self.total_taxes);
+        invoice.shipping_cost.clone_from(&self.shipping_cost);
         invoice.customer_tax_exempt = self.customer_tax_exempt;
         invoice.auto_advance = self.auto_advance;
         invoice.finalizes_at = None;

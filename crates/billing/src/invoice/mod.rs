@@ -7,6 +7,7 @@ mod item;
 mod line;
 mod payment;
 mod received;
+mod shipping;
 mod state;
 mod totals;
 mod update;
@@ -36,6 +37,7 @@ pub use received::{
     AttachPayment, InvoicePayment, InvoicePaymentKind, InvoicePaymentStatus, PaymentReceived,
     check_part, decide_payment_record,
 };
+pub use shipping::{ShippingCost, ShippingCostInput};
 pub use state::{
     BillingReason, CollectionMethod, Correction, Invoice, InvoiceStatus, StatusTransitions,
 };

@@ -2,7 +2,7 @@
 
 use super::{
     Attempt, Charge, DeclineCode, FinalizationError, InvoiceId, InvoicePayment, InvoicePaymentKind,
-    Line,
+    Line, ShippingCost,
 };
 use crate::credit_note::CreditNoteId;
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
@@ -83,13 +83,16 @@ pub struct Invoice {
     /// What each discount takes off all lines; fixed at finalization.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub total_discount_amounts: Vec<DiscountAmount>,
-    /// What each tax rate takes of all lines; fixed at finalization.
+    /// What each tax rate takes of all lines and of shipping; fixed at finalization.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub total_taxes: Vec<TaxAmount>,
+    /// What it charges for shipping; its taxes are fixed at finalization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_cost: Option<ShippingCost>,
     /// Σ of the lines less their own discounts, in minor units; fixed at finalization.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub subtotal: i64,
-    /// `subtotal` after discounts, credits and taxes; fixed at finalization.
+    /// `subtotal` after discounts, credits and taxes, with shipping; fixed at finalization.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub total: i64,
     /// The customer's balance before finalization.
@@ -236,6 +239,8 @@ pub enum BillingReason {
     SubscriptionUpdate,
     /// Usage of a subscription reached a threshold (rule 6.13).
     SubscriptionThreshold,
+    /// What waits for an invoice of a subscription is invoiced at an interval (rule 6.1).
+    AutomaticPendingInvoiceItemInvoice,
     /// It is a preview of one that has not come yet.
     Upcoming,
     /// A quote was accepted.
@@ -310,7 +315,11 @@ impl Invoice {
     #[must_use]
     pub fn subtotal_excluding_tax(&self) -> i64 {
         let inside = self.total_taxes.iter().filter(|tax| tax.inclusive);
-        inside.fold(self.subtotal, |left, tax| left.saturating_sub(tax.amount))
+        let left = inside.fold(self.subtotal, |left, tax| left.saturating_sub(tax.amount));
+        // The subtotal is without shipping, so the tax in that is not in it either.
+        let shipping = self.shipping_cost.iter().flat_map(|cost| &cost.taxes);
+        let inside = shipping.filter(|tax| tax.inclusive);
+        inside.fold(left, |left, tax| left.saturating_add(tax.amount))
     }
 
     /// Whether it was finalized and not voided since.

@@ -1,7 +1,7 @@
 //! From lines to totals: discounts, then tax (rules 4.3, 5 and 8.4). One computation for a draft that
 //! is read, for a preview, and for an invoice that is fixed.
 
-use super::{Invoice, Line};
+use super::{Invoice, Line, ShippingCost};
 use crate::discount::{CouponDuration, Discount, DiscountAmount, DiscountId, Terms, shares};
 use crate::tax::{TaxAmount, TaxExempt, TaxRate, TaxRateId, TaxRounding, Taxes};
 use counterfoil_core::{ArithmeticError, Refusal};
@@ -14,12 +14,15 @@ pub struct Totals {
     pub lines: Vec<Arc<Line>>,
     /// Σ of the lines less the discounts of the lines themselves.
     pub subtotal: i64,
-    /// `subtotal` less the discounts of the invoice and the waived tax, with the tax on top.
+    /// `subtotal` less the discounts of the invoice and the waived tax, with the tax on top and
+    /// shipping.
     pub total: i64,
     /// What each discount takes off all lines, in the order of application; none is 0.
     pub total_discount_amounts: Vec<DiscountAmount>,
-    /// What each tax rate takes of all lines, in the order in which lines name them.
+    /// What each tax rate takes of all lines and of shipping, in the order in which they name them.
     pub total_taxes: Vec<TaxAmount>,
+    /// What it charges for shipping, with what taxes make of it.
+    pub shipping_cost: Option<ShippingCost>,
     /// The discounts that this invoice uses up: those for one invoice that took something off it
     /// (point 31).
     pub used_up: Vec<DiscountId>,
@@ -66,17 +69,28 @@ pub fn compute(
         take_off(discount, &mut working, |_| true, invoice, terms)?;
     }
     let discounted = sum(working.iter().map(|line| line.rest))?;
-    tax(&mut working, &invoice.default_tax_rates, exempt, rounding, terms)?;
+    let mut taxes = Taxes::new(exempt, rounding);
+    tax(&mut working, &invoice.default_tax_rates, &mut taxes, terms)?;
+    let shipping_cost = shipping(invoice, &mut taxes, terms)?;
     let on_top = working.iter().flat_map(|line| &line.taxes).map(|tax| {
         let added = if tax.inclusive { 0 } else { tax.amount };
         added.saturating_sub(tax.waived)
     });
-    let total = sum([discounted].into_iter().chain(on_top))?;
+    let shipped = shipping_cost.iter().map(ShippingCost::amount_total);
+    let total = sum([discounted].into_iter().chain(on_top).chain(shipped))?;
     let total_discount_amounts = total_discounts(&working)?;
-    let total_taxes = total_taxes(&working)?;
+    let total_taxes = total_taxes(&working, shipping_cost.as_ref())?;
     let used_up = used_up(&working, own.iter().chain(&invoice.discounts), terms)?;
     let lines = working.into_iter().map(Working::finished).collect();
-    Ok(Totals { lines, subtotal, total, total_discount_amounts, total_taxes, used_up })
+    Ok(Totals {
+        lines,
+        subtotal,
+        total,
+        total_discount_amounts,
+        total_taxes,
+        shipping_cost,
+        used_up,
+    })
 }
 
 impl Working {
@@ -140,11 +154,9 @@ fn take_off(
 fn tax(
     lines: &mut [Working],
     default: &[TaxRateId],
-    exempt: TaxExempt,
-    rounding: TaxRounding,
+    taxes: &mut Taxes,
     terms: &dyn Terms,
 ) -> Result<(), Refusal> {
-    let mut taxes = Taxes::new(exempt, rounding);
     for line in lines {
         // Rates of the line replace those of the invoice (rule 5, point 33).
         let own = &line.line.tax_rates;
@@ -159,6 +171,19 @@ fn tax(
     Ok(())
 }
 
+/// Shipping, taxed after the lines by its own rates.
+fn shipping(
+    invoice: &Invoice,
+    taxes: &mut Taxes,
+    terms: &dyn Terms,
+) -> Result<Option<ShippingCost>, Refusal> {
+    let Some(cost) = &invoice.shipping_cost else { return Ok(None) };
+    let rates = cost.tax_rates.iter().map(|id| terms.tax_rate(id));
+    let rates = rates.collect::<Result<Vec<&TaxRate>, Refusal>>()?;
+    let taxes = taxes.of_line(cost.amount, &rates)?;
+    Ok(Some(ShippingCost { taxes, ..cost.clone() }))
+}
+
 fn total_discounts(lines: &[Working]) -> Result<Vec<DiscountAmount>, ArithmeticError> {
     let mut totals: Vec<DiscountAmount> = Vec::new();
     for own in lines.iter().flat_map(|line| &line.discounts) {
@@ -170,9 +195,13 @@ fn total_discounts(lines: &[Working]) -> Result<Vec<DiscountAmount>, ArithmeticE
     Ok(totals)
 }
 
-fn total_taxes(lines: &[Working]) -> Result<Vec<TaxAmount>, ArithmeticError> {
+fn total_taxes(
+    lines: &[Working],
+    shipping: Option<&ShippingCost>,
+) -> Result<Vec<TaxAmount>, ArithmeticError> {
     let mut totals: Vec<TaxAmount> = Vec::new();
-    for own in lines.iter().flat_map(|line| &line.taxes) {
+    let of_shipping = shipping.into_iter().flat_map(|cost| &cost.taxes);
+    for own in lines.iter().flat_map(|line| &line.taxes).chain(of_shipping) {
         match totals.iter_mut().find(|total| total.tax_rate == own.tax_rate) {
             Some(total) => {
                 total.amount = add(total.amount, own.amount)?;

@@ -1,7 +1,10 @@
 //! Changing an invoice by hand: all of a draft, and little of what was finalized.
 
 use super::decide::due_after;
-use super::{CollectionMethod, Invoice, InvoiceId, InvoiceStatus, check_draft};
+use super::{
+    CollectionMethod, Invoice, InvoiceId, InvoiceStatus, ShippingCost, ShippingCostInput,
+    check_draft,
+};
 use crate::discount::DiscountList;
 use crate::tax::TaxRateId;
 use crate::{Patch, text};
@@ -41,6 +44,9 @@ pub struct UpdateInvoice {
     /// The tax rates of lines that have none of their own.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub default_tax_rates: Patch<Vec<TaxRateId>>,
+    /// What it charges for shipping; `null` for nothing.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub shipping_cost: Patch<ShippingCostInput>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<String>,
@@ -64,6 +70,7 @@ impl UpdateInvoice {
             effective_at: Patch::Keep,
             discounts: Patch::Keep,
             default_tax_rates: Patch::Keep,
+            shipping_cost: Patch::Keep,
             description: Patch::Keep,
             metadata: Patch::Keep,
         }
@@ -78,6 +85,7 @@ impl UpdateInvoice {
             || !self.effective_at.is_keep()
             || !self.discounts.is_keep()
             || !self.default_tax_rates.is_keep()
+            || !self.shipping_cost.is_keep()
             || !self.description.is_keep()
     }
 
@@ -117,7 +125,8 @@ pub(super) fn next_finalization(
     }
 }
 
-/// Changes an invoice (rules 8.1 and 8.2).
+/// Changes an invoice (rules 8.1 and 8.2), but for its discounts and tax rates, which are the
+/// caller's business.
 ///
 /// # Errors
 /// [`Refusal::InvoiceNotEditable`] for what its status no longer allows, and limits.
@@ -151,6 +160,11 @@ pub fn decide_update(
     updated.description = command.description.clone().apply_to(updated.description);
     updated.metadata = text::patched_metadata(&updated.metadata, &command.metadata)?;
     updated.effective_at = command.effective_at.clone().apply_to(updated.effective_at);
+    match &command.shipping_cost {
+        Patch::Keep => {}
+        Patch::Clear => updated.shipping_cost = None,
+        Patch::Set(input) => updated.shipping_cost = Some(ShippingCost::of(input)?),
+    }
     reschedule(&mut updated, command, at)?;
     if command.collection_method.is_some()
         || command.days_until_due.is_some()
@@ -284,6 +298,10 @@ mod tests {
             (json!({ "auto_advance": false }), &[Draft, Open, Uncollectible]),
             (json!({ "auto_advance": true }), &[Draft, Open]),
             (json!({ "description": "x" }), &[Draft]),
+            (json!({ "shipping_cost": { "amount": 500 } }), &[Draft]),
+            (json!({ "shipping_cost": null }), &[Draft]),
+            (json!({ "discounts": null }), &[Draft]),
+            (json!({ "default_tax_rates": null }), &[Draft]),
             (json!({ "effective_at": 1_735_689_600 }), &[Draft]),
             (json!({ "automatically_finalizes_at": "2025-03-01T00:00:00Z" }), &[Draft]),
             (json!({ "collection_method": "send_invoice", "days_until_due": 3 }), &[Draft]),

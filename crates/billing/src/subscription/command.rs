@@ -1,8 +1,8 @@
 //! What a caller may ask for.
 
 use super::{
-    BillingModeInput, BillingThresholds, ItemThresholds, PauseCollection, SubscriptionId,
-    SubscriptionItemId, TrialSettings,
+    BillingModeInput, BillingThresholds, ItemThresholds, PauseCollection, PendingItemIntervalInput,
+    SubscriptionId, SubscriptionItemId, TrialSettings,
 };
 use crate::Patch;
 use crate::catalog::{PriceId, ProductId};
@@ -84,6 +84,9 @@ pub struct CreateSubscription {
     /// What lets it invoice usage before its period is over (rule 6.13).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_thresholds: Option<BillingThresholds>,
+    /// How often what waits for an invoice is invoiced, beside its renewals (rule 6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_invoice_item_interval: Option<PendingItemIntervalInput>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -120,6 +123,7 @@ impl CreateSubscription {
             discounts: None,
             default_tax_rates: None,
             billing_thresholds: None,
+            pending_invoice_item_interval: None,
             description: None,
             metadata: None,
         }
@@ -416,6 +420,10 @@ pub struct UpdateSubscription {
     /// What lets it invoice usage before its period is over; `null` clears it (rule 6.13).
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub billing_thresholds: Patch<BillingThresholds>,
+    /// How often what waits for an invoice is invoiced; another interval counts from now, `null`
+    /// ends it (rule 6.1).
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub pending_invoice_item_interval: Patch<PendingItemIntervalInput>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<String>,
@@ -447,6 +455,7 @@ impl UpdateSubscription {
             discounts: Patch::Keep,
             default_tax_rates: Patch::Keep,
             billing_thresholds: Patch::Keep,
+            pending_invoice_item_interval: Patch::Keep,
             description: Patch::Keep,
             metadata: Patch::Keep,
         }
@@ -494,6 +503,7 @@ impl UpdateSubscription {
             ("collection_method", self.collection_method.is_some()),
             ("days_until_due", self.days_until_due.is_some()),
             ("billing_thresholds", !self.billing_thresholds.is_keep()),
+            ("pending_invoice_item_interval", !self.pending_invoice_item_interval.is_keep()),
             ("description", !self.description.is_keep()),
             ("metadata", !self.metadata.is_keep()),
             ("items.metadata", self.items.iter().any(|item| !item.metadata.is_keep())),

@@ -97,6 +97,17 @@ pub enum SubscriptionEvent {
         /// The periods of its items.
         periods: Vec<(SubscriptionItemId, Period)>,
     },
+    /// An interval after which what waits is invoiced went by, whether anything waited or not.
+    PendingItemsDue {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        id: SubscriptionId,
+        /// When.
+        at: Timestamp,
+        /// The end of the interval that follows.
+        next: Timestamp,
+    },
     /// Somebody was asked to pay for one that comes about only then (point 68).
     CreationPending(Arc<PendingCreation>),
     /// The payment failed: nothing came of it, and its ids are free again.
@@ -128,6 +139,7 @@ impl SubscriptionEvent {
             | Self::TrialWillEnd { customer, .. }
             | Self::Paused { customer, .. }
             | Self::Resumed { customer, .. }
+            | Self::PendingItemsDue { customer, .. }
             | Self::CreationAbandoned { customer, .. } => customer,
             Self::CreationPending(pending) => pending.customer(),
         }
@@ -144,6 +156,7 @@ impl SubscriptionEvent {
             | Self::TrialWillEnd { id, .. }
             | Self::Paused { id, .. }
             | Self::Resumed { id, .. }
+            | Self::PendingItemsDue { id, .. }
             | Self::CreationAbandoned { id, .. } => id,
             Self::CreationPending(pending) => pending.id(),
         }
@@ -183,6 +196,11 @@ impl SubscriptionEvent {
                 if *trial_ended {
                     current.status = SubscriptionStatus::Active;
                     current.trial_notice_at = None;
+                }
+            }
+            Self::PendingItemsDue { next, .. } => {
+                if let Some(own) = &mut current.pending_item_interval {
+                    own.next = *next;
                 }
             }
             Self::StatusChanged { status, incomplete_expires_at, .. } => {

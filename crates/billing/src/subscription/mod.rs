@@ -7,6 +7,7 @@ mod event;
 mod mode;
 mod pause;
 mod pending;
+mod pending_items;
 mod period;
 mod proration;
 mod state;
@@ -31,6 +32,7 @@ pub use pause::{
     Pause, PauseBehavior, PauseCollection, ResumeAnchor, ResumeSubscription, Resumption,
 };
 pub use pending::{PendingCreation, PendingUpdate};
+pub use pending_items::{PendingItemInterval, PendingItemIntervalInput};
 pub use period::{period_from, rolled_periods, until, whole_period};
 pub use proration::{
     Change, Debit, NetOf, Proration, ProrationSource, debits, prorations, whole_of,

@@ -1,8 +1,8 @@
 //! A subscription.
 
 use super::{
-    BillingMode, BillingThresholds, ItemThresholds, Pause, PauseCollection, PendingUpdate,
-    Resumption, SubscriptionId, SubscriptionItemId, TrialSettings,
+    BillingMode, BillingThresholds, ItemThresholds, Pause, PauseCollection, PendingItemInterval,
+    PendingUpdate, Resumption, SubscriptionId, SubscriptionItemId, TrialSettings,
 };
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
@@ -112,6 +112,9 @@ pub struct Subscription {
     /// What lets it invoice usage before its period is over (rule 6.13).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_thresholds: Option<BillingThresholds>,
+    /// How often what waits for an invoice is invoiced, beside its renewals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_item_interval: Option<PendingItemInterval>,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,

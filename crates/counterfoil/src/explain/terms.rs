@@ -4,7 +4,7 @@ use super::Explanation;
 use crate::error::Error;
 use crate::sequencer::Sequencer;
 use counterfoil_billing::discount::{Benefit, DiscountAmount};
-use counterfoil_billing::invoice::Line;
+use counterfoil_billing::invoice::{Line, ShippingCost};
 use counterfoil_billing::tax::{TaxAmount, TaxExempt};
 use counterfoil_core::Money;
 use counterfoil_model::InvoiceView;
@@ -67,6 +67,23 @@ fn discount(
     Ok((what, format!("{}{by}", coupon.id)))
 }
 
+/// What is charged for shipping, and what tax rates take of it.
+pub(super) fn of_shipping(
+    book: &Sequencer,
+    view: &InvoiceView,
+    cost: &ShippingCost,
+) -> Result<Explanation, Error> {
+    let currency = view.invoice.currency;
+    let amount = Money::new(cost.amount, currency);
+    let code = currency.code().to_uppercase();
+    let mut parts =
+        vec![Explanation::leaf(format!("given: {} minor units of {code}", cost.amount))];
+    for tax in &cost.taxes {
+        parts.push(of_tax(book, view, tax, cost.amount)?);
+    }
+    Ok(Explanation::node(format!("{amount}  shipping"), parts))
+}
+
 fn of_tax(
     book: &Sequencer,
     view: &InvoiceView,
@@ -100,10 +117,14 @@ pub(super) fn of_total(view: &InvoiceView) -> String {
     let taxes = invoice.total_taxes.iter();
     let on_top: i64 = taxes.clone().filter(|tax| !tax.inclusive).map(|tax| tax.amount).sum();
     let waived: i64 = taxes.map(|tax| tax.waived).sum();
+    let shipping = invoice.shipping_cost.as_ref().map_or(0, |cost| cost.amount);
     let mut text = String::new();
-    for (amount, sign, name) in
-        [(discounts, '-', "discounts"), (waived, '-', "tax waived"), (on_top, '+', "tax")]
-    {
+    for (amount, sign, name) in [
+        (discounts, '-', "discounts"),
+        (shipping, '+', "shipping"),
+        (waived, '-', "tax waived"),
+        (on_top, '+', "tax"),
+    ] {
         if amount != 0 {
             text.push_str(&format!(" {sign} {amount} {name}"));
         }

@@ -9,9 +9,10 @@ use counterfoil_billing::discount::Discount;
 use counterfoil_billing::invoice::{
     self, BillingReason, Charge, CollectionMethod, CreateInvoice, DeleteInvoice, FinalizeInvoice,
     Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, MarkInvoiceUncollectible, PendingItems,
-    SendInvoice, Trigger, UpdateInvoice, VoidInvoice,
+    SendInvoice, ShippingCost, ShippingCostInput, Trigger, UpdateInvoice, VoidInvoice,
 };
 use counterfoil_billing::subscription::{PauseBehavior, SubscriptionStatus};
+use counterfoil_billing::tax::TaxRateId;
 use counterfoil_core::Refusal;
 use std::sync::Arc;
 
@@ -37,6 +38,9 @@ impl Tx<'_> {
         draft.discounts = self.updated_discounts(&command.discounts, &there, &place)?;
         let rates = command.default_tax_rates.as_deref();
         draft.default_tax_rates = self.checked_tax_rates("default_tax_rates", rates, &[])?;
+        if let Some(cost) = &command.shipping_cost {
+            draft.shipping_cost = Some(self.shipping_cost(cost, &[])?);
+        }
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
         Ok(Target::Invoice(id))
     }
@@ -47,10 +51,27 @@ impl Tx<'_> {
         let mut updated = invoice::decide_update(invoice, command, self.at())?;
         let goes_on = !invoice.auto_advance && updated.auto_advance;
         let (before, at) = (invoice.clone(), self.at());
+        self.update_terms_of_invoice(&mut updated, &before, command)?;
+        self.emit(InvoiceEvent::Updated { at, invoice: updated.into() });
+        let invoice = self.state.invoice(&command.id)?;
+        // An open invoice that goes on by itself again is collected at once.
+        if goes_on && invoice.next_payment_attempt.is_none() && invoice.open_attempt.is_none() {
+            self.collect_if_due(&command.id)?;
+        }
+        Ok(Target::Invoice(command.id.clone()))
+    }
+
+    /// Puts the discounts, tax rates and shipping of a command on the draft that it changes.
+    fn update_terms_of_invoice(
+        &mut self,
+        updated: &mut Invoice,
+        before: &Invoice,
+        command: &UpdateInvoice,
+    ) -> Result<(), Refusal> {
         if !command.discounts.is_keep() {
             let mut there = before.discounts.clone();
             there.extend(self.state.customer(&before.customer)?.discount.clone());
-            let place = self.on_invoice(&before, &before.customer, there)?;
+            let place = self.on_invoice(before, &before.customer, there)?;
             updated.discounts =
                 self.updated_discounts(&command.discounts, &before.discounts, &place)?;
         }
@@ -59,13 +80,22 @@ impl Tx<'_> {
             &command.default_tax_rates,
             &before.default_tax_rates,
         )?;
-        self.emit(InvoiceEvent::Updated { at, invoice: updated.into() });
-        let invoice = self.state.invoice(&command.id)?;
-        // An open invoice that goes on by itself again is collected at once.
-        if goes_on && invoice.next_payment_attempt.is_none() && invoice.open_attempt.is_none() {
-            self.collect_if_due(&command.id)?;
+        if let Some(input) = command.shipping_cost.value() {
+            let kept = before.shipping_cost.iter().flat_map(|cost| cost.tax_rates.iter().cloned());
+            let kept: Vec<_> = kept.collect();
+            updated.shipping_cost = Some(self.shipping_cost(input, &kept)?);
         }
-        Ok(Target::Invoice(command.id.clone()))
+        Ok(())
+    }
+
+    /// What an invoice charges for shipping, with tax rates that it may have.
+    pub(super) fn shipping_cost(
+        &self,
+        input: &ShippingCostInput,
+        before: &[TaxRateId],
+    ) -> Result<ShippingCost, Refusal> {
+        self.checked_tax_rates("shipping_cost.tax_rates", Some(&input.tax_rates), before)?;
+        ShippingCost::of(input)
     }
 
     /// A draft as a place for discounts: a least amount is compared with what its lines come to

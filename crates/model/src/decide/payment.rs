@@ -137,8 +137,7 @@ impl Tx<'_> {
     ) -> Result<(), Refusal> {
         let invoice = self.state.invoice(id)?;
         let Some(attempt) = &invoice.open_attempt else { return Ok(()) };
-        let event =
-            invoice::decide_processing(invoice, attempt, begins_subscription, self.at())?;
+        let event = invoice::decide_processing(invoice, attempt, begins_subscription, self.at())?;
         let subscription = invoice.subscription.clone().filter(|_| begins_subscription);
         self.emit(event);
         match subscription {

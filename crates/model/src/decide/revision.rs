@@ -4,7 +4,7 @@ use super::tx::Tx;
 use crate::answer::Target;
 use counterfoil_billing::invoice::{
     self, CollectionMethod, CreateInvoice, Invoice, InvoiceEvent, InvoiceId, InvoiceItem,
-    InvoiceStatus, Line, PendingItems,
+    InvoiceStatus, Line, PendingItems, ShippingCost,
 };
 use counterfoil_billing::subscription::SubscriptionStatus;
 use counterfoil_core::{Metadata, Refusal};
@@ -46,6 +46,13 @@ impl Tx<'_> {
         // What was agreed on for the original holds, one that it used up included.
         draft.discounts.clone_from(&original.discounts);
         draft.default_tax_rates.clone_from(&original.default_tax_rates);
+        let shipping = original.shipping_cost.clone();
+        let kept = shipping.iter().flat_map(|cost| cost.tax_rates.iter().cloned());
+        let kept: Vec<_> = kept.collect();
+        draft.shipping_cost = match &command.shipping_cost {
+            Some(cost) => Some(self.shipping_cost(cost, &kept)?),
+            None => shipping.map(|cost| ShippingCost { taxes: Vec::new(), ..cost }),
+        };
         self.emit(InvoiceEvent::Created(Arc::new(draft)));
         for line in original.lines() {
             self.copy_line(&original, line, &id)?;

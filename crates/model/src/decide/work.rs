@@ -148,6 +148,7 @@ impl Tx<'_> {
         let resumes_at = subscription.pause_collection.and_then(|pause| pause.resumes_at);
         match key.class {
             DueClass::Deadline => self.deadline(id, key.at)?,
+            DueClass::PendingItems => self.bill_pending_items(id)?,
             DueClass::AgreedChange if resumes_at.is_some_and(|at| at <= key.at) => {
                 self.resume_collection(id)?;
             }

@@ -1,10 +1,11 @@
 //! Subscriptions, invoices and their items, as the report shows them.
 
 use super::{
-    DiscountAmountReport, DiscountReport, PretaxCreditReport, TaxAmountReport, quantity, terms,
+    DiscountAmountReport, DiscountReport, PretaxCreditReport, ShippingCostReport, TaxAmountReport,
+    quantity, terms,
 };
 use counterfoil::{
-    Address, Attempt, BillingModeKind, BillingReason, BillingThresholds, CancellationReason, CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView, ItemThresholds, Line, Metadata, PauseCollection, PaymentAttemptId, Period, PriceId, ProrationBase, ProrationDiscounts, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
+    Address, Attempt, BillingModeKind, BillingReason, BillingThresholds, CancellationReason, CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView, ItemThresholds, Line, Metadata, PauseCollection, PaymentAttemptId, PendingItemIntervalInput, Period, PriceId, ProrationBase, ProrationDiscounts, ShippingCost, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -53,6 +54,10 @@ pub struct SubscriptionReport {
     pub pause_collection: Option<PauseCollection>,
     /// What lets it invoice usage before its period is over.
     pub billing_thresholds: Option<BillingThresholds>,
+    /// How often what waits for an invoice is invoiced, beside its renewals.
+    pub pending_invoice_item_interval: Option<PendingItemIntervalInput>,
+    /// When that is the next time.
+    pub next_pending_invoice_item_invoice: Option<Timestamp>,
     /// When it was created.
     pub created: Timestamp,
     /// When service began.
@@ -180,8 +185,12 @@ pub struct InvoiceReport {
     pub total_discount_amounts: Vec<DiscountAmountReport>,
     /// The tax rates of lines that have none of their own.
     pub default_tax_rates: Vec<TaxRateId>,
-    /// What each tax rate takes of all lines.
+    /// What each tax rate takes of all lines and of shipping.
     pub total_taxes: Vec<TaxAmountReport>,
+    /// What it charges for shipping.
+    pub shipping_cost: Option<ShippingCostReport>,
+    /// The same, with tax.
+    pub amount_shipping: i64,
     /// Whether the customer pays tax.
     pub customer_tax_exempt: TaxExempt,
     /// The customer's balance before finalization; for a draft, as it is now.
@@ -478,6 +487,7 @@ impl SubscriptionReport {
         // The book keeps newer items first, as invoices show them; a list is in order of creation.
         let mut items: Vec<_> = subscription.items.iter().collect();
         items.sort_by_key(|item| item.created);
+        let interval = subscription.pending_item_interval;
         Self {
             id: subscription.id.clone(),
             customer: subscription.customer.clone(),
@@ -500,6 +510,13 @@ impl SubscriptionReport {
             schedule: subscription.schedule.clone(),
             pause_collection: subscription.pause_collection,
             billing_thresholds: subscription.billing_thresholds,
+            pending_invoice_item_interval: interval.map(|own| PendingItemIntervalInput {
+                interval: own.interval.unit,
+                interval_count: Some(own.interval.count),
+            }),
+            next_pending_invoice_item_invoice: interval
+                .filter(|_| !subscription.is_ended())
+                .map(|own| own.next),
             created: subscription.created,
             start_date: subscription.start_date,
             currency: subscription.currency,
@@ -609,6 +626,8 @@ impl InvoiceReport {
             total_discount_amounts: terms::discount_amounts(&invoice.total_discount_amounts),
             default_tax_rates: invoice.default_tax_rates.clone(),
             total_taxes: terms::tax_amounts(&invoice.total_taxes),
+            shipping_cost: invoice.shipping_cost.as_ref().map(ShippingCostReport::of),
+            amount_shipping: invoice.shipping_cost.as_ref().map_or(0, ShippingCost::amount_total),
             customer_tax_exempt: invoice.customer_tax_exempt,
             starting_balance: invoice.starting_balance,
             ending_balance: invoice.ending_balance,

@@ -1,6 +1,6 @@
 //! Credit notes, as the report shows them.
 
-use super::{DiscountAmountReport, TaxAmountReport, terms};
+use super::{DiscountAmountReport, ShippingCostReport, TaxAmountReport, terms};
 use counterfoil::{
     CreditNote, CreditNoteId, CreditNoteLine, CreditNoteLineId, CreditNoteReason, CreditNoteStatus,
     CreditNoteType, Credited, Currency, CustomerId, Decimal12, Id, InvoiceId, InvoiceLineId,
@@ -36,7 +36,11 @@ pub struct CreditNoteReport {
     pub voided_at: Option<Timestamp>,
     /// What it takes off line by line.
     pub lines: Vec<CreditNoteLineReport>,
-    /// Σ of the lines before discounts and without the tax that is added; the amount without that tax
+    /// What it takes off shipping.
+    pub shipping_cost: Option<ShippingCostReport>,
+    /// The same, with tax.
+    pub amount_shipping: i64,
+    /// Σ of the lines, and of shipping, before discounts and without the tax that is added; the amount without that tax
     /// where there are none.
     pub subtotal: i64,
     /// What of all discounts does not count after all.
@@ -116,7 +120,14 @@ impl CreditNoteReport {
             created: note.created,
             effective_at: note.effective_at,
             voided_at: note.voided_at,
-            lines: note.lines.iter().map(CreditNoteLineReport::of).collect(),
+            lines: note
+                .lines
+                .iter()
+                .filter(|line| line.credited != Credited::Shipping)
+                .map(CreditNoteLineReport::of)
+                .collect(),
+            shipping_cost: note.shipping().map(ShippingCostReport::of_note),
+            amount_shipping: note.shipping().map_or(0, CreditNoteLine::total),
             subtotal: note.subtotal,
             discount_amount: note.discount_amount(),
             discount_amounts: terms::discount_amounts(&note.discount_amounts()),
@@ -144,7 +155,7 @@ impl CreditNoteLineReport {
             id: line.id.clone(),
             kind: match line.credited {
                 Credited::Quantity(_) | Credited::Amount(_) => "invoice_line_item",
-                Credited::Custom => "custom_line_item",
+                Credited::Custom | Credited::Shipping => "custom_line_item",
             },
             invoice_line_item: line.invoice_line().cloned(),
             description: line.text().to_owned(),

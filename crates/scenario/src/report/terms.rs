@@ -5,7 +5,7 @@ use counterfoil::{
     DiscountId, DurationName, Metadata, ProductId, PromotionCode, PromotionCodeId, State,
     TaxAmount, TaxRate, TaxRateId, TaxabilityReason, Timestamp,
 };
-use counterfoil::{DiscountAmount, Line};
+use counterfoil::{CreditNoteLine, DiscountAmount, Line, ShippingCost};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -159,6 +159,40 @@ pub struct TaxAmountReport {
     pub taxability_reason: TaxabilityReason,
     /// The tax in the price that is not paid, and taken off it.
     pub waived: i64,
+}
+
+/// What is charged for shipping, or taken off that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShippingCostReport {
+    /// Without the tax that is added.
+    pub amount_subtotal: i64,
+    /// The tax.
+    pub amount_tax: i64,
+    /// With the tax that is added.
+    pub amount_total: i64,
+    /// What each tax rate takes.
+    pub taxes: Vec<TaxAmountReport>,
+}
+
+impl ShippingCostReport {
+    pub(super) fn of(cost: &ShippingCost) -> Self {
+        Self {
+            amount_subtotal: cost.amount,
+            amount_tax: cost.amount_tax(),
+            amount_total: cost.amount_total(),
+            taxes: tax_amounts(&cost.taxes),
+        }
+    }
+
+    pub(super) fn of_note(line: &CreditNoteLine) -> Self {
+        let taxes = line.taxes.iter().map(|tax| tax.amount);
+        Self {
+            amount_subtotal: line.amount,
+            amount_tax: taxes.fold(0, i64::saturating_add),
+            amount_total: line.total(),
+            taxes: tax_amounts(&line.taxes),
+        }
+    }
 }
 
 /// A tax rate.

@@ -1,8 +1,9 @@
 //! A command to subscribe, to a subscription.
 
 use super::super::{
-    CancellationReason, CreateSubscription, PaymentBehavior, ProrationBehavior, Subscription,
-    SubscriptionId, SubscriptionItemId, SubscriptionStatus, TrialEnd, period_from, trial_notice_at,
+    CancellationReason, CreateSubscription, PaymentBehavior, PendingItemInterval,
+    ProrationBehavior, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
+    TrialEnd, period_from, trial_notice_at,
 };
 use super::Prices;
 use super::cycle::{fit_periods, resolved};
@@ -93,6 +94,10 @@ pub fn decide_create(
         discounts: Vec::new(),
         default_tax_rates: Vec::new(),
         billing_thresholds: command.billing_thresholds,
+        pending_item_interval: command
+            .pending_invoice_item_interval
+            .map(|input| PendingItemInterval::begin(input, at))
+            .transpose()?,
         description: command.description.clone(),
         metadata: Metadata::of(command.metadata.as_ref())?,
     };

@@ -1,8 +1,9 @@
 //! A command to change a subscription, to the subscription that it becomes.
 
 use super::super::{
-    AnchorChange, ClosedUsage, ItemChange, ItemInput, ProrationBehavior, Subscription,
-    SubscriptionItem, SubscriptionItemId, SubscriptionStatus, UpdateSubscription, period_from,
+    AnchorChange, ClosedUsage, ItemChange, ItemInput, PendingItemInterval, ProrationBehavior,
+    Subscription, SubscriptionItem, SubscriptionItemId, SubscriptionStatus, UpdateSubscription,
+    period_from,
 };
 use super::Prices;
 use super::cycle::{
@@ -13,7 +14,7 @@ use super::items::{
     sold_price,
 };
 use crate::invoice::{CollectionMethod, UsageCharge};
-use crate::text;
+use crate::{Patch, text};
 use counterfoil_core::{Period, Refusal, Timestamp};
 
 /// What an update makes of a subscription.
@@ -109,6 +110,12 @@ fn set_trial_and_pause(
     }
     let thresholds = command.billing_thresholds.clone();
     updated.billing_thresholds = thresholds.apply_to(updated.billing_thresholds);
+    let before = updated.pending_item_interval;
+    updated.pending_item_interval = match command.pending_invoice_item_interval {
+        Patch::Keep => before,
+        Patch::Clear => None,
+        Patch::Set(input) => Some(PendingItemInterval::changed(before, input, at)?),
+    };
     Ok(())
 }
 

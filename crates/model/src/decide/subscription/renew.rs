@@ -8,7 +8,7 @@ use counterfoil_billing::invoice::{
 use counterfoil_billing::policy::LateUsage;
 use counterfoil_billing::subscription::{
     Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItem, SubscriptionItemId,
-    item_lines, rolled_periods, until, whole_of,
+    SubscriptionStatus, item_lines, rolled_periods, until, whole_of,
 };
 use counterfoil_core::{Decimal12, Period, Refusal, limits};
 
@@ -43,6 +43,37 @@ impl Tx<'_> {
         }
         charges.extend(own);
         self.draft_for_period(&renewed, before.current_period(), charges)?;
+        Ok(())
+    }
+
+    /// The end of an interval at which what waits is invoiced: a draft, where anything waits and the
+    /// subscription is billed at all (rule 6.1).
+    pub(in crate::decide) fn bill_pending_items(
+        &mut self,
+        id: &SubscriptionId,
+    ) -> Result<(), Refusal> {
+        let subscription = self.state.subscription(id)?.clone();
+        let Some(own) = subscription.pending_item_interval else { return Ok(()) };
+        let (customer, at) = (subscription.customer.clone(), self.at());
+        let next = own.next_after(at)?;
+        self.emit(SubscriptionEvent::PendingItemsDue { customer, id: id.clone(), at, next });
+        let unbilled = matches!(
+            subscription.status,
+            SubscriptionStatus::Incomplete | SubscriptionStatus::Paused
+        );
+        let charges = self.sweep(&subscription.customer, subscription.currency, Some(id))?;
+        if unbilled || charges.is_empty() {
+            return Ok(());
+        }
+        let period = own.period_until(at)?;
+        let finalizes_at = at.checked_add_seconds(limits::INVOICE_DRAFT_SECONDS)?;
+        let fill = |invoice: &mut Invoice| {
+            invoice.billing_reason = BillingReason::AutomaticPendingInvoiceItemInvoice;
+            invoice.period = period;
+            invoice.auto_advance = true;
+            invoice.finalizes_at = Some(finalizes_at);
+        };
+        self.draft_for_subscription(&subscription, fill, charges)?;
         Ok(())
     }
 
