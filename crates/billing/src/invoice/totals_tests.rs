@@ -266,6 +266,56 @@ fn a_discount_for_one_invoice_is_used_up_where_it_took_something_off() {
 }
 
 #[test]
+fn shipping_is_taxed_by_its_own_rates_after_the_lines() {
+    for (own, exempt, (taxes, total)) in [
+        // The rates of the invoice are for its lines.
+        (&[][..], TaxExempt::None, (&[100][..], 1_000 + 100 + 505)),
+        (&["10"], TaxExempt::None, (&[151], 1_000 + 100 + 505 + 51)),
+        (&["5i", "10"], TaxExempt::None, (&[148, 24], 1_000 + 100 + 505 + 48)),
+        // 1 % of 1000 and 505 is 15.05 in all, and 5.05 of shipping alone.
+        (&["10"], TaxExempt::Exempt, (&[0], 1_000 + 505)),
+        (&["5i"], TaxExempt::Exempt, (&[0, 0], 1_000 + 505 - 24)),
+    ] {
+        let mut book = Book::default();
+        let default_tax_rates = book.rates(&["10"]);
+        let tax_rates = book.rates(own);
+        let cost = ShippingCost { amount: 505, tax_rates, taxes: Vec::new() };
+        let invoice = Invoice { default_tax_rates, shipping_cost: Some(cost), ..invoice() };
+        let totals = compute(&invoice, lines(&[1_000]), exempt, TaxRounding::Line, &book).unwrap();
+        let shown: Vec<_> = totals.total_taxes.iter().map(|tax| tax.amount).collect();
+        assert_eq!((shown.as_slice(), totals.total), (taxes, total), "{own:?} {exempt:?}");
+        assert_eq!(totals.subtotal, 1_000);
+    }
+}
+
+/// 10 % of 1005 and of 505 is 151 in all: 101 and 50, or 51 where each is rounded.
+#[test]
+fn shipping_is_rounded_with_the_lines_where_the_book_says_so() {
+    for (rounding, of_shipping, sum) in
+        [(TaxRounding::Line, 51, 152), (TaxRounding::Invoice, 50, 151)]
+    {
+        let mut book = Book::default();
+        let rates = book.rates(&["10"]);
+        let cost = ShippingCost { amount: 505, tax_rates: rates.clone(), taxes: Vec::new() };
+        let invoice = Invoice { default_tax_rates: rates, shipping_cost: Some(cost), ..invoice() };
+        let lines = lines(&[1_005]);
+        let totals = compute(&invoice, lines, TaxExempt::None, rounding, &book).unwrap();
+        assert_eq!(totals.total_taxes[0].amount, sum);
+        assert_eq!(totals.shipping_cost.unwrap().amount_tax(), of_shipping);
+    }
+}
+
+#[test]
+fn discounts_leave_shipping_alone() {
+    let mut book = Book::default();
+    let discounts = vec![book.discount(percent("100")), book.discount(off(700))];
+    let cost = ShippingCost { amount: 505, tax_rates: Vec::new(), taxes: Vec::new() };
+    let invoice = Invoice { discounts, shipping_cost: Some(cost), ..invoice() };
+    let totals = computed(&book, &invoice, lines(&[1_000]));
+    assert_eq!((totals.subtotal, totals.total), (1_000, 505));
+}
+
+#[test]
 fn an_invoice_without_terms_is_the_sum_of_its_lines() {
     let given = lines(&[7, -3, 0]);
     let totals = computed(&Book::default(), &invoice(), given.clone());
