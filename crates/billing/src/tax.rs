@@ -175,6 +175,17 @@ pub struct CreateTaxRate {
     pub metadata: Option<MetadataPatch>,
 }
 
+impl TaxRate {
+    /// Why it takes what it takes of somebody who pays tax.
+    pub(crate) fn taxability(&self) -> TaxabilityReason {
+        if self.percentage == Decimal12::ZERO {
+            TaxabilityReason::ZeroRated
+        } else {
+            TaxabilityReason::StandardRated
+        }
+    }
+}
+
 impl CreateTaxRate {
     /// A rate in percent.
     #[must_use]
@@ -360,10 +371,8 @@ impl Taxes {
     }
 
     fn tax(&self, rate: &TaxRate, amount: i64, taxable_amount: i64) -> TaxAmount {
-        let zero = rate.percentage == Decimal12::ZERO;
         let (amount, waived, taxability_reason) = match self.exempt {
-            TaxExempt::None if zero => (amount, 0, TaxabilityReason::ZeroRated),
-            TaxExempt::None => (amount, 0, TaxabilityReason::StandardRated),
+            TaxExempt::None => (amount, 0, rate.taxability()),
             // What is in the price comes off it (point 49).
             TaxExempt::Exempt if rate.inclusive => (0, amount, TaxabilityReason::CustomerExempt),
             TaxExempt::Exempt => (0, 0, TaxabilityReason::CustomerExempt),

@@ -115,7 +115,8 @@ pub use counterfoil_billing::catalog::{
 pub use counterfoil_billing::credit_note::{
     CreateCreditNote, CreditNote, CreditNoteEvent, CreditNoteId, CreditNoteLine, CreditNoteLineId,
     CreditNoteLineInput, CreditNoteLineType, CreditNoteReason, CreditNoteStatus, CreditNoteType,
-    CreditShippingInput, Credited, Refund, RefundInput, UpdateCreditNote, VoidCreditNote,
+    CreditShippingInput, Credited, Refund, RefundInput, TaxAmountInput, UpdateCreditNote,
+    VoidCreditNote,
 };
 pub use counterfoil_billing::customer::{
     Address, BalanceTransaction, BalanceTransactionId, BalanceTransactionKind,

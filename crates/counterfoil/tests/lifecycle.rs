@@ -81,6 +81,7 @@ fn resolve(book: &Engine, outcome: Outcome) {
         Outcome::SucceededInPart(amount) => {
             json!({ "payment_attempt.succeed": { "id": attempt.id, "amount": amount } })
         }
+        Outcome::Processing => json!({ "payment_attempt.process": { "id": attempt.id } }),
         Outcome::Failed(_) => json!({ "payment_attempt.fail": { "id": attempt.id } }),
     };
     book.execute(serde_json::from_value::<counterfoil::Command>(command).unwrap()).unwrap();
@@ -175,6 +176,49 @@ fn point_68_a_balance_that_changed_meanwhile_is_settled_from_the_balance() {
         );
         let customer = book.customers().retrieve(&customer_id("cus_1")).unwrap();
         assert_eq!(customer.balance(counterfoil::Currency::USD), ends_at);
+    }
+}
+
+/// A payment that is on its way commits the creation; what it brings days later, or does not, is for
+/// the invoice as it is by then (rule 6.2).
+#[test]
+fn point_68_a_payment_that_takes_days_commits_what_was_asked_for() {
+    for (change, comes, status, paid, balance) in [
+        (0_i64, true, "paid", 3_400, 0),
+        (0, false, "void", 0, 0),
+        // 2400 are due, and 3400 come.
+        (-1_000, true, "paid", 2_400, -1_000),
+        (-1_000, false, "void", 0, -1_000),
+        // 4400 are due: what came stands.
+        (1_000, true, "open", 3_400, 0),
+        (1_000, false, "void", 0, 1_000),
+        // The balance paid for all of it.
+        (-5_000, true, "paid", 0, -5_000),
+        (-5_000, false, "paid", 0, -1_600),
+    ] {
+        let (book, _) = waiting();
+        if change != 0 {
+            let balance = json!({ "customer": "cus_1", "amount": change, "currency": "usd" });
+            let balance = serde_json::from_value(balance).unwrap();
+            book.customer_balance_transactions().create(balance).unwrap();
+        }
+        resolve(&book, Outcome::Processing);
+        let active = || {
+            let subscription = book.subscriptions().retrieve(&"sub_1".parse().unwrap()).unwrap();
+            assert_eq!(subscription.status.to_string(), "active", "{change} {comes}");
+            assert_sound(&book);
+        };
+        active();
+        book.advance_to(day(4), &mut counterfoil::NoPayments).unwrap();
+        let declined = Outcome::Failed(DeclineCode::InsufficientFunds);
+        resolve(&book, if comes { Outcome::Succeeded } else { declined });
+        active();
+        let invoices = book.invoices().list(&customer_id("cus_1")).unwrap();
+        let invoice = &invoices[0].invoice;
+        let shown = (invoice.status.to_string(), invoice.amount_paid);
+        assert_eq!(shown, (status.to_owned(), paid), "{change} {comes}");
+        let customer = book.customers().retrieve(&customer_id("cus_1")).unwrap();
+        assert_eq!(customer.balance(counterfoil::Currency::USD), balance, "{change} {comes}");
     }
 }
 

@@ -84,9 +84,23 @@ pub struct CreditNoteLineInput {
     /// The tax rates of a line that is none of the invoice's; none where empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_rates: Vec<TaxRateId>,
+    /// The taxes of such a line as the caller computed them; instead of `tax_rates`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_amounts: Vec<TaxAmountInput>,
     /// What a person reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+}
+
+/// A tax of a line of a credit note, as the caller computed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaxAmountInput {
+    /// The tax, in minor units.
+    pub amount: i64,
+    /// What it is on, in minor units.
+    pub taxable_amount: i64,
+    /// Whose tax it is; that says too whether it is in the amount of the line.
+    pub tax_rate: TaxRateId,
 }
 
 /// Whether a line of a credit note takes something off a line of the invoice.
@@ -167,6 +181,7 @@ impl CreditNoteLineInput {
             unit_amount: None,
             unit_amount_decimal: None,
             tax_rates: Vec::new(),
+            tax_amounts: Vec::new(),
             description: None,
         }
     }

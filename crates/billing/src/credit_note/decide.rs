@@ -5,7 +5,7 @@ use super::share::{Share, add_tax, spread, within, without_tax};
 use super::{
     CreateCreditNote, CreditNote, CreditNoteEvent, CreditNoteId, CreditNoteLine, CreditNoteLineId,
     CreditNoteLineInput, CreditNoteLineType, CreditNoteStatus, CreditNoteType, CreditShippingInput,
-    Credited, Refund, UpdateCreditNote,
+    Credited, Refund, TaxAmountInput, UpdateCreditNote,
 };
 use crate::customer::{BalanceTransactionKind, Customer};
 use crate::discount::Terms;
@@ -498,6 +498,7 @@ fn of_invoice<'a>(
         ("unit_amount", input.unit_amount.is_some()),
         ("unit_amount_decimal", input.unit_amount_decimal.is_some()),
         ("tax_rates", !input.tax_rates.is_empty()),
+        ("tax_amounts", !input.tax_amounts.is_empty()),
     ];
     if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
         let reason = "a line of the invoice has its own price and taxes";
@@ -596,12 +597,14 @@ fn of_itself(
         let reason = format!("{amount} is not 1 to {}", limits::AMOUNT_MINOR_MAX);
         return Err(Refusal::invalid(of("unit_amount"), reason));
     }
-    let rates = &input.tax_rates;
-    check_tax_rates(&of("tax_rates"), rates, rates, context.terms)?;
-    let rates = rates.iter().map(|id| context.terms.tax_rate(id));
-    let rates = rates.collect::<Result<Vec<&TaxRate>, Refusal>>()?;
-    let exempt = context.invoice.customer_tax_exempt;
-    let taxes = Taxes::new(exempt, TaxRounding::Line).of_line(amount, &rates)?;
+    let taxes = match input.tax_amounts.as_slice() {
+        [] => computed_taxes(context, &input.tax_rates, amount, &of("tax_rates"))?,
+        given if input.tax_rates.is_empty() => given_taxes(context, given, amount, param)?,
+        _ => {
+            let reason = "give tax_rates or tax_amounts, not both";
+            return Err(Refusal::invalid(of("tax_amounts"), reason));
+        }
+    };
     Ok(CreditNoteLine {
         id,
         credited: Credited::Custom,
@@ -613,6 +616,57 @@ fn of_itself(
         discount_amounts: Vec::new(),
         taxes,
     })
+}
+
+/// The taxes of a line that stands for itself, by its rates.
+fn computed_taxes(
+    context: &NoteContext<'_>,
+    rates: &[TaxRateId],
+    amount: i64,
+    param: &str,
+) -> Result<Vec<TaxAmount>, Refusal> {
+    check_tax_rates(param, rates, rates, context.terms)?;
+    let rates = rates.iter().map(|id| context.terms.tax_rate(id));
+    let rates = rates.collect::<Result<Vec<&TaxRate>, Refusal>>()?;
+    let exempt = context.invoice.customer_tax_exempt;
+    Ok(Taxes::new(exempt, TaxRounding::Line).of_line(amount, &rates)?)
+}
+
+/// The taxes of a line that stands for itself, as the caller computed them. Nothing is negative, and
+/// what is in the amount is no more than that.
+fn given_taxes(
+    context: &NoteContext<'_>,
+    given: &[TaxAmountInput],
+    amount: i64,
+    param: &str,
+) -> Result<Vec<TaxAmount>, Refusal> {
+    let rates: Vec<TaxRateId> = given.iter().map(|own| own.tax_rate.clone()).collect();
+    check_tax_rates(&format!("{param}.tax_amounts"), &rates, &rates, context.terms)?;
+    let mut inside = 0_i64;
+    let mut taxes = Vec::with_capacity(given.len());
+    for (index, own) in given.iter().enumerate() {
+        let param = format!("{param}.tax_amounts[{index}]");
+        let rate = context.terms.tax_rate(&own.tax_rate)?;
+        let tax = not_negative(&format!("{param}.amount"), Some(own.amount))?;
+        let taxable_amount =
+            not_negative(&format!("{param}.taxable_amount"), Some(own.taxable_amount))?;
+        if rate.inclusive {
+            inside = inside.saturating_add(tax);
+        }
+        if inside > amount {
+            let reason = format!("{inside} of tax cannot be in {amount}");
+            return Err(Refusal::invalid(format!("{param}.amount"), reason));
+        }
+        taxes.push(TaxAmount {
+            amount: tax,
+            inclusive: rate.inclusive,
+            taxable_amount,
+            tax_rate: rate.id.clone(),
+            taxability_reason: rate.taxability(),
+            waived: 0,
+        });
+    }
+    Ok(taxes)
 }
 
 /// Voids a credit note: its invoice asks for as much as before.

@@ -8,7 +8,7 @@ mod state;
 
 pub use command::{
     CreateCreditNote, CreditNoteLineInput, CreditNoteLineType, CreditShippingInput, RefundInput,
-    UpdateCreditNote, VoidCreditNote,
+    TaxAmountInput, UpdateCreditNote, VoidCreditNote,
 };
 pub use decide::{NoteContext, decide_correction, decide_create, decide_update, decide_void};
 pub use event::{CreditNoteEvent, VoidedNote};
