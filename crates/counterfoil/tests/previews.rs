@@ -195,3 +195,33 @@ fn discounts_and_taxes_are_explained() {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
 }
+
+#[test]
+fn shipping_is_previewed_and_explained() {
+    let book = book();
+    run(&book, "invoiceitem.create", json!({ "customer": "cus", "amount": 1_000 }));
+    let create = json!({
+        "id": "in_1", "customer": "cus", "pending_invoice_items_behavior": "include",
+        "default_tax_rates": ["txr"], "shipping_cost": { "amount": 500, "tax_rates": ["txr"] },
+    });
+    let of = PreviewOf::Command(Box::new(command("invoice.create", create.clone())));
+    let preview = book.preview_invoice(of).unwrap().made.remove(0);
+    // 7.25 % of 1000 and of 500, each rounded.
+    assert_eq!((preview.invoice.subtotal, preview.invoice.total), (1_000, 1_500 + 73 + 36));
+    run(&book, "invoice.create", create);
+    assert_eq!(amounts(&preview), amounts(&invoices(&book)[0]));
+    run(&book, "invoice.finalize", json!({ "id": "in_1" }));
+    let made = invoices(&book).remove(0);
+    assert_eq!(preview.invoice.total, made.invoice.total);
+    assert_eq!(preview.invoice.shipping_cost, made.invoice.shipping_cost);
+    let text = book.invoices().explain(&made.invoice.id).unwrap().to_string();
+    for part in [
+        "5.00 USD  shipping",
+        "given: 500 minor units of USD",
+        "0.36 USD  tax: Tax",
+        "7.25 % on 500, on top",
+        "1000 + 500 shipping + 109 tax",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+}
