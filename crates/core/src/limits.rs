@@ -33,7 +33,7 @@ pub const THRESHOLD_AMOUNT_MIN: i64 = 50;
 /// Lines on the invoices of one subscription that were made in one day, in UTC: more is a loop.
 pub const SUBSCRIPTION_LINES_PER_DAY_MAX: usize = 10_000;
 /// Pieces of due work that a preview looks ahead at most.
-pub const PREVIEW_STEPS_MAX: usize = 1_000;
+pub const PREVIEW_STEPS_MAX: usize = 4_000;
 /// Discounts on one object (4.2).
 pub const DISCOUNTS_MAX: usize = 20;
 /// Months that a repeating coupon may last.
