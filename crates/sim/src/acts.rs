@@ -59,7 +59,7 @@ impl Act {
     /// What is tried; nothing where it is about something that is not there.
     #[must_use]
     pub fn step(&self, world: &World) -> Tried {
-        match self.kind % 52 {
+        match self.kind % 54 {
             0..=5 => self.subscribe(world),
             6..=9 => self.usage(world),
             10..=11 => self.seats(world),
@@ -98,6 +98,8 @@ impl Act {
             47..=48 => self.quote_goes_on(world),
             49 => self.migrate(world),
             50 => self.customer_discount(),
+            51 => self.payment_arrives(world),
+            52 => self.shipping(world),
             _ => self.added_once(world),
         }
     }

@@ -5,8 +5,9 @@ use crate::world::{Step, World};
 use counterfoil::InvoiceStatus;
 use serde_json::{Value, json};
 
-const CARDS: [&str; 4] = [
+const CARDS: [&str; 5] = [
     "pm_card_visa",
+    "pm_usBankAccount_processing",
     "pm_card_visa",
     "pm_card_chargeCustomerFail",
     "pm_card_chargeDeclinedInsufficientFunds",
@@ -155,6 +156,38 @@ impl Act {
         let of = |invoice| notes.list(invoice).unwrap().into_iter().rfind(|note| note.is_issued());
         let note = self.invoices(world).iter().find_map(|view| of(&view.invoice.id))?;
         Some(("credit_note.void", json!({ "id": note.id })))
+    }
+
+    /// What becomes of a payment that was on its way.
+    pub(super) fn payment_arrives(&self, world: &World) -> Tried {
+        let open = world.engine.payment_attempts().open().unwrap();
+        let attempt = open.get(usize::from(self.a) % open.len().max(1))?;
+        Some(match self.b % 3 {
+            0 => ("payment_attempt.fail", json!({ "id": attempt.id })),
+            _ => ("payment_attempt.succeed", json!({ "id": attempt.id })),
+        })
+    }
+
+    /// Shipping on a draft, or a note of it.
+    pub(super) fn shipping(&self, world: &World) -> Tried {
+        if self.b.is_multiple_of(3)
+            && let Some(id) = self.invoice(world, InvoiceStatus::Open)
+        {
+            let part = if self.c.is_multiple_of(2) { json!({}) } else { json!({ "amount": 100 }) };
+            return Some(("credit_note.create", json!({ "invoice": id, "shipping_cost": part })));
+        }
+        let rates: &[&str] = pick(&[&[], &["txr_n01"], &["txr_n02"]], self.c / 3);
+        let cost = json!({ "amount": self.b % 1_500, "tax_rates": rates });
+        match self.invoice(world, InvoiceStatus::Draft) {
+            Some(id) => Some(("invoice.update", json!({ "id": id, "shipping_cost": cost }))),
+            None => {
+                let with = json!({
+                    "customer": self.customer(), "pending_invoice_items_behavior": "include",
+                    "shipping_cost": cost, "auto_advance": true,
+                });
+                Some(("invoice.create", with))
+            }
+        }
     }
 
     pub(super) fn customer_discount(&self) -> Tried {

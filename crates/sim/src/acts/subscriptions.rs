@@ -60,6 +60,11 @@ impl Act {
             let behavior = pick(&["default_incomplete", "error_if_incomplete"], self.a);
             fields.insert("payment_behavior".to_owned(), json!(behavior));
         }
+        if self.c % 11 == 3 {
+            let unit = pick(&["day", "week", "month"], self.b / 7);
+            let interval = json!({ "interval": unit, "interval_count": 1 + self.b % 12 });
+            fields.insert("pending_invoice_item_interval".to_owned(), interval);
+        }
         if self.b % 6 == 5 {
             fields.insert("billing_thresholds".to_owned(), amount_gte(self.c));
         }
