@@ -5,7 +5,14 @@ use super::{
     quantity, terms,
 };
 use counterfoil::{
-    Address, Attempt, BillingModeKind, BillingReason, BillingThresholds, CancellationReason, CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError, FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView, ItemThresholds, Line, Metadata, PauseCollection, PaymentAttemptId, PendingItemIntervalInput, Period, PriceId, ProrationBase, ProrationDiscounts, ShippingCost, Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
+    Address, Attempt, BillingModeKind, BillingReason, BillingThresholds, CancellationReason,
+    CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError,
+    FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment,
+    InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView,
+    ItemThresholds, Line, Metadata, PauseCollection, PaymentAttemptId, PendingItemIntervalInput,
+    Period, PriceId, ProrationBase, ProrationDiscounts, ShippingCost, Subscription, SubscriptionId,
+    SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt,
+    TaxRateId, Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
