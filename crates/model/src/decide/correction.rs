@@ -7,7 +7,7 @@ use counterfoil_billing::customer::{CustomerId, check_live};
 use counterfoil_billing::discount::{Benefit, DiscountAmount, DiscountId};
 use counterfoil_billing::invoice::{
     Charge, CollectionMethod, Correction, Derivation, Invoice, InvoiceEvent, InvoiceId,
-    InvoiceStatus, Line, Numbered, ProrationBase, check_voidable,
+    InvoiceStatus, Line, Numbered, ProrationBase, ShippingCost, check_voidable,
 };
 use counterfoil_billing::policy::LateUsage;
 use counterfoil_billing::subscription::{
@@ -116,6 +116,8 @@ impl Tx<'_> {
         // What the customer was given to pay does not begin anew, but never lies in the past.
         draft.due_date = invoice.due_date.map(|date| date.max(self.at()));
         draft.collection_paused = invoice.collection_paused;
+        let shipping = invoice.shipping_cost.clone();
+        draft.shipping_cost = shipping.map(|cost| ShippingCost { taxes: Vec::new(), ..cost });
         draft.description.clone_from(&invoice.description);
         draft.metadata.clone_from(&invoice.metadata);
         self.issue(draft, invoice.auto_advance)
