@@ -6,7 +6,7 @@
 
 use crate::catalog::TierLines;
 use crate::tax::TaxRounding;
-use counterfoil_core::Rounding;
+use counterfoil_core::{Rounding, Zone};
 use serde::{Deserialize, Serialize};
 
 /// The conventions of a book.
@@ -38,6 +38,9 @@ pub struct Policies {
     /// What becomes of usage that comes after its invoice was finalized (rule 12.8).
     #[serde(skip_serializing_if = "crate::is_default")]
     pub late_usage: LateUsage,
+    /// The clock by which periods are told, of customers that have none of their own (rule 6.4).
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub time_zone: Zone,
 }
 
 /// What parts of a period are counted in (rule 6.6).

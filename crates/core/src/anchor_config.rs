@@ -1,10 +1,11 @@
 //! An anchor given as fields of a date (rule 6.4).
 
-use crate::{Anchor, Refusal, Timestamp};
+use crate::{Anchor, Refusal, Timestamp, Zone};
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
 use serde::{Deserialize, Serialize};
 
-/// A billing cycle anchor as fields of a date in UTC: the next instant that has them (rule 6.4).
+/// A billing cycle anchor as fields of a date, as a clock shows it: the next instant that has them
+/// (rule 6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnchorConfig {
     /// 1 to 31; a month that is shorter ends on its last day.
@@ -24,15 +25,15 @@ pub struct AnchorConfig {
 }
 
 impl AnchorConfig {
-    /// The first anchor at or after `created` that has the fields. Its nominal day is
+    /// The first anchor at or after `created` that has the fields by the clock of a zone. Its nominal day is
     /// `day_of_month`, even where it lies on the last day of a shorter month (point 61).
     ///
     /// # Errors
     /// [`Refusal::ParameterInvalid`] naming the field that is out of its range.
-    pub fn next_anchor(&self, created: Timestamp) -> Result<Anchor, Refusal> {
+    pub fn next_anchor(&self, created: Timestamp, zone: Zone) -> Result<Anchor, Refusal> {
         self.check()?;
         let beyond = || Refusal::invalid("billing_cycle_anchor_config", "beyond the calendar");
-        let now = created.to_naive().ok_or_else(beyond)?;
+        let now = zone.naive(created).ok_or_else(beyond)?;
         let field = |given: Option<u8>, own: u32| given.map_or(own, u32::from);
         let time = NaiveTime::from_hms_opt(
             field(self.hour, now.hour()),
@@ -45,11 +46,11 @@ impl AnchorConfig {
         for _ in 0..=12 {
             if self.month.is_none_or(|wanted| u32::from(wanted) == month) {
                 let candidate = clamped_date(year, month, self.day_of_month)
-                    .map(|date| date.and_time(time).and_utc().timestamp())
+                    .map(|date| zone.second_of(date.and_time(time).and_utc().timestamp()))
                     .ok_or_else(beyond)?;
                 if candidate >= created.unix() {
                     let at = Timestamp::from_unix(candidate)?;
-                    return Anchor::with_nominal_day(at, self.day_of_month);
+                    return Anchor::with_nominal_day(at, self.day_of_month, zone);
                 }
             }
             (year, month) = match month {
@@ -93,7 +94,7 @@ mod tests {
     fn check(config: (u8, Option<u8>, Option<u8>), created: &str, expect: &str) {
         let (day_of_month, month, hour) = config;
         let config = AnchorConfig { day_of_month, month, hour, minute: None, second: None };
-        let anchor = config.next_anchor(created.parse().unwrap()).unwrap();
+        let anchor = config.next_anchor(created.parse().unwrap(), Zone::UTC).unwrap();
         assert_eq!(anchor.at.to_string(), expect, "{config:?} from {created}");
         assert_eq!(anchor.nominal_day, day_of_month);
     }
@@ -121,7 +122,7 @@ mod tests {
             AnchorConfig { minute: Some(60), ..base },
             AnchorConfig { second: Some(60), ..base },
         ] {
-            let refusal = config.next_anchor("2025-01-01T00:00:00Z".parse().unwrap());
+            let refusal = config.next_anchor("2025-01-01T00:00:00Z".parse().unwrap(), Zone::UTC);
             assert!(matches!(refusal, Err(Refusal::ParameterInvalid { .. })), "{config:?}");
         }
     }

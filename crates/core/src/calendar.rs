@@ -1,10 +1,11 @@
-//! Calendar arithmetic from an anchor (rule 6.4), in UTC.
+//! Calendar arithmetic from an anchor (rule 6.4), by the clock of its zone, which is UTC unless it
+//! is said.
 //!
 //! A boundary is a pure function of the anchor, the interval and an index. It never depends on
 //! another boundary, so that a day once clamped to a short month comes back in a longer one.
 
 use crate::time::DAY_SECONDS;
-use crate::{ArithmeticError, Period, Refusal, Timestamp, limits};
+use crate::{ArithmeticError, Period, Refusal, Timestamp, Zone, limits};
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -14,7 +15,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntervalUnit {
-    /// 86,400 seconds.
+    /// From a time of day to the same time on the next: 86,400 seconds, unless the clock is set.
     Day,
     /// Seven days.
     Week,
@@ -128,14 +129,23 @@ pub struct Anchor {
     pub at: Timestamp,
     /// Day of the month that boundaries aim at, 1 to 31; 31 stays 31 after a February.
     pub nominal_day: u8,
+    /// The clock by which boundaries are told.
+    #[serde(default, skip_serializing_if = "Zone::is_utc")]
+    pub zone: Zone,
 }
 
 impl Anchor {
     /// The anchor at an instant, with its own day as the nominal one.
     #[must_use]
     pub fn at(at: Timestamp) -> Self {
-        let day = at.to_naive().map_or(1, |t| t.day());
-        Self { at, nominal_day: u8::try_from(day).unwrap_or(1) }
+        Self::in_zone(at, Zone::UTC)
+    }
+
+    /// The same by the clock of a zone.
+    #[must_use]
+    pub fn in_zone(at: Timestamp, zone: Zone) -> Self {
+        let day = zone.naive(at).map_or(1, |t| t.day());
+        Self { at, nominal_day: u8::try_from(day).unwrap_or(1), zone }
     }
 
     /// The anchor at an instant that stands for a day its month may not have: 28 February for a
@@ -144,22 +154,23 @@ impl Anchor {
     /// # Errors
     /// [`Refusal::ParameterInvalid`] where `day` is not within 1 to 31, or where `at` does not
     /// lie on that day clamped to the length of its month.
-    pub fn with_nominal_day(at: Timestamp, day: u8) -> Result<Self, Refusal> {
+    pub fn with_nominal_day(at: Timestamp, day: u8, zone: Zone) -> Result<Self, Refusal> {
         let refuse = |reason: String| Err(Refusal::invalid("day_of_month", reason));
         if !(1..=31).contains(&day) {
             return refuse(format!("a day of the month is 1 to 31, not {day}"));
         }
-        let clamped = at.to_naive().map(|t| day.min(t.num_days_in_month()));
-        let own = Self::at(at).nominal_day;
+        let clamped = zone.naive(at).map(|t| day.min(t.num_days_in_month()));
+        let own = Self::in_zone(at, zone).nominal_day;
         if clamped != Some(own) {
             return refuse(format!("{at} is on day {own}, which does not stand for day {day}"));
         }
-        Ok(Self { at, nominal_day: day })
+        Ok(Self { at, nominal_day: day, zone })
     }
 
-    /// Boundary `k` (negative ones lie before the anchor), always computed from the anchor: months
-    /// and years keep the time of day and aim at the nominal day, clamped to the length of the
-    /// month; days and weeks are whole numbers of 86,400 seconds.
+    /// Boundary `k` (negative ones lie before the anchor), always computed from the anchor: all keep
+    /// the time of day that the clock of its zone shows, months and years aim at the nominal day,
+    /// clamped to the length of the month. Of a time that the clock shows twice it is the first;
+    /// where the clock is set forward over it, as much later as it is set.
     ///
     /// # Errors
     /// [`ArithmeticError::Overflow`] outside the years 1 to 9999;
@@ -167,7 +178,15 @@ impl Anchor {
     pub fn boundary(&self, interval: Interval, k: i64) -> Result<Timestamp, ArithmeticError> {
         let times = |step: i64| step.checked_mul(k).ok_or(ArithmeticError::Overflow);
         match interval.step()? {
-            Step::Seconds(step) => self.at.checked_add_seconds(times(step)?),
+            // Of a time that is shown twice the anchor may be the second.
+            _ if k == 0 => Ok(self.at),
+            Step::Seconds(step) if self.zone.is_utc() => self.at.checked_add_seconds(times(step)?),
+            Step::Seconds(step) => {
+                let local = self.zone.local(self.at).checked_add(times(step)?);
+                let local = local.ok_or(ArithmeticError::Overflow)?;
+                let at = Timestamp::from_unix(self.zone.second_of(local));
+                at.map_err(|_| ArithmeticError::Overflow)
+            }
             Step::Months(step) => self.after_months(times(step)?).ok_or(ArithmeticError::Overflow),
         }
     }
@@ -181,11 +200,14 @@ impl Anchor {
         let divided = |distance: i64, step: i64| {
             distance.checked_div_euclid(step).ok_or(ArithmeticError::DivisionByZero)
         };
-        match interval.step()? {
-            Step::Seconds(step) => divided(at.seconds_since(self.at), step),
+        let k = match interval.step()? {
+            Step::Seconds(step) => {
+                divided(self.zone.local(at).saturating_sub(self.zone.local(self.at)), step)
+            }
             Step::Months(step) => {
-                let distance = month_number(at)
-                    .zip(month_number(self.at))
+                let distance = self
+                    .month_number(at)
+                    .zip(self.month_number(self.at))
                     .and_then(|(to, from)| to.checked_sub(from))
                     .ok_or(ArithmeticError::Overflow)?;
                 let k = divided(distance, step)?;
@@ -197,7 +219,17 @@ impl Anchor {
                 }
                 Ok(k)
             }
+        }?;
+        if self.zone.is_utc() {
+            return Ok(k);
         }
+        // What the clock shows goes back where it is set back.
+        let next = k.checked_add(1).ok_or(ArithmeticError::Overflow)?;
+        if self.boundary(interval, next).is_ok_and(|boundary| boundary <= at) {
+            return Ok(next);
+        }
+        let is_past = self.boundary(interval, k).is_ok_and(|boundary| boundary > at);
+        if is_past { k.checked_sub(1).ok_or(ArithmeticError::Overflow) } else { Ok(k) }
     }
 
     /// The period between two consecutive boundaries that contains `at`.
@@ -226,20 +258,20 @@ impl Anchor {
     /// The nominal day of the month that is `months` after the anchor's own, at the same time of
     /// day. `None` outside the years 1 to 9999.
     fn after_months(&self, months: i64) -> Option<Timestamp> {
-        let month = month_number(self.at)?.checked_add(months)?;
+        let month = self.month_number(self.at)?.checked_add(months)?;
         let year = i32::try_from(month.checked_div_euclid(12)?).ok()?;
         let month_of_year = u32::try_from(month.checked_rem_euclid(12)?).ok()?.checked_add(1)?;
         let first = NaiveDate::from_ymd_opt(year, month_of_year, 1)?;
         let day = self.nominal_day.min(first.num_days_in_month());
-        let at = first.with_day(day.into())?.and_time(self.at.to_naive()?.time());
-        Timestamp::from_unix(at.and_utc().timestamp()).ok()
+        let local = first.with_day(day.into())?.and_time(self.zone.naive(self.at)?.time());
+        Timestamp::from_unix(self.zone.second_of(local.and_utc().timestamp())).ok()
     }
-}
 
-/// Months since January of the year 0.
-fn month_number(at: Timestamp) -> Option<i64> {
-    let at = at.to_naive()?;
-    i64::from(at.year()).checked_mul(12)?.checked_add(at.month0().into())
+    /// Months since January of the year 0.
+    fn month_number(&self, at: Timestamp) -> Option<i64> {
+        let at = self.zone.naive(at)?;
+        i64::from(at.year()).checked_mul(12)?.checked_add(at.month0().into())
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +332,44 @@ mod tests {
         check(anchor("2025-08-31"), every(2, Month), -3, &two_months);
     }
 
+    /// Midnights of Berlin: a day of 23 hours, one of 25, and ends of months.
+    #[test]
+    fn boundaries_follow_the_clock_of_their_zone() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let berlin = Zone::named("Europe/Berlin").unwrap();
+        for (anchor, interval, k, expected) in [
+            ("2025-01-31T23:00:00Z", every(1, Month), 1, "2025-02-28T23:00:00Z"),
+            ("2025-01-31T23:00:00Z", every(1, Month), 2, "2025-03-31T22:00:00Z"),
+            ("2025-01-31T23:00:00Z", every(1, Month), 9, "2025-10-31T23:00:00Z"),
+            ("2025-01-30T23:00:00Z", every(1, Month), 1, "2025-02-27T23:00:00Z"),
+            ("2025-01-30T23:00:00Z", every(1, Month), 2, "2025-03-30T22:00:00Z"),
+            ("2025-03-29T23:00:00Z", every(1, Day), 1, "2025-03-30T22:00:00Z"),
+            ("2025-10-25T22:00:00Z", every(1, Day), 1, "2025-10-26T23:00:00Z"),
+            ("2025-03-24T12:00:00Z", every(1, Week), 1, "2025-03-31T11:00:00Z"),
+            ("2024-02-28T23:00:00Z", every(1, Year), 1, "2025-02-27T23:00:00Z"),
+            // Half past two is not shown on 30 March, and shown twice on 26 October.
+            ("2025-03-29T01:30:00Z", every(1, Day), 1, "2025-03-30T01:30:00Z"),
+            ("2025-03-29T01:30:00Z", every(1, Day), 2, "2025-03-31T00:30:00Z"),
+            ("2025-10-25T00:30:00Z", every(1, Day), 1, "2025-10-26T00:30:00Z"),
+            ("2025-10-26T01:30:00Z", every(1, Day), 0, "2025-10-26T01:30:00Z"),
+            ("2025-10-26T01:30:00Z", every(1, Day), 1, "2025-10-27T01:30:00Z"),
+        ] {
+            let anchor = Anchor::in_zone(at(anchor), berlin);
+            let found = anchor.boundary(interval, k).unwrap();
+            assert_eq!(found, at(expected), "{k} from {}", anchor.at);
+            assert_eq!(anchor.index_at(interval, found), Ok(k));
+        }
+        let config = crate::AnchorConfig {
+            day_of_month: 1,
+            month: None,
+            hour: Some(0),
+            minute: Some(0),
+            second: Some(0),
+        };
+        let anchor = config.next_anchor(at("2025-03-15T12:00:00Z"), berlin).unwrap();
+        assert_eq!(anchor.at, at("2025-03-31T22:00:00Z"));
+    }
+
     #[test]
     fn golden_e19_items_of_one_anchor() {
         let anchor = Anchor::at(date("2025-01-01"));
@@ -317,12 +387,12 @@ mod tests {
 
     #[test]
     fn point_61_nominal_day_survives_a_clamped_anchor() {
-        let anchor = Anchor::with_nominal_day(date("2025-02-28"), 31).unwrap();
+        let anchor = Anchor::with_nominal_day(date("2025-02-28"), 31, Zone::UTC).unwrap();
         let expect = ["2024-12-31", "2025-01-31", "2025-02-28", "2025-03-31", "2025-04-30"];
         check(anchor, every(1, Month), -2, &expect);
-        let anchor = Anchor::with_nominal_day(date("2025-02-28"), 30).unwrap();
+        let anchor = Anchor::with_nominal_day(date("2025-02-28"), 30, Zone::UTC).unwrap();
         check(anchor, every(1, Month), 0, &["2025-02-28", "2025-03-30"]);
-        let anchor = Anchor::with_nominal_day(date("2025-02-28"), 29).unwrap();
+        let anchor = Anchor::with_nominal_day(date("2025-02-28"), 29, Zone::UTC).unwrap();
         check(anchor, every(1, Year), 2, &["2027-02-28", "2028-02-29"]);
         // Days and weeks know no nominal day.
         check(anchor, every(1, Week), 1, &["2025-03-07"]);
@@ -344,9 +414,12 @@ mod tests {
             ("2025-03-31", 32, false),
             ("2025-03-01", 0, false),
         ] {
-            let anchor = Anchor::with_nominal_day(date(at), day);
+            let anchor = Anchor::with_nominal_day(date(at), day, Zone::UTC);
             assert_eq!(anchor.is_ok(), taken, "{at}, {day}");
-            assert_eq!(anchor.ok(), taken.then(|| Anchor { at: date(at), nominal_day: day }));
+            assert_eq!(
+                anchor.ok(),
+                taken.then(|| Anchor { at: date(at), nominal_day: day, zone: Zone::UTC })
+            );
         }
     }
 
@@ -488,7 +561,7 @@ mod tests {
             let naive = at.to_naive().unwrap();
             let last = day.min(naive.num_days_in_month());
             let moved = naive.with_day(last.into()).unwrap().and_utc().timestamp();
-            Anchor::with_nominal_day(Timestamp::from_unix(moved).unwrap(), day).unwrap()
+            Anchor::with_nominal_day(Timestamp::from_unix(moved).unwrap(), day, Zone::UTC).unwrap()
         })
     }
 
@@ -539,6 +612,27 @@ mod tests {
             prop_assert_eq!(naive.time(), anchor.at.to_naive().unwrap().time());
         }
 
+        /// In a zone too boundaries strictly increase and periods adjoin, and each shows the time of
+        /// day of the anchor, unless the clock is set over it.
+        #[test]
+        fn a_zone_keeps_the_time_of_day(
+            seconds in 1_600_000_000_i64..2_000_000_000, k in -300_i64..300,
+            interval in intervals(), place in 0..5_usize,
+        ) {
+            let zones = ["Europe/Berlin", "America/Santiago", "Australia/Lord_Howe", "America/Havana",
+                "Asia/Kathmandu"];
+            let zone = Zone::named(zones[place]).unwrap();
+            let anchor = Anchor::in_zone(Timestamp::from_unix(seconds).unwrap(), zone);
+            let boundary = anchor.boundary(interval, k).unwrap();
+            prop_assert!(boundary < anchor.boundary(interval, k + 1).unwrap());
+            prop_assert_eq!(anchor.index_at(interval, boundary), Ok(k));
+            let before = boundary.checked_add_seconds(-1).unwrap();
+            prop_assert_eq!(anchor.index_at(interval, before), Ok(k - 1));
+            let time = |at| zone.naive(at).unwrap().time();
+            let off = (time(boundary) - time(anchor.at)).num_seconds().rem_euclid(86_400);
+            prop_assert!(off == 0 || off == 3_600 || off == 1_800, "{}", off);
+        }
+
         #[test]
         fn nothing_panics(
             seconds in Timestamp::MIN.unix()..=Timestamp::MAX.unix(), nominal_day in any::<u8>(),
@@ -546,7 +640,8 @@ mod tests {
             unit in intervals().prop_map(|i| i.unit), count in any::<u32>(),
         ) {
             let at = Timestamp::from_unix(at).unwrap();
-            let anchor = Anchor { at: Timestamp::from_unix(seconds).unwrap(), nominal_day };
+            let zone = if k % 2 == 0 { Zone::UTC } else { Zone::named("Europe/Berlin").unwrap() };
+            let anchor = Anchor { at: Timestamp::from_unix(seconds).unwrap(), nominal_day, zone };
             let interval = Interval { unit, count };
             let _ = anchor.boundary(interval, k);
             if let Ok(period) = anchor.period_at(interval, at) {

@@ -34,6 +34,7 @@ mod refusal;
 mod schema;
 mod time;
 mod value;
+mod zone;
 
 pub use anchor_config::AnchorConfig;
 pub use calendar::{Anchor, Interval, IntervalUnit};
@@ -46,3 +47,4 @@ pub use money::Money;
 pub use refusal::{ArithmeticError, Code, Refusal};
 pub use time::{EventTime, Period, Timestamp};
 pub use value::Value;
+pub use zone::{ZONE_NAMES_VERSION, Zone};

@@ -1,6 +1,6 @@
 //! JSON schemas of the types that are written as a text or a number.
 
-use crate::{Currency, Decimal12, Id, Kind, Timestamp};
+use crate::{Currency, Decimal12, Id, Kind, Timestamp, Zone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
@@ -48,5 +48,16 @@ impl JsonSchema for Timestamp {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "integer", "format": "int64", "description": "seconds since 1970" })
+    }
+}
+
+impl JsonSchema for Zone {
+    fn schema_name() -> Cow<'static, str> {
+        "Zone".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let text = "a rule as POSIX writes it: <+01>-1<+02>-2,M3.5.0/2,M10.5.0/3";
+        json_schema!({ "type": "string", "description": text })
     }
 }

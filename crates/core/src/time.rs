@@ -1,7 +1,7 @@
 //! Instants and half-open periods.
 
 use crate::{ArithmeticError, Refusal};
-use chrono::{DateTime, NaiveDateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
@@ -84,8 +84,8 @@ impl Timestamp {
     }
 
     /// The same instant for calendar arithmetic.
-    #[must_use]
-    pub(crate) fn to_naive(self) -> Option<NaiveDateTime> {
+    #[cfg(test)]
+    pub(crate) fn to_naive(self) -> Option<chrono::NaiveDateTime> {
         DateTime::from_timestamp(self.0, 0).map(|at| at.naive_utc())
     }
 }

@@ -174,7 +174,7 @@ pub use counterfoil_billing::tax::{
 pub use counterfoil_billing::{Patch, PersonalData, Texts};
 pub use counterfoil_core::{
     Anchor, AnchorConfig, Code, Currency, Decimal12, EventTime, Id, Interval, IntervalUnit,
-    Metadata, MetadataPatch, Money, Period, Refusal, Timestamp, kind, limits,
+    Metadata, MetadataPatch, Money, Period, Refusal, Timestamp, Zone as TimeZone, kind, limits,
 };
 pub use counterfoil_journal::{Account, PostingRules, Row, TrialBalance};
 pub use counterfoil_log::{

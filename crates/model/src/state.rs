@@ -22,7 +22,7 @@ use counterfoil_billing::subscription::{
     PendingCreation, Prices, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
 };
 use counterfoil_billing::tax::{TaxRate, TaxRateId};
-use counterfoil_core::{Refusal, Timestamp, limits};
+use counterfoil_core::{Refusal, Timestamp, Zone, limits};
 use counterfoil_journal::Journal;
 use rpds::{RedBlackTreeSetSync, VectorSync};
 use serde::{Deserialize, Serialize};
@@ -610,6 +610,11 @@ impl Prices for State {
 
     fn is_sold(&self, price: &Price) -> bool {
         self.products.get(&price.product).is_some_and(|product| product.active)
+    }
+
+    fn zone_of(&self, customer: &CustomerId) -> Zone {
+        let own = self.customer(customer).ok().and_then(|customer| customer.time_zone);
+        own.unwrap_or(self.settings.policies.time_zone)
     }
 }
 

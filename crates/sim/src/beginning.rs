@@ -4,6 +4,9 @@ use crate::acts::{Case, pick};
 use counterfoil::Timestamp;
 use serde_json::{Value, json};
 
+const ZONES: [&str; 6] =
+    ["UTC", "UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "+05:30"];
+
 const STARTS: [&str; 8] = [
     "2024-01-31T00:00:00Z",
     "2023-12-31T23:59:59Z",
@@ -33,6 +36,7 @@ impl Case {
             "policies": {
                 "tier_lines": pick(&["per_tier", "single"], self.choices[4]),
                 "late_usage": pick(&["ignore", "next_invoice", "correct"], self.choices[5]),
+                "time_zone": pick(&ZONES, self.choices[2] / 2),
                 "rounding": pick(&["half_away_from_zero", "half_even", "half_up"], self.choices[6]),
                 "tax_rounding": pick(&["line", "invoice"], self.choices[7]),
                 "proration_basis": pick(&["second", "day"], self.choices[4] / 2),

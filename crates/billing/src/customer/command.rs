@@ -4,7 +4,7 @@ use super::{Address, CustomerId};
 use crate::Patch;
 use crate::discount::{CouponId, PromotionCodeId};
 use crate::tax::{TaxExempt, TaxIdId};
-use counterfoil_core::MetadataPatch;
+use counterfoil_core::{MetadataPatch, Zone};
 use serde::{Deserialize, Serialize};
 
 /// `customer.create`.
@@ -47,6 +47,9 @@ pub struct CreateCustomer {
     /// Whether it pays tax.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_exempt: Option<TaxExempt>,
+    /// The clock by which its new subscriptions are billed; the book's where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Zone>,
     /// A coupon to redeem for its invoices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coupon: Option<CouponId>,
@@ -87,6 +90,9 @@ pub struct UpdateCustomer {
     /// Whether it pays tax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_exempt: Option<TaxExempt>,
+    /// The clock by which its new subscriptions are billed; `null` for the book's.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub time_zone: Patch<Zone>,
     /// A coupon to redeem for its invoices, instead of the one it has; `null` for none.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub coupon: Patch<CouponId>,
@@ -110,6 +116,7 @@ impl UpdateCustomer {
             payment_method: Patch::Keep,
             invoice_prefix: None,
             tax_exempt: None,
+            time_zone: Patch::Keep,
             coupon: Patch::Keep,
             promotion_code: Patch::Keep,
         }

@@ -60,6 +60,7 @@ pub fn decide_create(
         invoice_prefix,
         next_invoice_sequence,
         tax_exempt: command.tax_exempt.unwrap_or_default(),
+        time_zone: command.time_zone,
         discount: None,
         personal,
     })
@@ -98,6 +99,7 @@ pub fn decide_update(
         payment_method: command.payment_method.clone().apply_to(customer.payment_method.clone()),
         invoice_prefix,
         tax_exempt: command.tax_exempt.unwrap_or(customer.tax_exempt),
+        time_zone: command.time_zone.clone().apply_to(customer.time_zone),
         discount,
         personal: personal.into(),
     })
@@ -163,6 +165,7 @@ fn updated(customer: &Customer, personal: Personal, at: Timestamp) -> CustomerEv
         payment_method: customer.payment_method.clone(),
         invoice_prefix: customer.invoice_prefix.clone(),
         tax_exempt: customer.tax_exempt,
+        time_zone: customer.time_zone,
         discount: customer.discount.clone(),
         personal: personal.into(),
     }

@@ -4,7 +4,7 @@ use super::{BalanceTransaction, BalanceTransactionId, Customer, CustomerId, Pers
 use crate::discount::Discount;
 use crate::tax::TaxExempt;
 use crate::{PersonalData, Texts};
-use counterfoil_core::Timestamp;
+use counterfoil_core::{Timestamp, Zone};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -27,6 +27,9 @@ pub enum CustomerEvent {
         /// Whether it pays tax from now on.
         #[serde(default, skip_serializing_if = "crate::is_default")]
         tax_exempt: TaxExempt,
+        /// The clock by which its new subscriptions are billed from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time_zone: Option<Zone>,
         /// The discount on its invoices from now on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         discount: Option<Discount>,
@@ -146,10 +149,12 @@ impl CustomerEvent {
                 payment_method,
                 invoice_prefix,
                 tax_exempt,
+                time_zone,
                 discount,
                 personal,
                 ..
             } => {
+                customer.time_zone = *time_zone;
                 customer.tax_exempt = *tax_exempt;
                 customer.discount.clone_from(discount);
                 customer.payment_method.clone_from(payment_method);

@@ -2,7 +2,7 @@
 
 use crate::discount::Discount;
 use crate::tax::{TaxExempt, TaxIdId};
-use counterfoil_core::{ArithmeticError, Currency, Id, Metadata, Timestamp, kind};
+use counterfoil_core::{ArithmeticError, Currency, Id, Metadata, Timestamp, Zone, kind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,6 +43,9 @@ pub struct Customer {
     /// Whether it pays tax.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub tax_exempt: TaxExempt,
+    /// The clock by which its new subscriptions are billed; the book's where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Zone>,
     /// The discount on invoices that have none of their own nor one of their subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<Discount>,

@@ -23,7 +23,7 @@ pub(crate) use share::shares;
 use crate::catalog::{PriceId, ProductId};
 use crate::tax::{TaxRate, TaxRateId};
 use counterfoil_core::{
-    Anchor, ArithmeticError, Id, Interval, IntervalUnit, Refusal, Timestamp, kind,
+    Anchor, ArithmeticError, Id, Interval, IntervalUnit, Refusal, Timestamp, Zone, kind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ pub struct Discount {
 }
 
 impl Discount {
-    /// A new use of a coupon from `start` on.
+    /// A new use of a coupon from `start` on, whose months are those of the clock of a zone.
     ///
     /// # Errors
     /// [`ArithmeticError::Overflow`] beyond the calendar.
@@ -62,12 +62,12 @@ impl Discount {
         coupon: &Coupon,
         promotion_code: Option<PromotionCodeId>,
         id: DiscountId,
-        start: Timestamp,
+        (start, zone): (Timestamp, Zone),
     ) -> Result<Self, ArithmeticError> {
         let end = match coupon.duration {
             CouponDuration::Repeating { months } => {
                 let month = Interval { unit: IntervalUnit::Month, count: 1 };
-                Some(Anchor::at(start).boundary(month, months.into())?)
+                Some(Anchor::in_zone(start, zone).boundary(month, months.into())?)
             }
             CouponDuration::Once | CouponDuration::Forever => None,
         };
@@ -138,7 +138,8 @@ mod tests {
             (1_200, "2024-01-01", "2124-01-01"),
         ] {
             let coupon = coupon(CouponDuration::Repeating { months });
-            let discount = Discount::of(&coupon, None, Id::derived(1), at(start)).unwrap();
+            let discount =
+                Discount::of(&coupon, None, Id::derived(1), (at(start), Zone::UTC)).unwrap();
             assert_eq!(discount.end, Some(at(end)), "{months} months from {start}");
             assert!(discount.is_in_force(at(start)) && !discount.is_in_force(at(end)));
         }
@@ -147,7 +148,8 @@ mod tests {
     #[test]
     fn others_do_not_end_by_time() {
         for duration in [CouponDuration::Once, CouponDuration::Forever] {
-            let discount = Discount::of(&coupon(duration), None, Id::derived(1), at("2024-01-01"));
+            let start = (at("2024-01-01"), Zone::UTC);
+            let discount = Discount::of(&coupon(duration), None, Id::derived(1), start);
             let discount = discount.unwrap();
             assert_eq!(discount.end, None);
             assert!(

@@ -38,7 +38,13 @@ impl Book {
     fn discount_for(&mut self, benefit: Benefit, duration: CouponDuration) -> Discount {
         let n = u64::try_from(self.coupons.len()).unwrap() + 1;
         let coupon = Coupon { id: Id::derived(n), ..Coupon::of(benefit, duration) };
-        let discount = Discount::of(&coupon, None, Id::derived(n), Timestamp::MIN).unwrap();
+        let discount = Discount::of(
+            &coupon,
+            None,
+            Id::derived(n),
+            (Timestamp::MIN, counterfoil_core::Zone::UTC),
+        )
+        .unwrap();
         self.coupons.insert(coupon.id.clone(), coupon);
         discount
     }

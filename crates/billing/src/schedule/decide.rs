@@ -15,7 +15,7 @@ use crate::subscription::{
 };
 use crate::{Patch, text};
 use counterfoil_core::{
-    Anchor, ArithmeticError, Currency, Interval, Metadata, MetadataPatch, Refusal, Timestamp,
+    Anchor, ArithmeticError, Currency, Interval, Metadata, MetadataPatch, Refusal, Timestamp, Zone,
     limits,
 };
 
@@ -26,6 +26,7 @@ struct Frame<'a> {
     /// The subscription's, once there is one.
     currency: Option<Currency>,
     nominal_day: u8,
+    zone: Zone,
     at: Timestamp,
 }
 
@@ -46,8 +47,9 @@ pub fn decide_create(
         Some(TrialEnd::At(start)) => start,
     };
     let defaults = defaults_of(command.default_settings.as_ref())?;
-    let nominal_day = Anchor::at(start).nominal_day;
-    let frame = Frame { defaults: &defaults, prices, currency: None, nominal_day, at };
+    let zone = prices.zone_of(&customer);
+    let nominal_day = Anchor::in_zone(start, zone).nominal_day;
+    let frame = Frame { defaults: &defaults, prices, currency: None, nominal_day, zone, at };
     let phases = frame.phases(&command.phases, start, false)?;
     if let Some(first) = phases.first().filter(|first| first.end_date <= at) {
         let reason = format!("the phase would be over at {}", first.end_date);
@@ -66,6 +68,7 @@ pub fn decide_create(
         phases,
         phases_entered: 0,
         nominal_day,
+        zone,
         expiring_notice_at: None,
         completed_at: None,
         canceled_at: None,
@@ -118,6 +121,7 @@ pub fn decide_from_subscription(
         phases: vec![phase],
         phases_entered: 1,
         nominal_day: subscription.anchor.nominal_day,
+        zone: subscription.anchor.zone,
         expiring_notice_at: None,
         completed_at: None,
         canceled_at: None,
@@ -212,11 +216,11 @@ pub fn decide_update(
             (None, None) => schedule.next_phase().map_or(at, |phase| phase.start_date),
         };
         if active.is_none() {
-            updated.nominal_day = Anchor::at(start).nominal_day;
+            updated.nominal_day = Anchor::in_zone(start, updated.zone).nominal_day;
         }
         let defaults = updated.default_settings.clone();
-        let nominal_day = updated.nominal_day;
-        let frame = Frame { defaults: &defaults, prices, currency, nominal_day, at };
+        let (nominal_day, zone) = (updated.nominal_day, updated.zone);
+        let frame = Frame { defaults: &defaults, prices, currency, nominal_day, zone, at };
         let sent = frame.phases(phases, start, active.is_some())?;
         updated.phases.truncate(active.and(schedule.current_index()).unwrap_or(0));
         updated.phases.extend(sent);
@@ -364,8 +368,8 @@ impl Frame<'_> {
     /// first one, so that both stay together over the ends of months.
     fn after(&self, start: Timestamp, duration: PhaseDuration) -> Result<Timestamp, Refusal> {
         let interval = Interval::new(duration.interval, duration.interval_count.unwrap_or(1))?;
-        let anchor = Anchor::with_nominal_day(start, self.nominal_day);
-        let anchor = anchor.unwrap_or_else(|_| Anchor::at(start));
+        let anchor = Anchor::with_nominal_day(start, self.nominal_day, self.zone);
+        let anchor = anchor.unwrap_or_else(|_| Anchor::in_zone(start, self.zone));
         Ok(anchor.boundary(interval, 1)?)
     }
 

@@ -9,7 +9,7 @@ use crate::subscription::{
     AddInvoiceItem, BillingThresholds, ItemThresholds, ProrationBehavior, SubscriptionId,
 };
 use crate::tax::TaxRateId;
-use counterfoil_core::{Currency, Metadata, Period, Timestamp};
+use counterfoil_core::{Currency, Metadata, Period, Timestamp, Zone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,6 +46,9 @@ pub struct SubscriptionSchedule {
     pub phases_entered: u32,
     /// The day of the month that the ends of phases aim at, 1 to 31.
     pub nominal_day: u8,
+    /// The clock by which the durations of phases are told.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub zone: Zone,
     /// When its end is announced; none once it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiring_notice_at: Option<Timestamp>,

@@ -7,11 +7,11 @@ use crate::discount::NetAmount;
 use crate::invoice::{
     Derivation, Fraction, FractionUnit, Line, Numbered, UsageCharge, UsageReading,
 };
-use counterfoil_core::{Currency, Decimal12, Period, Refusal};
+use counterfoil_core::{Currency, Decimal12, Period, Refusal, Zone};
 
 /// The lines of a licensed item for one of its periods: the price at the quantity for a whole
 /// period; for a part, one line with the exact fraction of it, net of the discounts in force (rule
-/// 6.5, points 29 and 30), which `net` tells.
+/// 6.5, points 29 and 30), which `net` tells. Days are counted by the clock of the zone.
 ///
 /// # Errors
 /// [`Refusal::AmountTooLarge`] where an amount is out of range.
@@ -19,7 +19,7 @@ pub fn item_lines(
     item: &SubscriptionItem,
     (price, name): (&Price, &str),
     currency: Currency,
-    (period, whole): (Period, Period),
+    (period, whole, zone): (Period, Period, Zone),
     net: Option<&NetAmount>,
     policies: &Policies,
     ids: &mut dyn Numbered,
@@ -31,7 +31,7 @@ pub fn item_lines(
             Derivation::Rated { basis }
         }));
     }
-    let fraction = Fraction::of(period, whole, policies);
+    let fraction = Fraction::of((period, whole), policies, zone);
     let net = match net {
         Some(net) => net.clone(),
         None => NetAmount::whole(full_amount(price, currency, quantity)?),

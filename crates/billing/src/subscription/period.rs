@@ -33,7 +33,7 @@ pub fn whole_period(
     let aligned = anchor.period_at(interval, part.start)?;
     let imagined = is_backdated || policies.stub_denominator == StubDenominator::Imagined;
     if imagined && part.start != aligned.start {
-        let own = Anchor::at(part.start);
+        let own = Anchor::in_zone(part.start, anchor.zone);
         return Ok(Period::new(part.start, own.boundary(interval, 1)?));
     }
     Ok(aligned)

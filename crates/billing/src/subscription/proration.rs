@@ -12,7 +12,9 @@ use crate::invoice::{
     Line, ProrationBase, ProrationDetails, ProrationKind,
 };
 use crate::policy::{DayCount, Policies, ProrationBasis, QuantityLines};
-use counterfoil_core::{ArithmeticError, Currency, Decimal12, Exact, Period, Refusal, Timestamp};
+use counterfoil_core::{
+    ArithmeticError, Currency, Decimal12, Exact, Period, Refusal, Timestamp, Zone,
+};
 
 /// A proration before it is an invoice item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,27 +123,27 @@ impl Fraction {
         Exact::ratio(self.part.into(), self.whole.into())
     }
 
-    /// The part of a whole period that another one is, as a book counts time.
+    /// The part of a whole period that another one is, as a book counts time, by the clock of a zone.
     #[must_use]
-    pub fn of(part: Period, whole: Period, policies: &Policies) -> Self {
+    pub fn of((part, whole): (Period, Period), policies: &Policies, zone: Zone) -> Self {
         match policies.proration_basis {
             ProrationBasis::Second => {
                 Self { part: part.seconds(), whole: whole.seconds(), unit: FractionUnit::Second }
             }
             ProrationBasis::Day => {
-                let days = |period| days(period, policies.day_count);
+                let days = |period| days(period, policies.day_count, zone);
                 Self { part: days(part), whole: days(whole).max(1), unit: FractionUnit::Day }
             }
         }
     }
 }
 
-/// The days of UTC that a period touches, without or with the one that it ends on.
-fn days(period: Period, count: DayCount) -> i64 {
+/// The days of a zone that a period touches, without or with the one that it ends on.
+fn days(period: Period, count: DayCount, zone: Zone) -> i64 {
     if period.is_empty() {
         return 0;
     }
-    let days = period.end.day_number().saturating_sub(period.start.day_number());
+    let days = zone.day_number(period.end).saturating_sub(zone.day_number(period.start));
     match count {
         DayCount::Exclusive => days,
         DayCount::Inclusive => days.saturating_add(1),
@@ -361,6 +363,10 @@ fn charged_anew(old: &SubscriptionItem, new: &SubscriptionItem, at: Timestamp) -
 }
 
 impl Change<'_> {
+    fn zone(&self) -> Zone {
+        self.after.anchor.zone
+    }
+
     fn give_back(
         &self,
         item: &SubscriptionItem,
@@ -385,7 +391,7 @@ impl Change<'_> {
             if unused.is_empty() {
                 continue;
             }
-            let fraction = Fraction::of(unused, debit.period, self.policies);
+            let fraction = Fraction::of((unused, debit.period), self.policies, self.zone());
             let sign = Exact::from_int(-1);
             let amounts = self.amounts(&debit.net(), fraction.exact()?.checked_mul(sign)?)?;
             let price = debit.price.unwrap_or_else(|| item.price.clone());
@@ -472,7 +478,7 @@ impl Change<'_> {
         }
         let kind = ProrationKind::Remaining;
         let whole = whole_of(self.after, price, new.period, self.policies)?;
-        let fraction = Fraction::of(period, whole, self.policies);
+        let fraction = Fraction::of((period, whole), self.policies, self.zone());
         let units = |item: &SubscriptionItem| Decimal12::from_int(item.quantity.unwrap_or(1));
         let before = source.net(self.before, old, self.in_force())?;
         let net = source.net(self.after, new, self.in_force())?.less(&before)?;
@@ -512,7 +518,7 @@ impl Change<'_> {
         }
         let currency: Currency = self.after.currency;
         let quantity = Decimal12::from_int(item.quantity.unwrap_or(1));
-        let fraction = Fraction::of(period, whole, self.policies);
+        let fraction = Fraction::of((period, whole), self.policies, self.zone());
         let signed = match kind {
             ProrationKind::Unused => fraction.exact()?.checked_neg()?,
             ProrationKind::Remaining => fraction.exact()?,
@@ -585,7 +591,7 @@ mod tests {
             let of = |proration_basis, day_count| {
                 let policies = Policies { proration_basis, day_count, ..Policies::default() };
                 let (part, whole) = (period(part.0, part.1), period(whole.0, whole.1));
-                let fraction = Fraction::of(part, whole, &policies);
+                let fraction = Fraction::of((part, whole), &policies, Zone::UTC);
                 (fraction.part, fraction.whole)
             };
             assert_eq!(of(ProrationBasis::Second, DayCount::Exclusive), seconds, "{part:?}");

@@ -13,7 +13,7 @@ use counterfoil_billing::discount::{
     decide_delete_coupon, decide_update_coupon, decide_update_promotion_code,
 };
 use counterfoil_billing::subscription::{
-    CreateSubscription, ItemChange, Subscription, UpdateSubscription,
+    CreateSubscription, ItemChange, Prices, Subscription, UpdateSubscription,
 };
 use counterfoil_billing::tax::{
     CreateTaxRate, TaxRateId, UpdateTaxRate, check_tax_rates, decide_create_tax_rate,
@@ -234,7 +234,8 @@ impl Tx<'_> {
             coupon.check_currency(currency)?;
         }
         let discount_id = Id::derived(self.state.redeemed.saturating_add(1));
-        let discount = Discount::of(coupon, code.cloned(), discount_id, place.start)?;
+        let zone = self.state.zone_of(place.customer);
+        let discount = Discount::of(coupon, code.cloned(), discount_id, (place.start, zone))?;
         let code_times_redeemed = match code {
             Some(code) => self.state.promotion_code(code)?.times_redeemed.saturating_add(1),
             None => 0,

@@ -18,12 +18,15 @@ use counterfoil_billing::schedule::{
     CreateSubscriptionSchedule, DefaultSettingsInput, PhaseInput, PhaseItemInput,
     SubscriptionScheduleId,
 };
+use counterfoil_billing::subscription::Prices;
 use counterfoil_billing::subscription::{PaymentBehavior, SubscriptionId, TrialEnd};
 use counterfoil_billing::tax::{TaxRateId, check_tax_rates};
 use counterfoil_core::{
-    Anchor, ArithmeticError, Decimal12, Exact, Interval, Refusal, Timestamp, limits,
+    Anchor, ArithmeticError, Decimal12, Exact, Interval, IntervalUnit, Refusal, Timestamp, limits,
 };
 use std::sync::Arc;
+
+const DAY: Interval = Interval { unit: IntervalUnit::Day, count: 1 };
 
 impl Tx<'_> {
     pub(super) fn create_quote(&mut self, command: &CreateQuote) -> Result<Target, Refusal> {
@@ -228,9 +231,11 @@ impl Tx<'_> {
         date: Timestamp,
     ) -> Result<SubscriptionScheduleId, Refusal> {
         let interval = self.interval_of(quote)?;
-        let mut end = Anchor::at(date).boundary(interval, 1)?;
+        let zone = self.state.zone_of(&quote.customer);
+        let mut end = Anchor::in_zone(date, zone).boundary(interval, 1)?;
         let days = quote.subscription_data.trial_period_days.map(i64::from);
-        let trial_end = days.map(|days| date.checked_add_days(days)).transpose()?;
+        let trial_end =
+            days.map(|days| Anchor::in_zone(date, zone).boundary(DAY, days)).transpose()?;
         end = end.max(trial_end.unwrap_or(end));
         let items = quote.items().map(|item| {
             let list = item.discounts.unwrap_or_default();
@@ -273,7 +278,8 @@ impl Tx<'_> {
         let mut shortest: Option<(Timestamp, Interval)> = None;
         for item in quote.items() {
             let Some(interval) = self.state.price(&item.price)?.interval() else { continue };
-            let end = Anchor::at(self.at()).boundary(interval, 1)?;
+            let zone = self.state.zone_of(&quote.customer);
+            let end = Anchor::in_zone(self.at(), zone).boundary(interval, 1)?;
             if shortest.is_none_or(|(other, _)| end < other) {
                 shortest = Some((end, interval));
             }
@@ -389,6 +395,7 @@ impl Tx<'_> {
                 payment_method: own.payment_method.clone(),
                 invoice_prefix: own.invoice_prefix.clone(),
                 tax_exempt: own.tax_exempt,
+                time_zone: own.time_zone,
                 discount: None,
                 personal: own.personal.clone().into(),
             };

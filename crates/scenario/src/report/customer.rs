@@ -3,7 +3,7 @@
 use super::{DiscountReport, opposite, terms};
 use counterfoil::{
     Address, BalanceTransaction, BalanceTransactionKind, CreditNoteId, Currency, Customer,
-    CustomerId, Id, InvoiceId, Metadata, Refusal, TaxExempt, TaxId, Timestamp, kind,
+    CustomerId, Id, InvoiceId, Metadata, Refusal, TaxExempt, TaxId, TimeZone, Timestamp, kind,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct CustomerReport {
     pub payment_method: Option<String>,
     /// Whether it pays tax.
     pub tax_exempt: TaxExempt,
+    /// The clock by which its new subscriptions are billed, as POSIX writes it.
+    pub time_zone: Option<TimeZone>,
     /// The numbers under which authorities know it.
     pub tax_ids: Vec<TaxId>,
     /// The discount on invoices that have no other.
@@ -102,6 +104,7 @@ impl CustomerReport {
             next_invoice_sequence: customer.next_invoice_sequence,
             payment_method: customer.payment_method.clone(),
             tax_exempt: customer.tax_exempt,
+            time_zone: customer.time_zone,
             tax_ids: personal.tax_ids.clone(),
             discount: terms::discounts(&customer.discount).pop(),
             created: customer.created,

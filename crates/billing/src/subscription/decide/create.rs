@@ -11,7 +11,7 @@ use super::items::{check_collection, check_count, check_items, new_item, recurri
 use super::mode::billing_mode;
 use crate::text;
 use counterfoil_core::{
-    Anchor, Currency, Interval, IntervalUnit, Metadata, Period, Refusal, Timestamp, limits,
+    Anchor, Currency, Interval, IntervalUnit, Metadata, Period, Refusal, Timestamp, Zone, limits,
 };
 
 /// Makes a subscription with its first periods. What its first payment needs is the caller's
@@ -29,7 +29,8 @@ pub fn decide_create(
 ) -> Result<Subscription, Refusal> {
     check_count(command.items.len())?;
     let currency = currency_of(command, prices)?;
-    let trial = trial(command, prices, at)?;
+    let zone = prices.zone_of(&command.customer);
+    let trial = trial(command, prices, zone, at)?;
     let mode = billing_mode(command.billing_mode)?;
     let start_date = start_date(command, trial, at)?;
     let begins = match trial {
@@ -37,7 +38,7 @@ pub fn decide_create(
         None if mode.is_classic() => at,
         None => start_date,
     };
-    let anchor = anchor(command, prices, begins, at)?;
+    let anchor = anchor(command, prices, (begins, zone), at)?;
     let is_free = command.proration_behavior == Some(ProrationBehavior::None);
     check_collection(command.collection_method, command.days_until_due)?;
     check_payment_behavior(command)?;
@@ -205,8 +206,13 @@ fn currency_of(command: &CreateSubscription, prices: &dyn Prices) -> Result<Curr
 fn trial(
     command: &CreateSubscription,
     prices: &dyn Prices,
+    zone: Zone,
     at: Timestamp,
 ) -> Result<Option<Period>, Refusal> {
+    let after = |days: u32| {
+        let day = Interval { unit: IntervalUnit::Day, count: 1 };
+        Anchor::in_zone(at, zone).boundary(day, i64::from(days))
+    };
     let latest = at.checked_add_days(i64::from(limits::TRIAL_DAYS_MAX))?;
     if command.trial_from_plan {
         if command.trial_end.is_some() || command.trial_period_days.is_some() {
@@ -214,7 +220,7 @@ fn trial(
             return Err(Refusal::invalid("trial_from_plan", reason));
         }
         let Some(days) = trial_of_prices(command, prices)? else { return Ok(None) };
-        return Ok(Some(Period::new(at, at.checked_add_days(i64::from(days))?)));
+        return Ok(Some(Period::new(at, after(days)?)));
     }
     match (command.trial_end, command.trial_period_days) {
         (Some(_), Some(_)) => {
@@ -231,7 +237,7 @@ fn trial(
             let reason = format!("{days} days (the limit is {})", limits::TRIAL_DAYS_MAX);
             Err(Refusal::invalid("trial_period_days", reason))
         }
-        (None, Some(days)) => Ok(Some(Period::new(at, at.checked_add_days(i64::from(days))?))),
+        (None, Some(days)) => Ok(Some(Period::new(at, after(days)?))),
     }
 }
 
@@ -259,11 +265,11 @@ fn check_payment_behavior(command: &CreateSubscription) -> Result<(), Refusal> {
 fn anchor(
     command: &CreateSubscription,
     prices: &dyn Prices,
-    begins: Timestamp,
+    (begins, zone): (Timestamp, Zone),
     at: Timestamp,
 ) -> Result<Anchor, Refusal> {
     match (command.billing_cycle_anchor, command.billing_cycle_anchor_config) {
-        (None, None) => Ok(Anchor::at(begins)),
+        (None, None) => Ok(Anchor::in_zone(begins, zone)),
         (Some(_), Some(_)) => {
             let reason = "give billing_cycle_anchor or billing_cycle_anchor_config, not both";
             Err(Refusal::invalid("billing_cycle_anchor", reason))
@@ -272,7 +278,7 @@ fn anchor(
             let reason = format!("{anchor} does not lie in the future");
             Err(Refusal::invalid("billing_cycle_anchor", reason))
         }
-        (Some(anchor), None) => Ok(Anchor::at(anchor)),
+        (Some(anchor), None) => Ok(Anchor::in_zone(anchor, zone)),
         (None, Some(config)) => {
             for item in &command.items {
                 let unit = recurring(prices.price(&item.price)?)?.unit;
@@ -281,7 +287,7 @@ fn anchor(
                     return Err(Refusal::invalid("billing_cycle_anchor_config", reason));
                 }
             }
-            config.next_anchor(at)
+            config.next_anchor(at, zone)
         }
     }
 }

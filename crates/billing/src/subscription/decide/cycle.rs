@@ -18,7 +18,7 @@ pub(super) fn begin_anew(
     prices: &dyn Prices,
     at: Timestamp,
 ) -> Result<(), Refusal> {
-    subscription.anchor = Anchor::at(at);
+    subscription.anchor = Anchor::in_zone(at, subscription.anchor.zone);
     close_all_usage(subscription, prices, at)?;
     for item in &mut subscription.items {
         let interval = recurring(prices.price(&item.price)?)?;
@@ -92,7 +92,7 @@ pub(super) fn set_trial_end(
     let trial = Period::new(begun, end);
     subscription.trial = Some(trial);
     subscription.trial_notice_at = Some(trial_notice_at(trial, at)?);
-    subscription.anchor = Anchor::at(end);
+    subscription.anchor = Anchor::in_zone(end, subscription.anchor.zone);
     subscription.status = SubscriptionStatus::Trialing;
     subscription.free_stub = false;
     Ok(())
@@ -104,7 +104,7 @@ fn end_trial(subscription: &mut Subscription, at: Timestamp) -> Result<(), Refus
         return Ok(());
     };
     if subscription.anchor.at == trial.end {
-        subscription.anchor = Anchor::at(at);
+        subscription.anchor = Anchor::in_zone(at, subscription.anchor.zone);
     }
     subscription.trial = Some(until(trial, Some(at)));
     subscription.trial_notice_at = subscription.trial_notice_at.and(Some(at));
@@ -151,7 +151,7 @@ pub(super) fn set_agreed_end(
     let was_shortened = shown != subscription.anchor.at;
     if was_shortened && subscription.cancel_at.is_none() && period.start != subscription.start_date
     {
-        subscription.anchor = Anchor::at(period.start);
+        subscription.anchor = Anchor::in_zone(period.start, subscription.anchor.zone);
     }
     let agreed = subscription.cancel_at.is_some() || subscription.cancel_at_period_end;
     let asked = subscription.canceled_at.filter(|_| before.is_some());

@@ -12,7 +12,8 @@ pub use mode::decide_migrate;
 pub use update::{Updated, decide_update};
 
 use crate::catalog::{Price, PriceId};
-use counterfoil_core::Refusal;
+use crate::customer::CustomerId;
+use counterfoil_core::{Refusal, Zone};
 
 /// The catalog, as far as subscriptions look into it.
 pub trait Prices {
@@ -23,4 +24,6 @@ pub trait Prices {
     fn price(&self, id: &PriceId) -> Result<&Price, Refusal>;
     /// Whether the product of a price may be sold anew.
     fn is_sold(&self, price: &Price) -> bool;
+    /// The clock by which new subscriptions of a customer are billed.
+    fn zone_of(&self, customer: &CustomerId) -> Zone;
 }

@@ -9,7 +9,7 @@ use counterfoil_billing::discount::{Discount, DiscountInput, DiscountList};
 use counterfoil_billing::schedule::{
     Phase, PhaseInput, SubscriptionSchedule, SubscriptionScheduleId,
 };
-use counterfoil_billing::subscription::Subscription;
+use counterfoil_billing::subscription::{Prices, Subscription};
 use counterfoil_billing::{Patch, tax};
 use counterfoil_core::{Currency, Refusal};
 
@@ -188,7 +188,8 @@ impl Tx<'_> {
             {
                 let (price, own) = earlier.waiting.remove(index);
                 let coupon = self.state.coupon(&own.coupon)?;
-                let own = Discount::of(coupon, own.promotion_code, own.id, place.start)?;
+                let start = (place.start, self.state.zone_of(place.customer));
+                let own = Discount::of(coupon, own.promotion_code, own.id, start)?;
                 found = Some((price, own));
             }
             given.push(match found {

@@ -126,7 +126,8 @@ impl Tx<'_> {
                     whole = *period;
                 }
             }
-            let (product, periods) = ((price, name), (*period, whole));
+            let periods = (*period, whole, subscription.anchor.zone);
+            let product = (price, name);
             let currency = subscription.currency;
             let stub = *period != whole;
             let nets =

@@ -26,7 +26,7 @@ impl Tx<'_> {
         let at = self.at();
         let mut resumed = subscription.clone();
         if command.billing_cycle_anchor == ResumeAnchor::Now {
-            resumed.anchor = Anchor::at(at);
+            resumed.anchor = Anchor::in_zone(at, resumed.anchor.zone);
         }
         let periods = self.periods_around(&resumed, at)?;
         let (lines, at_once) = match command.billing_cycle_anchor {
@@ -91,7 +91,8 @@ impl Tx<'_> {
             }
             let (currency, policies) = (subscription.currency, &self.state.settings.policies);
             let whole = whole_of(subscription, price, *period, policies)?;
-            let (product, periods) = ((price, name), (Period::new(from, period.end), whole));
+            let part = Period::new(from, period.end);
+            let (product, periods) = ((price, name), (part, whole, subscription.anchor.zone));
             let net = nets.iter().find(|(own, _)| own == id).map(|(_, net)| net);
             let own = item_lines(item, product, currency, periods, net, policies, &mut numbers)?;
             lines.extend(own.into_iter().map(|line| self.with_terms(line, item)));
