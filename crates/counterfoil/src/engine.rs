@@ -453,10 +453,9 @@ impl Engine {
     ) -> Result<Progress, Error> {
         self.lock()?.begin_at(&self.inner.log, to)?;
         let mut progress = Progress::default();
-        let mut unanswered = BTreeSet::new();
+        let mut asked = Asked::default();
         loop {
-            progress.settled =
-                progress.settled.saturating_add(self.settle(payments, &mut unanswered)?);
+            progress.settled = progress.settled.saturating_add(self.settle(payments, &mut asked)?);
             let mut sequencer = self.lock()?;
             let Some(key) = sequencer.due_by(to) else {
                 sequencer.clock = sequencer.clock.max(Some(to));
@@ -498,22 +497,26 @@ impl Engine {
         Ok(progress)
     }
 
-    /// Puts the open attempts to a source, without moving time.
-    fn settle(
-        &self,
-        payments: &mut dyn PaymentSource,
-        unanswered: &mut BTreeSet<PaymentAttemptId>,
-    ) -> Result<usize, Error> {
+    /// Puts open attempts to a source, without moving time: all of them the first time, and then
+    /// those that were opened since.
+    fn settle(&self, payments: &mut dyn PaymentSource, asked: &mut Asked) -> Result<usize, Error> {
         let open: Vec<Attempt> = {
             let sequencer = self.lock()?;
-            if !sequencer.state.has_open_attempts() {
+            let (state, count) = (&sequencer.state, sequencer.opened.count());
+            let seen = asked.seen.replace(count);
+            let again = std::mem::take(&mut asked.on_their_way);
+            if !state.has_open_attempts() || (seen == Some(count) && again.is_empty()) {
                 return Ok(0);
             }
-            sequencer.state.open_attempts().into_iter().cloned().collect()
+            let open = match seen.and_then(|seen| sequencer.opened.since(seen)) {
+                Some(new) => state.open_among(new.chain(&again)),
+                None => state.open_attempts(),
+            };
+            open.into_iter().cloned().collect()
         };
         let mut settled: usize = 0;
         for attempt in open {
-            if unanswered.contains(&attempt.id) {
+            if asked.unanswered.contains(&attempt.id) {
                 continue;
             }
             // That it is still on its way is no news.
@@ -521,10 +524,13 @@ impl Engine {
                 *outcome != Outcome::Processing || attempt.processing_since.is_none()
             };
             let Some(outcome) = payments.outcome(&attempt).filter(known) else {
-                unanswered.insert(attempt.id);
+                asked.unanswered.insert(attempt.id);
                 continue;
             };
             let on_its_way = outcome == Outcome::Processing;
+            if on_its_way {
+                asked.on_their_way.push(attempt.id.clone());
+            }
             let command = outcome_command(attempt.id, outcome);
             match self.lock()?.command(&self.inner.log, &command, None, None) {
                 // Somebody else brought the outcome in the meantime.
@@ -659,6 +665,17 @@ impl Engine {
     pub(crate) fn snapshot_written(&self, position: Lsn) {
         self.inner.snapshot_latest.store(position.0, Ordering::Relaxed);
     }
+}
+
+/// What of the open attempts a source was asked for already.
+#[derive(Default)]
+struct Asked {
+    /// How many had been opened when they were last looked at; none before the first time.
+    seen: Option<u64>,
+    /// Those that were on their way: they are asked for once more.
+    on_their_way: Vec<PaymentAttemptId>,
+    /// Those that it had no outcome for.
+    unanswered: BTreeSet<PaymentAttemptId>,
 }
 
 /// Why the log is poisoned after a panic.

@@ -1,7 +1,46 @@
 //! Where the outcomes of attempts to collect come from.
 
-use counterfoil_billing::invoice::{Attempt, Outcome};
+use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
 use counterfoil_core::Timestamp;
+use counterfoil_model::Event;
+use std::collections::VecDeque;
+
+/// How many of the attempts that were opened last are known by their ids.
+const LATEST_MAX: usize = 64;
+
+/// The attempts that were opened through a handle, so that whoever puts them to a source looks at
+/// new ones and not at all that are open, again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    count: u64,
+    /// The latest of them, oldest first.
+    latest: VecDeque<PaymentAttemptId>,
+}
+
+impl Opened {
+    /// Takes in what happened.
+    pub(crate) fn follow(&mut self, events: &[Event]) {
+        for id in events.iter().filter_map(Event::opens_attempt) {
+            self.count = self.count.saturating_add(1);
+            if self.latest.len() >= LATEST_MAX {
+                self.latest.pop_front();
+            }
+            self.latest.push_back(id.clone());
+        }
+    }
+
+    /// How many there were so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Those that came after the first so many; none where they are not all known any more.
+    pub(crate) fn since(&self, seen: u64) -> Option<impl Iterator<Item = &PaymentAttemptId>> {
+        let new = usize::try_from(self.count.checked_sub(seen)?).ok()?;
+        let known = self.latest.len().checked_sub(new)?;
+        Some(self.latest.iter().skip(known))
+    }
+}
 
 /// A source of payment outcomes: a simulated gateway, or an adapter to a real one.
 pub trait PaymentSource {

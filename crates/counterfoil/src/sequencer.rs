@@ -4,6 +4,7 @@ use crate::codec::{self, Decoded};
 use crate::error::{BookError, Error};
 use crate::keys::Keys;
 use crate::metering::{self, Adjusted, CreateMeterEventAdjustment, Ingested, Readings};
+use crate::payment::Opened;
 use crate::snapshot::Kept;
 use counterfoil_billing::alert::{AlertEvent, AlertTriggered};
 use counterfoil_billing::customer::CustomerId;
@@ -38,6 +39,8 @@ pub(crate) struct Sequencer {
     pub(crate) last: Lsn,
     /// How many meter events were taken.
     pub(crate) usage_events: u64,
+    /// The attempts to collect that were opened through this handle.
+    pub(crate) opened: Opened,
     settings: Settings,
     keys: Arc<Keys>,
 }
@@ -59,6 +62,7 @@ impl Sequencer {
             written: None,
             last: Lsn::ZERO,
             usage_events: 0,
+            opened: Opened::default(),
             settings,
             keys,
         }
@@ -461,6 +465,7 @@ impl Sequencer {
         }
         if !events.is_empty() {
             self.state = after;
+            self.state.settle();
         }
         self.last = lsn;
         Ok(alerts)
@@ -499,7 +504,9 @@ impl Sequencer {
             metering::follow(&mut self.meters, event)?;
         }
         let lsn = log.append(record)?;
+        self.opened.follow(events);
         self.state = decision.state;
+        self.state.settle();
         self.state.apply_meta(at, &meta);
         self.written = Some(at);
         self.last = lsn;

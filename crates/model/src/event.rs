@@ -7,7 +7,7 @@ use counterfoil_billing::catalog::{PriceEvent, ProductEvent};
 use counterfoil_billing::credit_note::CreditNoteEvent;
 use counterfoil_billing::customer::{CustomerEvent, CustomerId};
 use counterfoil_billing::discount::{CouponEvent, PromotionCodeEvent};
-use counterfoil_billing::invoice::InvoiceEvent;
+use counterfoil_billing::invoice::{InvoiceEvent, PaymentAttemptId};
 use counterfoil_billing::meter::MeterEvent;
 use counterfoil_billing::quote::QuoteEvent;
 use counterfoil_billing::schedule::SubscriptionScheduleEvent;
@@ -198,6 +198,21 @@ impl Event {
         match self {
             Self::Book(_) => None,
             Self::Billing(event) => event.customer(),
+        }
+    }
+
+    /// The attempt to collect that it opens, if it does: its outcome is awaited from then on.
+    #[must_use]
+    pub fn opens_attempt(&self) -> Option<&PaymentAttemptId> {
+        use counterfoil_billing::Event as Billing;
+        match self {
+            Self::Billing(Billing::Invoice(InvoiceEvent::PaymentAttempted { attempt, .. })) => {
+                Some(&attempt.id)
+            }
+            Self::Billing(Billing::Subscription(SubscriptionEvent::CreationPending(pending))) => {
+                Some(&pending.attempt.id)
+            }
+            _ => None,
         }
     }
 

@@ -5,7 +5,8 @@
 
 use crate::base::DueQueue;
 use crate::due::{self, DueKey};
-use crate::state::{ItemHome, Owners, Shard};
+use crate::owners::{ItemHome, Owners};
+use crate::state::Shard;
 use counterfoil_billing::credit_note::CreditNoteEvent;
 use counterfoil_billing::discount::{Discount, DiscountId};
 use counterfoil_billing::invoice::{

@@ -35,6 +35,7 @@ mod hash;
 pub mod invariants;
 mod late;
 mod notes;
+mod owners;
 mod personal;
 mod preview;
 mod settings;

@@ -3,9 +3,10 @@
 use crate::State;
 use crate::answer::Answer;
 use crate::base::{
-    DueQueue, Layered, Part, SealedPlace, Shards, Source, Text, TextTable, Tree, Unreadable,
+    DueQueue, Forked, Layered, Part, SealedPlace, Shards, Source, Text, TextTable, Unreadable,
 };
-use crate::state::{Owners, Remembered};
+use crate::owners::Owners;
+use crate::state::Remembered;
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::credit_note::CreditNoteId;
 use counterfoil_billing::customer::CustomerId;
@@ -57,20 +58,20 @@ pub trait Sink {
 /// What there are few of.
 #[derive(Serialize, Deserialize)]
 struct Small<'a> {
-    attempts: Cow<'a, Tree<PaymentAttemptId, InvoiceId>>,
+    attempts: Cow<'a, Forked<PaymentAttemptId, InvoiceId>>,
     #[serde(default, skip_serializing_if = "is_empty")]
-    schedules: Cow<'a, Tree<SubscriptionScheduleId, CustomerId>>,
+    schedules: Cow<'a, Forked<SubscriptionScheduleId, CustomerId>>,
     #[serde(default, skip_serializing_if = "is_empty")]
-    quotes: Cow<'a, Tree<QuoteId, CustomerId>>,
+    quotes: Cow<'a, Forked<QuoteId, CustomerId>>,
     #[serde(default, skip_serializing_if = "is_empty")]
-    credit_notes: Cow<'a, Tree<CreditNoteId, CustomerId>>,
+    credit_notes: Cow<'a, Forked<CreditNoteId, CustomerId>>,
     /// With what is sealed of each: what the fingerprint and the answer say that is personal.
     keys: Vec<(Arc<str>, Remembered, Vec<u8>)>,
 }
 
 #[expect(clippy::ptr_arg, reason = "serde gives the field as it is")]
-fn is_empty<K: Clone, V: Clone>(tree: &Cow<'_, Tree<K, V>>) -> bool {
-    tree.is_empty()
+fn is_empty<K: Ord + Clone, V: Clone>(map: &Cow<'_, Forked<K, V>>) -> bool {
+    map.is_empty()
 }
 
 /// What is sealed of what is remembered.

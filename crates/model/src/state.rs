@@ -1,9 +1,10 @@
 //! The state of a book: its events, applied in order.
 
 use crate::answer::{Answer, KeyUse, Output, RecordMeta, Target};
-use crate::base::{DueQueue, Layered, Shards, Text, Tree as Map, Unreadable};
+use crate::base::{DueQueue, Shards, Tree as Map, Unreadable};
 use crate::due::{self, DueKey};
 use crate::evolve::Evolution;
+use crate::owners::{ItemHome, Owners};
 use crate::{BookEvent, Event, Settings};
 use counterfoil_billing::alert::{Alert, AlertEvent, AlertId};
 use counterfoil_billing::catalog::{
@@ -19,7 +20,7 @@ use counterfoil_billing::meter::{Meter, MeterEvent};
 use counterfoil_billing::quote::{Quote, QuoteId};
 use counterfoil_billing::schedule::{SubscriptionSchedule, SubscriptionScheduleId};
 use counterfoil_billing::subscription::{
-    PendingCreation, Prices, Subscription, SubscriptionId, SubscriptionItemId, SubscriptionStatus,
+    PendingCreation, Prices, Subscription, SubscriptionId, SubscriptionStatus,
 };
 use counterfoil_billing::tax::{TaxRate, TaxRateId};
 use counterfoil_core::{Refusal, Timestamp, Zone, limits};
@@ -34,7 +35,7 @@ use std::sync::Arc;
 /// Its serialized form is that of what is small and is kept as a whole; the rest has tables.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     /// The time of the latest event.
     pub(crate) now: Option<Timestamp>,
     pub(crate) products: Map<ProductId, Arc<Product>>,
@@ -83,47 +84,6 @@ pub struct State {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
-}
-
-/// Which customer owns what.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Owners {
-    pub(crate) subscriptions: Layered<SubscriptionId, CustomerId>,
-    pub(crate) subscription_items: Layered<SubscriptionItemId, SubscriptionId>,
-    pub(crate) invoices: Layered<InvoiceId, CustomerId>,
-    pub(crate) invoice_items: Layered<InvoiceItemId, ItemHome>,
-    /// Every prefix of invoice numbers that a customer has or had.
-    pub(crate) prefixes: Layered<String, CustomerId>,
-    pub(crate) attempts: Map<PaymentAttemptId, InvoiceId>,
-    pub(crate) schedules: Map<SubscriptionScheduleId, CustomerId>,
-    pub(crate) quotes: Map<QuoteId, CustomerId>,
-    pub(crate) credit_notes: Map<CreditNoteId, CustomerId>,
-}
-
-/// Where an invoice item is, or went. Ids are never given out twice.
-#[derive(Debug, Clone)]
-pub(crate) struct ItemHome {
-    pub(crate) customer: CustomerId,
-    /// The finalized invoice that has it as a line.
-    pub(crate) billed: Option<InvoiceId>,
-}
-
-/// The two ids, with a line feed between them, which no id has.
-impl Text for ItemHome {
-    fn text(&self) -> Cow<'_, str> {
-        match &self.billed {
-            None => Cow::Borrowed(self.customer.as_str()),
-            Some(invoice) => Cow::Owned(format!("{}\n{invoice}", self.customer)),
-        }
-    }
-
-    fn of_text(text: &str) -> Option<Self> {
-        let (customer, billed) = match text.split_once('\n') {
-            None => (text, None),
-            Some((customer, invoice)) => (customer, Some(InvoiceId::new(invoice).ok()?)),
-        };
-        Some(Self { customer: CustomerId::new(customer).ok()?, billed })
-    }
 }
 
 /// Everything that one customer owns.
@@ -499,14 +459,23 @@ impl State {
     /// The attempts whose outcome is awaited, oldest first.
     #[must_use]
     pub fn open_attempts(&self) -> Vec<&Attempt> {
-        let of_attempt = |(attempt, invoice): (&PaymentAttemptId, &InvoiceId)| {
-            if let Some(pending) = self.pending_creation(attempt) {
+        self.open_among(self.owners.attempts.keys())
+    }
+
+    /// Those of some attempts whose outcome is awaited, oldest first.
+    pub fn open_among<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a PaymentAttemptId>,
+    ) -> Vec<&Attempt> {
+        let open = |id: &PaymentAttemptId| {
+            let invoice = self.owners.attempts.get(id)?;
+            if let Some(pending) = self.pending_creation(id) {
                 return Some((&pending.attempt, pending.invoice.seq));
             }
             let invoice = self.invoice(invoice).ok()?;
             Some((invoice.open_attempt.as_ref()?, invoice.seq))
         };
-        let mut attempts: Vec<_> = self.owners.attempts.iter().filter_map(of_attempt).collect();
+        let mut attempts: Vec<_> = ids.into_iter().filter_map(open).collect();
         attempts.sort_by_key(|(attempt, seq)| (attempt.created, *seq));
         attempts.into_iter().map(|(attempt, _)| attempt).collect()
     }
@@ -596,7 +565,7 @@ impl State {
             "catalog" => self.catalog_version,
             _ => stream
                 .strip_prefix("customer:")
-                .and_then(|id| self.shards.get(id))
+                .and_then(|id| self.shards.get_by_text(id))
                 .map(|shard| shard.version)
                 .unwrap_or_default(),
         }
@@ -640,13 +609,44 @@ impl Event {
 
 /// Applying events. Nothing here can fail: what an event says has happened.
 impl State {
+    /// What a decision changed in its fork of a state stands beside what both have in common. Whoever
+    /// drops the one and goes on with the other calls this then, so that the next fork begins with
+    /// nothing beside. It changes nothing of what the state says.
+    pub fn settle(&mut self) {
+        self.shards.settle();
+        self.due.settle();
+        self.owners.settle();
+    }
+
+    /// What a decision in this fork will ask for again and again: a customer.
+    pub(crate) fn bring_customer_near(&mut self, id: &CustomerId) {
+        self.shards.bring_near(id);
+    }
+
+    /// The same of a subscription and its customer.
+    pub(crate) fn bring_subscription_near(&mut self, id: &SubscriptionId) {
+        if let Some(customer) = self.owners.subscriptions.bring_near(id) {
+            self.bring_customer_near(&customer);
+        }
+    }
+
+    /// The same of an invoice, its subscription and its customer.
+    pub(crate) fn bring_invoice_near(&mut self, id: &InvoiceId) {
+        let Some(customer) = self.owners.invoices.bring_near(id) else { return };
+        let shard = self.shards.bring_near(&customer);
+        let invoice = shard.and_then(|shard| shard.invoices.get(id));
+        if let Some(subscription) = invoice.and_then(|invoice| invoice.subscription.as_ref()) {
+            self.owners.subscriptions.bring_near(subscription);
+        }
+    }
+
     /// Applies an event of a record that was written at `at`.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         self.now = Some(at);
         self.events = self.events.saturating_add(1);
         match event {
             Event::Book(BookEvent::Created { settings, .. }) => {
-                self.settings.clone_from(settings);
+                self.settings = Arc::new(settings.clone());
                 self.book_version = self.book_version.saturating_add(1);
             }
             Event::Billing(event) => {

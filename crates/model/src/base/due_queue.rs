@@ -1,7 +1,7 @@
 //! What falls due, in order: a table that is used up from its front, and what came since.
 
 use super::table::{TextColumn, lower_bound};
-use super::{Archive, Tree, Unreadable};
+use super::{Archive, Forked, Unreadable};
 use crate::due::{DueClass, DueKey, DueTarget};
 use counterfoil_core::{Id, Timestamp};
 use rkyv::rancor;
@@ -57,12 +57,12 @@ pub(crate) struct DueQueue {
     front: Option<DueKey>,
     /// Rows behind `from` that are done or dropped.
     dead: RedBlackTreeSetSync<usize>,
-    added: Tree<DueKey, ()>,
+    added: Forked<DueKey, ()>,
 }
 
 impl Default for DueQueue {
     fn default() -> Self {
-        let (dead, added) = (RedBlackTreeSetSync::new_sync(), Tree::default());
+        let (dead, added) = (RedBlackTreeSetSync::new_sync(), Forked::default());
         Self { base: None, from: 0, front: None, dead, added }
     }
 }
@@ -92,6 +92,11 @@ impl DueQueue {
             (Some(front), Some(added)) => Some(front.min(added)),
             (front, added) => front.as_ref().or(added),
         }
+    }
+
+    /// As [`Forked::settle`].
+    pub(crate) fn settle(&mut self) {
+        self.added.settle();
     }
 
     pub(crate) fn insert_mut(&mut self, key: DueKey) {

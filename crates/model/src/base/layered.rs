@@ -1,6 +1,6 @@
 //! A map whose bulk lies still in a table, with what changed since above it.
 
-use super::{TextTable, TextTableBuilder, Tree, Unreadable};
+use super::{Forked, TextTable, TextTableBuilder, Unreadable};
 use counterfoil_core::{Id, Kind};
 use rkyv::util::AlignedVec;
 use std::borrow::{Borrow, Cow};
@@ -29,12 +29,12 @@ impl<K: Kind> Text for Id<K> {
 pub(crate) struct Layered<K: Ord, V> {
     base: Option<Arc<TextTable>>,
     /// What changed since: `None` for what the table has and the map no longer.
-    delta: Tree<K, Option<V>>,
+    delta: Forked<K, Option<V>>,
 }
 
 impl<K: Ord, V> Default for Layered<K, V> {
     fn default() -> Self {
-        Self { base: None, delta: Tree::default() }
+        Self { base: None, delta: Forked::default() }
     }
 }
 
@@ -43,20 +43,31 @@ impl<K: Ord + Clone + Borrow<str>, V: Text> Layered<K, V> {
         Self { base: Some(Arc::new(base)), ..Self::default() }
     }
 
-    pub(crate) fn get<Q: Borrow<str> + ?Sized>(&self, key: &Q) -> Option<Cow<'_, V>> {
-        let key = key.borrow();
-        match self.delta.get(key) {
+    pub(crate) fn get(&self, key: &K) -> Option<Cow<'_, V>> {
+        match self.delta.get::<K>(key) {
             Some(changed) => changed.as_ref().map(Cow::Borrowed),
-            None => V::of_text(self.base.as_ref()?.get(key)?).map(Cow::Owned),
+            None => V::of_text(self.base.as_ref()?.get(key.borrow())?).map(Cow::Owned),
         }
     }
 
-    pub(crate) fn contains_key<Q: Borrow<str> + ?Sized>(&self, key: &Q) -> bool {
-        let key = key.borrow();
-        match self.delta.get(key) {
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        match self.delta.get::<K>(key) {
             Some(changed) => changed.is_some(),
-            None => self.base.as_ref().is_some_and(|base| base.get(key).is_some()),
+            None => self.base.as_ref().is_some_and(|base| base.get(key.borrow()).is_some()),
         }
+    }
+
+    /// As [`Forked::bring_near`].
+    pub(crate) fn bring_near(&mut self, key: &K) -> Option<V> {
+        match self.delta.bring_near(key) {
+            Some(changed) => changed.clone(),
+            None => V::of_text(self.base.as_ref()?.get(key.borrow())?),
+        }
+    }
+
+    /// As [`Forked::settle`].
+    pub(crate) fn settle(&mut self) {
+        self.delta.settle();
     }
 
     pub(crate) fn insert_mut(&mut self, key: K, value: V) {

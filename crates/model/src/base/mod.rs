@@ -5,12 +5,14 @@
 //! it is asked for. Customers' shards stay where the snapshot keeps them until one is needed.
 
 mod due_queue;
+mod forked;
 mod layered;
 mod shards;
 mod table;
 mod tree;
 
 pub(crate) use due_queue::DueQueue;
+pub(crate) use forked::Forked;
 pub(crate) use layered::{Layered, Text};
 pub(crate) use shards::Shards;
 pub(crate) use table::{Archive, TextTable, TextTableBuilder};

@@ -2,13 +2,12 @@
 //! for.
 
 use super::table::TextColumn;
-use super::{Archive, Near, Part, SealedPlace, Source, Tree, Unreadable};
+use super::{Archive, Forked, Near, Part, SealedPlace, Source, Unreadable};
 use crate::snapshot::Sink;
 use crate::state::Shard;
 use counterfoil_billing::customer::CustomerId;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -157,7 +156,7 @@ impl ShardBase {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shards {
     base: Option<Arc<ShardBase>>,
-    delta: Tree<CustomerId, Arc<Shard>>,
+    delta: Forked<CustomerId, Arc<Shard>>,
     /// Where the shard was that changed last: the next event is often of the same customer, or of
     /// the one beside it.
     near: Near,
@@ -179,13 +178,25 @@ impl Shards {
         self.base.as_ref()?.fault.get()
     }
 
-    pub(crate) fn get<Q: Borrow<str> + ?Sized>(&self, id: &Q) -> Option<&Arc<Shard>> {
-        let id = id.borrow();
+    pub(crate) fn get(&self, id: &CustomerId) -> Option<&Arc<Shard>> {
         if let Some(shard) = self.delta.get(id) {
             return Some(shard);
         }
         let base = self.base.as_ref()?;
-        base.get(base.index(id)?)
+        base.get(base.index(id.as_str())?)
+    }
+
+    /// The shard of a customer whose id somebody has as a text.
+    pub(crate) fn get_by_text(&self, id: &str) -> Option<&Arc<Shard>> {
+        self.get(&CustomerId::new(id).ok()?)
+    }
+
+    /// As [`Forked::bring_near`].
+    pub(crate) fn bring_near(&mut self, id: &CustomerId) -> Option<&Arc<Shard>> {
+        if self.base.is_some() && !self.delta.contains_key(id) {
+            return self.get(id);
+        }
+        self.delta.bring_near(id)
     }
 
     pub(crate) fn get_mut(&mut self, id: &CustomerId) -> Option<&mut Arc<Shard>> {
@@ -193,12 +204,17 @@ impl Shards {
             let shard = self.get(id).cloned()?;
             self.delta.insert_mut(id.clone(), shard);
         }
-        self.delta.get_mut_near(id, &mut self.near)
+        self.delta.get_mut(id, &mut self.near)
     }
 
-    pub(crate) fn contains_key<Q: Borrow<str> + ?Sized>(&self, id: &Q) -> bool {
-        let id = id.borrow();
-        self.delta.contains_key(id) || self.base.as_ref().is_some_and(|b| b.index(id).is_some())
+    pub(crate) fn contains_key(&self, id: &CustomerId) -> bool {
+        let in_base = || self.base.as_ref().is_some_and(|base| base.index(id.as_str()).is_some());
+        self.delta.contains_key(id) || in_base()
+    }
+
+    /// As [`Forked::settle`].
+    pub(crate) fn settle(&mut self) {
+        self.delta.settle();
     }
 
     pub(crate) fn insert_mut(&mut self, id: CustomerId, shard: Arc<Shard>) {

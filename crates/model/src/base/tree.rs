@@ -119,16 +119,31 @@ impl<K, V> Tree<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    fn entry<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&(K, V)>
+    where
+        K: Borrow<Q>,
+    {
         let mut node = self.root.as_deref()?;
         loop {
             match node {
                 Node::Leaf(entries) => {
                     let at = entries.binary_search_by(|(other, _)| other.borrow().cmp(key)).ok()?;
-                    return entries.get(at).map(|(_, value)| value);
+                    return entries.get(at);
                 }
                 Node::Inner(children) => node = &children.get(place(children, key))?.1,
             }
         }
+    }
+
+    /// The key as the tree has it.
+    pub(crate) fn get_key<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&K>
+    where
+        K: Borrow<Q>,
+    {
+        self.entry(key).map(|(key, _)| key)
     }
 
     pub(crate) fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
@@ -136,6 +151,11 @@ impl<K, V> Tree<K, V> {
         K: Borrow<Q>,
     {
         self.get(key).is_some()
+    }
+
+    /// Whether a clone has the same root, so that a change would copy nodes.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.root.as_ref().is_some_and(|root| Arc::strong_count(root) > 1)
     }
 }
 

@@ -113,7 +113,7 @@ impl Tx<'_> {
 
     /// Invoice numbers are unique in a book, so a prefix belongs to one customer for good.
     fn check_prefix(&self, prefix: &str, customer: &CustomerId) -> Result<(), Refusal> {
-        match self.state.owners.prefixes.get(prefix) {
+        match self.state.owners.prefixes.get(&prefix.to_owned()) {
             Some(owner) if *owner != *customer => {
                 let reason = format!("{prefix} is or was the prefix of {owner}");
                 Err(Refusal::invalid("invoice_prefix", reason))

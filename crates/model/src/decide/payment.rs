@@ -165,6 +165,7 @@ impl Tx<'_> {
     ) -> Result<Target, Refusal> {
         let missing = || Refusal::unknown("payment_attempt", id);
         let invoice_id = self.state.owners.attempts.get(id).ok_or_else(missing)?.clone();
+        self.state.bring_invoice_near(&invoice_id);
         if let Some(pending) = self.state.pending_creation(id).cloned() {
             return self.resolve_creation(&pending, outcome);
         }

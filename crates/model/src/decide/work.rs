@@ -18,6 +18,11 @@ use counterfoil_core::{Refusal, Timestamp};
 #[must_use]
 pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decision> {
     let mut tx = Tx::fork(state, context);
+    match &key.target {
+        DueTarget::Subscription(id) => tx.state.bring_subscription_near(id),
+        DueTarget::Invoice(id) => tx.state.bring_invoice_near(id),
+        DueTarget::SubscriptionSchedule(_) | DueTarget::Quote(_) => {}
+    }
     let target = match &key.target {
         DueTarget::Subscription(id) => tx.work_on_subscription(id, key),
         DueTarget::Invoice(id) => tx.work_on_invoice(id, key.class),
