@@ -2,12 +2,13 @@
 //! each, with usage; draft, finalization, payment and journal.
 //!
 //! `COUNTERFOIL_SUBSCRIPTIONS` says how many (100,000 unless it says otherwise). Each mode runs in a
-//! process of its own, so that memory is its own: in memory, where nothing is written, and on disk,
-//! where each record is synced with others before the work goes on. The book on disk is then
-//! snapshotted, closed and opened again, and asked for one customer's invoices.
+//! process of its own, so that memory is its own: the model alone, where nothing is encoded; a book
+//! in memory, where every record is encoded and kept, but not on a disk; and a book on disk, where
+//! all records are synced before the call returns. The book on disk is then snapshotted, closed and
+//! opened again, and asked for one customer's invoices. `COUNTERFOIL_RENEW` names one mode to run.
 
 use counterfoil::{CustomerId, Engine, Options, SnapshotPolicy, Timestamp};
-use counterfoil_benches::{World, collect, usage};
+use counterfoil_benches::{Machine, World, collect, start, usage};
 use std::error::Error;
 use std::process::Command;
 use std::time::Instant;
@@ -19,20 +20,25 @@ const BATCH: usize = 100_000;
 type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        // Not asked to measure: `cargo test` comes by here.
+        return Ok(());
+    }
     match std::env::var("COUNTERFOIL_RENEW").as_deref() {
-        Ok(mode) => renew(mode == "disk"),
-        Err(_) if std::env::args().any(|argument| argument == "--bench") => {
-            for mode in ["memory", "disk"] {
+        Ok("model") => model(),
+        Ok("memory") => renew(false),
+        Ok("disk") => renew(true),
+        Ok(other) => Err(format!("no mode {other:?}: model, memory or disk").into()),
+        Err(_) => {
+            for mode in ["model", "memory", "disk"] {
                 let mut own = Command::new(std::env::current_exe()?);
-                let status = own.env("COUNTERFOIL_RENEW", mode).status()?;
+                let status = own.arg("--bench").env("COUNTERFOIL_RENEW", mode).status()?;
                 if !status.success() {
                     return Err(format!("{mode}: {status}").into());
                 }
             }
             Ok(())
         }
-        // Not asked to measure: `cargo test` comes by here.
-        Err(_) => Ok(()),
     }
 }
 
@@ -53,6 +59,50 @@ fn resident() -> f64 {
 
 fn options() -> Options {
     Options::default().snapshots(SnapshotPolicy::default().on_close_after(None))
+}
+
+/// Decisions and their effects on the state, with nothing encoded.
+fn model() -> Result<(), Failure> {
+    let count = subscriptions()?;
+    let each = count as f64;
+    let mut book = Machine::new(start())?;
+    let world = World::lay_by(|command| book.execute(&command))?;
+    let mut customers = Vec::with_capacity(count);
+    let empty = resident();
+    for n in 0..count {
+        let (id, commands) = world.subscription_of(n)?;
+        for command in commands {
+            book.execute(&command)?;
+        }
+        customers.push(id);
+    }
+    book.collect()?;
+    let subscribed = resident() - empty;
+    for first in (0..count).step_by(BATCH) {
+        book.ingest(&usage(&customers, first, BATCH.min(count - first)));
+    }
+    let metered = resident() - empty - subscribed;
+    let month = Timestamp::parse("2025-02-01T00:00:00Z")?;
+    let began = Instant::now();
+    let drafts = book.advance(month, true)?;
+    let drafted = began.elapsed().as_secs_f64();
+    let finalized = book.advance(month.checked_add_seconds(3_600)?, true)?;
+    let all = began.elapsed().as_secs_f64();
+    assert_eq!((drafts, finalized), (count, count));
+    let paid = resident() - empty - metered;
+    println!(
+        "model: {count} renewals in {all:.2} s, {:.0} invoices a second (drafts {:.0} a second)",
+        each / all,
+        each / drafted
+    );
+    println!(
+        "model: {:.0} bytes a subscription that was paid once, {:.0} with a second paid invoice, \
+         {:.0} more for a meter event",
+        subscribed / each,
+        paid / each,
+        metered / each
+    );
+    Ok(())
 }
 
 fn renew(on_disk: bool) -> Result<(), Failure> {

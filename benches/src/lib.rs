@@ -1,11 +1,14 @@
 //! Worlds to measure: built the same way every time, from nothing but their size.
 #![forbid(unsafe_code)]
 
+mod machine;
+
 use counterfoil::{
-    Attempt, CreateCustomer, CreateMeter, CreatePrice, CreateProduct, CreateSubscription, Currency,
-    CustomerId, Engine, Error, EventBatch, Formula, IntervalUnit, MeterId, Outcome, PriceId,
-    RecurringInput, Refusal, Timestamp,
+    Attempt, Command, CreateCustomer, CreateMeter, CreatePrice, CreateProduct, CreateSubscription,
+    Currency, CustomerId, Engine, Error, EventBatch, Formula, IntervalUnit, MeterId, Outcome,
+    Output, PriceId, RecurringInput, Refusal, Timestamp,
 };
+pub use machine::Machine;
 
 /// The name of the events that the meter of a [`World`] takes.
 pub const EVENT_NAME: &str = "tokens";
@@ -42,16 +45,53 @@ impl World {
     /// What the book says.
     pub fn lay(book: &Engine) -> Result<Self, Error> {
         book.advance_to(start(), &mut collect)?;
-        let product = book.products().create(CreateProduct::new("Model"))?.id;
-        let mut seat = CreatePrice::new(product.clone(), Currency::USD);
+        Self::lay_by(|command| book.execute(command))
+    }
+
+    /// The same by whatever executes a command.
+    ///
+    /// # Errors
+    /// What that says.
+    ///
+    /// # Panics
+    /// If a command answers with something else than what it made.
+    pub fn lay_by<E: From<Refusal>>(
+        mut execute: impl FnMut(Command) -> Result<Output, E>,
+    ) -> Result<Self, E> {
+        let Output::Product(product) = execute(CreateProduct::new("Model").into())? else {
+            panic!("no product")
+        };
+        let Output::Meter(meter) = execute(CreateMeter::new(EVENT_NAME, Formula::Sum).into())?
+        else {
+            panic!("no meter")
+        };
+        let mut seat = CreatePrice::new(product.id.clone(), Currency::USD);
         seat.unit_amount = Some(2900);
         seat.recurring = Some(RecurringInput::every(IntervalUnit::Month));
-        let meter = book.meters().create(CreateMeter::new(EVENT_NAME, Formula::Sum))?.id;
-        let mut tokens = CreatePrice::new(product, Currency::USD);
+        let mut tokens = CreatePrice::new(product.id, Currency::USD);
         tokens.unit_amount_decimal = Some("0.0003".parse()?);
-        tokens.recurring = Some(RecurringInput::metered(IntervalUnit::Month, meter.clone()));
-        let (seat, tokens) = (book.prices().create(seat)?.id, book.prices().create(tokens)?.id);
-        Ok(Self { seat, tokens, meter })
+        tokens.recurring = Some(RecurringInput::metered(IntervalUnit::Month, meter.id.clone()));
+        let mut price = |command: CreatePrice| match execute(command.into())? {
+            Output::Price(price) => Ok::<PriceId, E>(price.id),
+            _ => panic!("no price"),
+        };
+        Ok(Self { seat: price(seat)?, tokens: price(tokens)?, meter: meter.id })
+    }
+
+    /// The commands by which one customer subscribes to both prices.
+    ///
+    /// # Errors
+    /// None: the id is one.
+    pub fn subscription_of(&self, n: usize) -> Result<(CustomerId, [Command; 2]), Refusal> {
+        let id: CustomerId = format!("cus_{n}").parse()?;
+        let customer = CreateCustomer {
+            id: Some(id.clone()),
+            payment_method: Some("pm_card_visa".to_owned()),
+            ..CreateCustomer::default()
+        };
+        let prices = [self.seat.clone(), self.tokens.clone()];
+        let subscription = CreateSubscription::new(id.clone(), prices);
+        Ok((id, [customer.into(), subscription.into()]))
     }
 
     /// Lets `count` customers subscribe to both prices, in one wait for the disk.
@@ -59,18 +99,13 @@ impl World {
     /// # Errors
     /// What the book says.
     pub fn subscribe(&self, book: &Engine, count: usize) -> Result<Vec<CustomerId>, Error> {
-        let ids: Vec<CustomerId> =
-            (0..count).map(|n| format!("cus_{n}").parse()).collect::<Result<_, Refusal>>()?;
-        let customers = ids.iter().map(|id| CreateCustomer {
-            id: Some(id.clone()),
-            payment_method: Some("pm_card_visa".to_owned()),
-            ..CreateCustomer::default()
-        });
-        refuse_none(book.batch(customers)?)?;
-        let prices = [self.seat.clone(), self.tokens.clone()];
-        let subscriptions =
-            ids.iter().map(|id| CreateSubscription::new(id.clone(), prices.clone()));
-        refuse_none(book.batch(subscriptions)?)?;
+        let (mut ids, mut commands) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for n in 0..count {
+            let (id, own) = self.subscription_of(n)?;
+            ids.push(id);
+            commands.extend(own);
+        }
+        refuse_none(book.batch(commands)?)?;
         book.advance_to(start(), &mut collect)?;
         Ok(ids)
     }
