@@ -153,13 +153,20 @@ impl ShardBase {
 }
 
 /// All customers with what they own.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Shards {
     base: Option<Arc<ShardBase>>,
     delta: Forked<CustomerId, Arc<Shard>>,
     /// Where the shard was that changed last: the next event is often of the same customer, or of
     /// the one beside it.
     near: Near,
+}
+
+/// Without where the last one was, which says nothing.
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shards").field("base", &self.base).field("delta", &self.delta).finish()
+    }
 }
 
 /// A shard, read or not.
