@@ -32,6 +32,7 @@ mod patch;
 mod personal;
 pub mod policy;
 pub mod quote;
+mod rare;
 pub mod schedule;
 pub mod subscription;
 pub mod tax;
@@ -42,6 +43,7 @@ pub use event::Event;
 pub use patch::Patch;
 pub use personal::{PersonalData, Texts};
 pub use policy::Policies;
+pub use rare::{Nothing, Rare};
 pub use upcast::{Stored, UPCASTS, Upcast};
 
 /// Whether a field need not be written: reading puts the same value there.

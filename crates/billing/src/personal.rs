@@ -88,12 +88,12 @@ impl Customer {
     /// A copy of what is personal.
     #[must_use]
     pub fn personal_data(&self) -> PersonalData {
-        PersonalData { customer: self.personal.clone(), ..PersonalData::default() }
+        PersonalData { customer: Personal::clone(&self.personal), ..PersonalData::default() }
     }
 
     /// Puts something else in its place.
     pub fn set_personal(&mut self, data: PersonalData) {
-        self.personal = data.customer;
+        self.personal = data.customer.into();
     }
 }
 
@@ -193,12 +193,12 @@ impl Invoice {
             Charge::Item(_) | Charge::Usage(_) | Charge::LateUsage(_) => Texts::default(),
         });
         let own = PersonalData::of(Texts::of(&self.description, &self.metadata)).with_parts(parts);
-        PersonalData { customer: self.customer_details.clone(), ..own }
+        PersonalData { customer: Personal::clone(&self.customer_details), ..own }
     }
 
     /// Puts something else in its place.
     pub fn set_personal(&mut self, mut data: PersonalData) {
-        self.customer_details = std::mem::take(&mut data.customer);
+        self.customer_details = std::mem::take(&mut data.customer).into();
         let texts = std::mem::take(&mut data.texts);
         (self.description, self.metadata) = (texts.description, texts.metadata);
         data.give_parts(self.charges.iter_mut(), |charge, texts| {
@@ -219,12 +219,12 @@ impl Finalized {
         let parts =
             self.lines.iter().map(|line| Texts::of(&line.description, &Metadata::default()));
         let own = PersonalData::default().with_parts(parts);
-        PersonalData { customer: self.customer_details.clone(), ..own }
+        PersonalData { customer: Personal::clone(&self.customer_details), ..own }
     }
 
     /// Puts something else in its place.
     pub fn set_personal(&mut self, mut data: PersonalData) {
-        self.customer_details = std::mem::take(&mut data.customer);
+        self.customer_details = std::mem::take(&mut data.customer).into();
         data.give_parts(self.lines.iter_mut(), |line, texts| {
             Arc::make_mut(line).description = texts.description;
         });

@@ -17,6 +17,9 @@ pub struct Metadata(BTreeMap<String, String>);
 pub struct MetadataPatch(BTreeMap<String, Option<String>>);
 
 impl Metadata {
+    /// No entries.
+    pub const NONE: Self = Self(BTreeMap::new());
+
     /// The entries.
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<String, String> {

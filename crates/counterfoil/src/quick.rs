@@ -380,7 +380,7 @@ impl Quick for Charge {
             return Quick::quick(from).map(Self::Line);
         }
         if from.variant("Usage").is_some() {
-            return Quick::quick(from).map(Self::Usage);
+            return UsageCharge::quick(from).map(Self::from);
         }
         from.variant("Item")?;
         Quick::quick(from).map(Self::Item)

@@ -398,7 +398,7 @@ fn an_older_log_beside_newer_keys_keeps_the_erasure() {
         let mut new = create();
         new.id = Some(customer_id("cus_new"));
         let new = book.customers().create(new).unwrap();
-        assert_eq!((new.key_slot, new.personal.name), (2, text("name")));
+        assert_eq!((new.key_slot, new.personal.name.clone()), (2, text("name")));
         assert!(everything(&book).contains(SECRET));
     }
 }

@@ -168,7 +168,8 @@ impl Evolution<'_> {
             subscription.latest_invoice = Some(invoice.id.clone());
             // As with items: what it charges for waits no longer.
             let charged = |charge: &UsageCharge| {
-                let taken = |other: &Charge| matches!(other, Charge::Usage(own) if own == charge);
+                let taken =
+                    |other: &Charge| matches!(other, Charge::Usage(own) if **own == *charge);
                 invoice.charges.iter().any(taken)
             };
             subscription.closed_usage.retain(|usage| usage.dropped || !charged(&usage.charge));

@@ -62,7 +62,7 @@ pub fn decide_create(
         tax_exempt: command.tax_exempt.unwrap_or_default(),
         time_zone: command.time_zone,
         discount: None,
-        personal,
+        personal: personal.into(),
     })
 }
 
@@ -77,7 +77,7 @@ pub fn decide_update(
     at: Timestamp,
 ) -> Result<CustomerEvent, Refusal> {
     check_live(customer, "it cannot be changed any more")?;
-    let old = customer.personal.clone();
+    let old = customer.personal.clone().into_inner();
     let personal = Personal {
         name: command.name.clone().apply_to(old.name),
         email: command.email.clone().apply_to(old.email),
@@ -123,7 +123,7 @@ pub fn decide_create_tax_id(
     }
     text::check("type", &command.kind)?;
     text::check("value", &command.value)?;
-    let mut personal = customer.personal.clone();
+    let mut personal = customer.personal.clone().into_inner();
     if personal.tax_ids.iter().any(|other| other.id == id) {
         return Err(Refusal::taken("tax_id", id));
     }
@@ -148,7 +148,7 @@ pub fn decide_delete_tax_id(
     at: Timestamp,
 ) -> Result<CustomerEvent, Refusal> {
     check_live(customer, "it cannot be changed any more")?;
-    let mut personal = customer.personal.clone();
+    let mut personal = customer.personal.clone().into_inner();
     let place = personal.tax_ids.iter().position(|own| own.id == command.id);
     match place {
         Some(place) => drop(personal.tax_ids.remove(place)),

@@ -159,7 +159,7 @@ impl CustomerEvent {
                 customer.discount.clone_from(discount);
                 customer.payment_method.clone_from(payment_method);
                 customer.invoice_prefix.clone_from(invoice_prefix);
-                customer.personal.clone_from(&**personal);
+                customer.personal = Personal::clone(personal).into();
             }
             Self::Deleted { .. } => customer.deleted = true,
             Self::DelinquencyChanged { delinquent, .. } => customer.delinquent = *delinquent,

@@ -1,6 +1,7 @@
 //! What is known of a customer.
 
 use crate::discount::Discount;
+use crate::rare::{Nothing, Rare};
 use crate::tax::{TaxExempt, TaxIdId};
 use counterfoil_core::{ArithmeticError, Currency, Id, Metadata, Timestamp, Zone, kind};
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ pub struct Customer {
     pub discount: Option<Discount>,
     /// Personal data, which is kept apart from everything else.
     #[serde(skip)]
-    pub personal: Personal,
+    pub personal: Rare<Personal>,
 }
 
 /// Personal data of a customer: recorded apart from amounts, so that it can be erased without them.
@@ -118,6 +119,21 @@ pub struct Address {
     /// Country, ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+}
+
+impl Nothing for Personal {
+    fn nothing() -> &'static Self {
+        static NOTHING: Personal = Personal {
+            name: None,
+            email: None,
+            phone: None,
+            address: None,
+            description: None,
+            metadata: Metadata::NONE,
+            tax_ids: Vec::new(),
+        };
+        &NOTHING
+    }
 }
 
 impl Personal {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::customer::{self, BalanceTransaction, BalanceTransactionKind, Customer};
 use crate::invoice::BillingReason;
+use crate::rare::Rare;
 use crate::tax::TaxExempt;
 use crate::text;
 use counterfoil_core::{
@@ -108,7 +109,7 @@ impl Invoice {
             overdue: false,
             status_transitions: StatusTransitions::default(),
             collection_paused: None,
-            customer_details: customer::Personal::default(),
+            customer_details: Rare::default(),
             description: None,
             metadata: Metadata::default(),
         }
@@ -208,7 +209,7 @@ pub fn decide_finalize(
         amount_due: settled.amount_due,
         status,
         auto_advance,
-        customer_details: customer.personal.on_documents(),
+        customer_details: customer.personal.on_documents().into(),
         total_discount_amounts,
         total_taxes,
         shipping_cost: totals.shipping_cost,

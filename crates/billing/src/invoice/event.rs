@@ -7,6 +7,7 @@ use super::{
 use crate::PersonalData;
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
 use crate::discount::{DiscountAmount, DiscountId};
+use crate::rare::Rare;
 use crate::tax::{TaxAmount, TaxExempt};
 use counterfoil_core::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -220,7 +221,7 @@ pub struct Finalized {
     pub discounts_used_up: Vec<DiscountId>,
     /// Who the customer is at this moment; personal.
     #[serde(skip)]
-    pub customer_details: Personal,
+    pub customer_details: Rare<Personal>,
 }
 
 /// Why a draft could not be finalized by itself.
@@ -382,7 +383,7 @@ impl InvoiceEvent {
             Self::Updated { invoice: updated, .. } => invoice.clone_from(updated),
             Self::FinalizationFailed { error, .. } => {
                 invoice.auto_advance = false;
-                invoice.last_finalization_error = Some(error.clone());
+                invoice.last_finalization_error = Some(Box::new(error.clone()));
             }
             Self::Finalized(finalized) => finalized.evolve(invoice),
             Self::AutoAdvanceSet { auto_advance, .. } => {
@@ -393,7 +394,7 @@ impl InvoiceEvent {
             }
             Self::PaymentAttempted { attempt, attempt_count } => {
                 invoice.await_payment(attempt);
-                invoice.open_attempt = Some(attempt.clone());
+                invoice.open_attempt = Some(Box::new(attempt.clone()));
                 invoice.attempt_count = *attempt_count;
                 invoice.attempts_made = invoice.attempts_made.saturating_add(1);
                 // An attempt by hand leaves the schedule of retries as it is.

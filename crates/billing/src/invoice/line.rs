@@ -18,10 +18,10 @@ pub enum Charge {
     /// An invoice item, as it stands when the invoice is read or finalized.
     Item(InvoiceItemId),
     /// The usage of a metered item in a period, as it stands when the invoice is read or finalized.
-    Usage(UsageCharge),
+    Usage(Box<UsageCharge>),
     /// Usage that came after the invoice of its period was finalized, as it stands when this
     /// invoice is read or finalized.
-    LateUsage(UsageCharge),
+    LateUsage(Box<UsageCharge>),
 }
 
 /// The usage that a draft will charge for.
@@ -265,6 +265,12 @@ pub struct Deferral {
     pub amount: i64,
     /// The period it is earned over; one without length is earned at once.
     pub period: Period,
+}
+
+impl From<UsageCharge> for Charge {
+    fn from(usage: UsageCharge) -> Self {
+        Self::Usage(Box::new(usage))
+    }
 }
 
 impl From<Line> for Charge {

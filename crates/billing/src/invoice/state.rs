@@ -7,6 +7,7 @@ use super::{
 use crate::credit_note::CreditNoteId;
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
 use crate::discount::{Discount, DiscountAmount};
+use crate::rare::Rare;
 use crate::subscription::{PauseBehavior, SubscriptionId};
 use crate::tax::{TaxAmount, TaxExempt, TaxRateId};
 use counterfoil_core::{Currency, Metadata, Period, Timestamp};
@@ -50,7 +51,7 @@ pub struct Invoice {
     pub finalizes_at: Option<Timestamp>,
     /// Why it could not be finalized by itself, where that went wrong (rule 8.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_finalization_error: Option<FinalizationError>,
+    pub last_finalization_error: Option<Box<FinalizationError>>,
     /// The date on the document: that of finalization, unless the caller gave another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<Timestamp>,
@@ -140,7 +141,7 @@ pub struct Invoice {
     pub next_payment_attempt: Option<Timestamp>,
     /// The attempt whose outcome is awaited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_attempt: Option<Attempt>,
+    pub open_attempt: Option<Box<Attempt>>,
     /// The payment methods that were declined for good, with the code: no use in trying one of
     /// them again by itself (rule 9).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -163,7 +164,7 @@ pub struct Invoice {
     pub collection_paused: Option<PauseBehavior>,
     /// Who the customer was when it was finalized, without description and metadata; personal.
     #[serde(skip)]
-    pub customer_details: Personal,
+    pub customer_details: Rare<Personal>,
     /// Free text; personal.
     #[serde(skip)]
     pub description: Option<String>,

@@ -397,7 +397,7 @@ impl Tx<'_> {
                 tax_exempt: own.tax_exempt,
                 time_zone: own.time_zone,
                 discount: None,
-                personal: own.personal.clone().into(),
+                personal: own.personal.clone().into_inner().into(),
             };
             self.emit(without);
         }

@@ -647,12 +647,12 @@ impl InvoiceReport {
             post_payment_credit_notes_amount: invoice.post_payment_credit_notes_amount,
             default_payment_method: invoice.default_payment_method.clone(),
             payments: invoice.all_payments().iter().map(PaymentReport::of).collect(),
-            payment_attempt: invoice.open_attempt.as_ref().map(AttemptReport::of),
+            payment_attempt: invoice.open_attempt.as_deref().map(AttemptReport::of),
             attempted: invoice.attempt_count > 0,
             auto_advance: invoice.auto_advance,
             collection_method: invoice.collection_method,
             automatically_finalizes_at: invoice.finalizes_at,
-            last_finalization_error: invoice.last_finalization_error.clone(),
+            last_finalization_error: invoice.last_finalization_error.as_deref().cloned(),
             effective_at: invoice.effective_at,
             from_invoice: invoice
                 .revises

@@ -126,7 +126,7 @@ impl Tx<'_> {
         for (id, period) in elapsed {
             let Some(item) = subscription.item(id) else { continue };
             let Some(meter) = self.state.price(&item.price)?.meter() else { continue };
-            charges.push(Charge::Usage(UsageCharge {
+            charges.push(Charge::from(UsageCharge {
                 subscription_item: id.clone(),
                 price: item.price.clone(),
                 meter: meter.clone(),

@@ -37,7 +37,7 @@ impl Tx<'_> {
             events.into_iter().for_each(|event| self.emit(event));
             return Ok(target);
         };
-        let Some(attempt) = invoice.open_attempt.clone() else {
+        let Some(attempt) = invoice.open_attempt.as_deref().cloned() else {
             let reason = "error_if_incomplete needs a payment method to charge";
             return Err(Refusal::state("customer", &command.customer, "not chargeable", reason));
         };

@@ -39,7 +39,7 @@ impl Tx<'_> {
         let subscription = self.state.subscription(id)?.clone();
         let mut charges =
             self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
-        charges.extend(accrued.into_iter().map(|own| Charge::Usage(own.charge)));
+        charges.extend(accrued.into_iter().map(|own| Charge::from(own.charge)));
         let period = Period::new(subscription.current_period().start, self.at());
         let fill = |invoice: &mut Invoice| {
             invoice.billing_reason = BillingReason::SubscriptionThreshold;
