@@ -314,12 +314,23 @@ impl State {
     /// # Errors
     /// [`Refusal::ResourceMissing`].
     pub fn subscription(&self, id: &SubscriptionId) -> Result<&Subscription, Refusal> {
+        self.find_subscription(id).map(AsRef::as_ref)
+    }
+
+    /// A subscription as it is now, to be looked at while it changes.
+    pub(crate) fn shared_subscription(
+        &self,
+        id: &SubscriptionId,
+    ) -> Result<Arc<Subscription>, Refusal> {
+        self.find_subscription(id).cloned()
+    }
+
+    fn find_subscription(&self, id: &SubscriptionId) -> Result<&Arc<Subscription>, Refusal> {
         self.owners
             .subscriptions
             .get(id)
-            .and_then(|customer| self.shards.get(&*customer))
+            .and_then(|customer| self.shards.get(&customer))
             .and_then(|shard| shard.subscriptions.get(id))
-            .map(AsRef::as_ref)
             .ok_or_else(|| self.unknown("subscription", id))
     }
 
@@ -469,11 +480,12 @@ impl State {
     ) -> Vec<&Attempt> {
         let open = |id: &PaymentAttemptId| {
             let invoice = self.owners.attempts.get(id)?;
-            if let Some(pending) = self.pending_creation(id) {
+            let shard = self.shards.get(&*self.owners.invoices.get(invoice)?)?;
+            if let Some(pending) = shard.creations.get(id) {
                 return Some((&pending.attempt, pending.invoice.seq));
             }
-            let invoice = self.invoice(invoice).ok()?;
-            Some((invoice.open_attempt.as_ref()?, invoice.seq))
+            let invoice = shard.invoices.get(invoice)?;
+            Some((invoice.open_attempt.as_deref()?, invoice.seq))
         };
         let mut attempts: Vec<_> = ids.into_iter().filter_map(open).collect();
         attempts.sort_by_key(|(attempt, seq)| (attempt.created, *seq));

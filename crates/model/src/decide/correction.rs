@@ -107,7 +107,7 @@ impl Tx<'_> {
                 Some(own) if billed.iter().any(|known| std::ptr::eq(*known, own)) => {}
                 Some(own) => {
                     billed.push(own);
-                    draft.charges.push(Charge::Usage(own.charge.clone()));
+                    draft.charges.push(Charge::from(own.charge.clone()));
                 }
             }
         }
@@ -159,7 +159,7 @@ impl Tx<'_> {
             note_id = Some(id);
         }
         let mut draft = self.correction_draft(invoice, subscription)?;
-        draft.charges = late.iter().map(|own| Charge::Usage(own.charge.clone())).collect();
+        draft.charges = late.iter().map(|own| Charge::from(own.charge.clone())).collect();
         let taken = self.kept_of_fixed_amounts(invoice, late)?;
         let invoice = invoice.id.clone();
         draft.corrects = Some(Correction { invoice, credit_note: note_id, taken });

@@ -10,7 +10,6 @@ use crate::state::Shard;
 use counterfoil_billing::Event as Billing;
 use counterfoil_billing::invoice::{Derivation, Invoice, InvoiceEvent, InvoiceId, Line};
 use counterfoil_core::{Refusal, limits};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Tx<'_> {
@@ -18,14 +17,18 @@ impl Tx<'_> {
     /// something negative that remains to be paid, one item billed twice for one period, more
     /// lines of a subscription in a day than anybody reads.
     pub(super) fn check_possible(&self) -> Result<(), Refusal> {
-        let (mut changed, mut finalized) = (BTreeSet::new(), BTreeSet::new());
+        let (mut changed, mut finalized) = (Vec::new(), Vec::new());
         for event in self.events() {
             let crate::Event::Billing(Billing::Invoice(event)) = event else { continue };
             let Some(id) = event.invoice() else { continue };
-            changed.insert(id);
+            changed.push(id);
             if let InvoiceEvent::Finalized(_) = event {
-                finalized.insert(id);
+                finalized.push(id);
             }
+        }
+        for ids in [&mut changed, &mut finalized] {
+            ids.sort_unstable();
+            ids.dedup();
         }
         for id in changed {
             // A draft may have been deleted.

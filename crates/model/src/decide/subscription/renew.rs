@@ -16,7 +16,7 @@ impl Tx<'_> {
     /// The end of a period, and of a trial: items whose period ended begin their next one, and a
     /// draft bills the usage of the old periods and the licences of the new ones (rules 3.3, 8.5).
     pub(in crate::decide) fn renew(&mut self, id: &SubscriptionId) -> Result<(), Refusal> {
-        let before = self.state.subscription(id)?.clone();
+        let before = self.state.shared_subscription(id)?;
         let boundary = before.current_period().end;
         let trial_ended = before.is_in_trial();
         if trial_ended && !self.goes_on_after_trial(&before)? {
@@ -159,7 +159,7 @@ impl Tx<'_> {
         for item in subscription.items.iter().filter(|item| bills(item)) {
             let price = self.state.price(&item.price)?;
             let Some(meter) = price.meter() else { continue };
-            charges.push(Charge::Usage(UsageCharge {
+            charges.push(Charge::from(UsageCharge {
                 subscription_item: item.id.clone(),
                 price: item.price.clone(),
                 meter: meter.clone(),
@@ -184,7 +184,7 @@ impl Tx<'_> {
             let place = (&subscription.customer, subscription.currency);
             let line = self.state.late_line(&charge, place, self.context.usage, &mut numbers)?;
             if line.is_some() {
-                charges.push(Charge::LateUsage(charge));
+                charges.push(Charge::LateUsage(Box::new(charge)));
             }
         }
         Ok(charges)
@@ -193,7 +193,7 @@ impl Tx<'_> {
     /// The usage that waits since a change ended its period (rule 6.7).
     pub(in crate::decide) fn closed_usage(&self, subscription: &Subscription) -> Vec<Charge> {
         let waiting = subscription.closed_usage.iter().filter(|usage| !usage.dropped);
-        waiting.map(|usage| Charge::Usage(usage.charge.clone())).collect()
+        waiting.map(|usage| Charge::from(usage.charge.clone())).collect()
     }
 }
 
