@@ -11,7 +11,7 @@ use counterfoil_log::{
 use counterfoil_meter::Block;
 use counterfoil_model::{Event, KeyUse, RecordMeta, State, Target, UpcastError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -78,17 +78,27 @@ fn encode_each(
     events: &[Event],
     keys: &Keys,
 ) -> Result<Vec<NewEvent>, CodecError> {
-    let mut versions: BTreeMap<String, u64> = BTreeMap::new();
+    // The streams of a record are few, mostly one.
+    let mut versions: Vec<(Arc<str>, u64)> = Vec::new();
     let mut entries = Vec::with_capacity(events.len());
     for event in events {
-        let stream = event.stream();
-        let version =
-            versions.entry(stream).or_insert_with_key(|stream| before.stream_version(stream));
-        *version = version.saturating_add(1);
-        let stream_version = *version;
+        let name = event.stream();
+        let known = versions.iter_mut().find(|(known, _)| **known == *name);
+        let (stream, stream_version) = match known {
+            Some((known, version)) => {
+                *version = version.saturating_add(1);
+                (Arc::clone(known), *version)
+            }
+            None => {
+                let version = before.stream_version(&name).saturating_add(1);
+                let stream: Arc<str> = name.into();
+                versions.push((Arc::clone(&stream), version));
+                (stream, version)
+            }
+        };
         let event_type = event.event_type();
         let mut entry = NewEvent {
-            stream: Arc::from(event.stream().as_str()),
+            stream,
             stream_version,
             type_id: event_type.id,
             schema: event_type.schema,

@@ -5,21 +5,29 @@
 
 use crate::msgpack;
 use counterfoil_model::{Event, EventType};
-use serde::Deserialize;
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
+use serde::{Deserialize, Serialize};
+
+/// What nearly all events fit in.
+const USUAL_BYTES: usize = 640;
 
 /// The payload of an event.
 pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, String> {
-    let bytes = rmp_serde::to_vec_named(event).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    event
+        .serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())
+        .map_err(|error| error.to_string())?;
     let EventType { name, variants, .. } = event.event_type();
     let mut payload = bytes.as_slice();
     for variant in variants {
         payload = inside(payload, variant)
             .ok_or_else(|| format!("{name} is not encoded as {}", variants.join("::")))?;
     }
-    Ok(payload.to_vec())
+    let names = bytes.len().saturating_sub(payload.len());
+    bytes.drain(..names);
+    Ok(bytes)
 }
 
 /// The value of a map whose only key is `variant`: how a variant is encoded.
@@ -117,7 +125,6 @@ mod tests {
     use super::*;
     use counterfoil_billing::invoice::InvoiceEvent;
     use counterfoil_core::{Currency, Id, Timestamp};
-    use serde::Serialize;
     use serde::de::IgnoredAny;
     use std::collections::BTreeMap;
 
