@@ -342,7 +342,7 @@ impl State {
         self.owners
             .invoices
             .get(id)
-            .and_then(|customer| self.shards.get(&*customer))
+            .and_then(|customer| self.shards.get(&customer))
             .and_then(|shard| shard.invoices.get(id))
             .map(AsRef::as_ref)
             .ok_or_else(|| self.unknown("invoice", id))
@@ -395,14 +395,14 @@ impl State {
     pub fn pending_creation(&self, attempt: &PaymentAttemptId) -> Option<&PendingCreation> {
         let invoice = self.owners.attempts.get(attempt)?;
         let customer = self.owners.invoices.get(invoice)?;
-        self.shards.get(&*customer)?.creations.get(attempt).map(AsRef::as_ref)
+        self.shards.get(&customer)?.creations.get(attempt).map(AsRef::as_ref)
     }
 
     /// A subscription as whoever created it is given it: one that is not paid for yet reads as
     /// incomplete, though nobody else sees it.
     fn subscription_or_pending(&self, id: &SubscriptionId) -> Result<Subscription, Refusal> {
         let customer = self.owners.subscriptions.get(id);
-        let shard = customer.and_then(|customer| self.shards.get(&*customer));
+        let shard = customer.and_then(|customer| self.shards.get(&customer));
         let mut pending = shard.into_iter().flat_map(|shard| shard.creations.values());
         if let Some(pending) = pending.find(|pending| pending.id() == id) {
             let mut subscription = pending.subscription.clone();
