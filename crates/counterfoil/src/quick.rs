@@ -300,12 +300,13 @@ structs! {
     }
     UsageCharge {
         is subscription_item, is price, is meter, is period, no discounts, no tax_rates,
+        no spared_discounts,
     }
     Line {
         is id, is name, no description, is amount, is quantity, may unit_amount, may price,
         is period, may proration, may subscription_item, may invoice_item, is derivation,
-        yes discountable, no discounts, no discount_amounts, no included_discounts, no tax_rates,
-        no taxes,
+        yes discountable, no discounts, no discount_amounts, no included_discounts,
+        no spared_discounts, no tax_rates, no taxes,
     }
     UsageReading { is meter, is quantity, is events, is position, }
     Finalized {

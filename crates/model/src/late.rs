@@ -99,6 +99,7 @@ impl State {
                         period: line.period,
                         discounts: line.discounts.clone(),
                         tax_rates: line.tax_rates.clone(),
+                        spared_discounts: line.spared_discounts.clone(),
                     };
                     billed.push((invoice, charge));
                 }
@@ -142,6 +143,7 @@ impl State {
                     // What the item is discounted by now; its tax is that of the period.
                     discounts: in_force(own.unwrap_or_default(), self.now.unwrap_or(since)),
                     tax_rates: line.tax_rates.clone(),
+                    spared_discounts: Vec::new(),
                     subscription_item: item.clone(),
                     price: price.clone(),
                     meter: reading.meter.clone(),

@@ -69,7 +69,9 @@ impl State {
         let policies = &self.settings.policies;
         let mut lines = usage_lines(charge, product, currency, &reading, policies, ids)?;
         if let Some(billed) = self.billed_so_far(charge, customer)? {
-            let applied = shared.iter().chain(&charge.discounts);
+            let spared = |own: &&Discount| charge.spared_discounts.contains(&own.id);
+            let shared = shared.iter().filter(|own| !spared(own));
+            let applied = shared.chain(&charge.discounts);
             let applied: BTreeSet<_> = applied.map(|discount| &discount.id).collect();
             let (mut amount, mut discounted) = (0_i64, 0_i64);
             let beyond = || Refusal::too_large(format!("usage of {}", charge.price), i64::MAX);
@@ -144,6 +146,7 @@ impl State {
                 period: until(item.usage_period(), Some(at.checked_add_seconds(1)?)),
                 discounts: in_force(&item.discounts, at),
                 tax_rates: item.tax_rates.clone(),
+                spared_discounts: Vec::new(),
             };
             if charge.period.is_empty() {
                 continue;

@@ -2,7 +2,7 @@
 
 use super::{InvoiceId, InvoiceItemId, InvoiceLineId};
 use crate::catalog::{Basis, MeterId, PriceId};
-use crate::discount::{Discount, DiscountAmount};
+use crate::discount::{Discount, DiscountAmount, DiscountId};
 use crate::subscription::SubscriptionItemId;
 use crate::tax::{TaxAmount, TaxRateId};
 use counterfoil_core::{Decimal12, Period};
@@ -42,6 +42,9 @@ pub struct UsageCharge {
     /// The tax rates of the item when the period ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_rates: Vec<TaxRateId>,
+    /// The discounts of the invoice that it does not have: of a phase that began after it (rule 7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared_discounts: Vec<DiscountId>,
 }
 
 /// A line of an invoice (rule 8.4). Its amount was rounded once, when the line was made.
@@ -90,6 +93,9 @@ pub struct Line {
     /// What discounts took off the amount before it was made: it is net of this (point 29).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub included_discounts: Vec<DiscountAmount>,
+    /// The discounts of the invoice that do not apply to it (rule 7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared_discounts: Vec<DiscountId>,
     /// The tax rates of the line, which replace those of the invoice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_rates: Vec<TaxRateId>,
@@ -323,6 +329,7 @@ impl Line {
             discounts: Vec::new(),
             discount_amounts: Vec::new(),
             included_discounts: Vec::new(),
+            spared_discounts: Vec::new(),
             tax_rates: Vec::new(),
             taxes: Vec::new(),
         }

@@ -66,7 +66,8 @@ pub fn compute(
     let later = working.iter().flat_map(|line| &line.discounts).filter(|own| shared(own));
     let subtotal = sum(working.iter().map(|line| line.rest).chain(later.map(|own| own.amount)))?;
     for discount in &invoice.discounts {
-        take_off(discount, &mut working, |_| true, invoice, terms)?;
+        let has = |line: &Line| !line.spared_discounts.contains(&discount.id);
+        take_off(discount, &mut working, has, invoice, terms)?;
     }
     let discounted = sum(working.iter().map(|line| line.rest))?;
     let mut taxes = Taxes::new(exempt, rounding);

@@ -112,6 +112,18 @@ fn shown(totals: &Totals) -> Vec<(Vec<i64>, Vec<i64>)> {
 }
 
 #[test]
+fn a_line_is_spared_a_discount_of_the_invoice() {
+    let mut book = Book::default();
+    let (ten, fixed) = (book.discount(percent("10")), book.discount(off(300)));
+    let mut spared = line(2, 2_000);
+    spared.spared_discounts = vec![fixed.id.clone()];
+    let invoice = Invoice { discounts: vec![ten, fixed], ..invoice() };
+    let totals = computed(&book, &invoice, vec![Arc::new(line(1, 1_000)), Arc::new(spared)]);
+    assert_eq!(shown(&totals), [(vec![100, 300], vec![]), (vec![200], vec![])]);
+    assert_eq!((totals.subtotal, totals.total), (3_000, 2_400));
+}
+
+#[test]
 fn e20_tax_is_rounded_line_by_line_or_once() {
     let mut book = Book::default();
     let invoice = Invoice { default_tax_rates: book.rates(&["10i"]), ..invoice() };

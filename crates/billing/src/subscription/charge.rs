@@ -77,6 +77,7 @@ pub fn usage_lines(
     for line in &mut lines {
         line.discounts.clone_from(&charge.discounts);
         line.tax_rates.clone_from(&charge.tax_rates);
+        line.spared_discounts.clone_from(&charge.spared_discounts);
     }
     Ok(lines)
 }
@@ -112,6 +113,7 @@ pub fn late_usage_line(
         price: Some(price.id.clone()),
         subscription_item: Some(charge.subscription_item.clone()),
         discounts: charge.discounts.clone(),
+        spared_discounts: charge.spared_discounts.clone(),
         tax_rates: charge.tax_rates.clone(),
         ..Line::new(ids.line(), name, amount, charge.period, derivation)
     }))

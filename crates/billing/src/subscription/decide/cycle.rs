@@ -59,6 +59,7 @@ pub(super) fn usage_until(
         period: used,
         discounts: in_force(&item.discounts, at),
         tax_rates: item.tax_rates.clone(),
+        spared_discounts: Vec::new(),
     }))
 }
 

@@ -82,7 +82,7 @@ impl Tx<'_> {
             return Ok(());
         }
         let mut command = schedule::update_of(schedule, phase, subscription, &self.state)?;
-        let planned = planned_by(phase);
+        let (planned, was) = (planned_by(phase), subscription.clone());
         let at_boundary = subscription.current_period().end <= self.at();
         command.proration_behavior = behavior.or(command.proration_behavior);
         let begins_trial = phase.trial_end.filter(|end| *end > self.at());
@@ -108,7 +108,7 @@ impl Tx<'_> {
         self.add_invoice_items(id, &once, &planned)?;
         let changed = self.state.subscription(id)?;
         if at_boundary && !changed.is_ended() && changed.current_period().end <= self.at() {
-            self.renew(id)?;
+            self.renew_after(id, Some(&was))?;
         }
         Ok(())
     }

@@ -133,6 +133,7 @@ impl Tx<'_> {
                 period: *period,
                 discounts: in_force(&item.discounts, self.at()),
                 tax_rates: item.tax_rates.clone(),
+                spared_discounts: Vec::new(),
             }));
         }
         Ok(charges)

@@ -1,7 +1,7 @@
 //! The periods of a subscription: what ends, what begins, and what both charge.
 
 use super::super::tx::Tx;
-use counterfoil_billing::discount::in_force;
+use counterfoil_billing::discount::{Discount, in_force};
 use counterfoil_billing::invoice::{
     BillingReason, Charge, Derivation, Invoice, InvoiceId, Line, Numbered, UsageCharge,
 };
@@ -16,6 +16,16 @@ impl Tx<'_> {
     /// The end of a period, and of a trial: items whose period ended begin their next one, and a
     /// draft bills the usage of the old periods and the licences of the new ones (rules 3.3, 8.5).
     pub(in crate::decide) fn renew(&mut self, id: &SubscriptionId) -> Result<(), Refusal> {
+        self.renew_after(id, None)
+    }
+
+    /// The same, where a phase begins with the periods: usage of those that end has the discounts of
+    /// the subscription as it was until then, and the tax rates of the phase (rule 7).
+    pub(in crate::decide) fn renew_after(
+        &mut self,
+        id: &SubscriptionId,
+        was: Option<&Subscription>,
+    ) -> Result<(), Refusal> {
         let before = self.state.shared_subscription(id)?;
         let boundary = before.current_period().end;
         let trial_ended = before.is_in_trial();
@@ -26,7 +36,10 @@ impl Tx<'_> {
             self.state.price(&item.price).ok().and_then(|price| price.interval())
         };
         let periods = rolled_periods(&before, boundary, interval)?;
-        let usage = self.usage_charges(&before, |item| item.period.end <= boundary)?;
+        let mut usage = self.usage_charges(&before, |item| item.period.end <= boundary)?;
+        if let Some(was) = was {
+            self.discount_as_before(&mut usage, was, &before)?;
+        }
         self.emit(SubscriptionEvent::Renewed {
             customer: before.customer.clone(),
             id: id.clone(),
@@ -74,6 +87,32 @@ impl Tx<'_> {
             invoice.finalizes_at = Some(finalizes_at);
         };
         self.draft_for_subscription(&subscription, fill, charges)?;
+        Ok(())
+    }
+
+    /// Gives usage the discounts that its subscription had, instead of those that it has now. What a
+    /// change closed waits as it is, and late usage has its own.
+    fn discount_as_before(
+        &self,
+        usage: &mut [Charge],
+        was: &Subscription,
+        now: &Subscription,
+    ) -> Result<(), Refusal> {
+        let at = self.at();
+        let old = self.state.shared_discounts(was, at)?;
+        let new = self.state.shared_discounts(now, at)?;
+        let is_in = |list: &[Discount], own: &Discount| list.iter().any(|has| has.id == own.id);
+        for charge in usage {
+            let Charge::Usage(charge) = charge else { continue };
+            if now.closed_usage.iter().any(|waiting| waiting.charge == **charge) {
+                continue;
+            }
+            let Some(item) = was.item(&charge.subscription_item) else { continue };
+            charge.discounts = in_force(&item.discounts, at);
+            charge.discounts.extend(old.iter().filter(|own| !is_in(&new, own)).cloned());
+            let spared = new.iter().filter(|own| !is_in(&old, own));
+            charge.spared_discounts = spared.map(|own| own.id.clone()).collect();
+        }
         Ok(())
     }
 
@@ -166,6 +205,7 @@ impl Tx<'_> {
                 period: until(item.usage_period(), Some(self.at())),
                 discounts: in_force(&item.discounts, self.at()),
                 tax_rates: item.tax_rates.clone(),
+                spared_discounts: Vec::new(),
             }));
         }
         charges.extend(self.late_charges(subscription)?);
