@@ -457,3 +457,43 @@ fn towards_zero(amount: i64, part: i128, whole: i128) -> Result<i64, ArithmeticE
     let share = Exact::from_int(amount).checked_mul(Exact::ratio(part, whole)?)?;
     if amount < 0 { share.ceil() } else { share.floor() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The parameter that a tax rate is refused for.
+    fn refused(fields: serde_json::Value) -> Option<String> {
+        let mut with = json!({ "display_name": "VAT", "percentage": "20", "inclusive": false });
+        with.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let command: CreateTaxRate = serde_json::from_value(with).unwrap();
+        let at = "2025-01-01T00:00:00Z".parse().unwrap();
+        match decide_create_tax_rate(&command, "txr_1".parse().unwrap(), 1, at) {
+            Ok(_) => None,
+            Err(Refusal::ParameterInvalid { param, .. }) => Some(param),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_percentage_is_0_to_100_with_four_digits() {
+        for percentage in ["0", "0.0001", "99.9999", "100"] {
+            assert_eq!(refused(json!({ "percentage": percentage })), None, "{percentage}");
+        }
+        for percentage in ["-0.0001", "-5", "100.0001", "250", "0.00001"] {
+            let param = refused(json!({ "percentage": percentage }));
+            assert_eq!(param.as_deref(), Some("percentage"), "{percentage}");
+        }
+    }
+
+    #[test]
+    fn texts_have_a_limit_and_a_name_is_there() {
+        assert_eq!(refused(json!({ "display_name": "" })).as_deref(), Some("display_name"));
+        let long = "x".repeat(100_000);
+        for field in ["display_name", "description", "country", "state", "jurisdiction", "tax_type"]
+        {
+            assert_eq!(refused(json!({ field: long })).as_deref(), Some(field));
+        }
+    }
+}

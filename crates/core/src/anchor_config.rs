@@ -114,16 +114,20 @@ mod tests {
     fn fields_out_of_range_are_refused() {
         let base =
             AnchorConfig { day_of_month: 1, month: None, hour: None, minute: None, second: None };
-        for config in [
-            AnchorConfig { day_of_month: 0, ..base },
-            AnchorConfig { day_of_month: 32, ..base },
-            AnchorConfig { month: Some(13), ..base },
-            AnchorConfig { hour: Some(24), ..base },
-            AnchorConfig { minute: Some(60), ..base },
-            AnchorConfig { second: Some(60), ..base },
+        for (field, config) in [
+            ("day_of_month", AnchorConfig { day_of_month: 0, ..base }),
+            ("day_of_month", AnchorConfig { day_of_month: 32, ..base }),
+            ("month", AnchorConfig { month: Some(0), ..base }),
+            ("month", AnchorConfig { month: Some(13), ..base }),
+            ("hour", AnchorConfig { hour: Some(24), ..base }),
+            ("minute", AnchorConfig { minute: Some(60), ..base }),
+            ("second", AnchorConfig { second: Some(60), ..base }),
         ] {
             let refusal = config.next_anchor("2025-01-01T00:00:00Z".parse().unwrap(), Zone::UTC);
-            assert!(matches!(refusal, Err(Refusal::ParameterInvalid { .. })), "{config:?}");
+            let Err(Refusal::ParameterInvalid { param, .. }) = refusal else {
+                panic!("{config:?}: {refusal:?}");
+            };
+            assert_eq!(param, format!("billing_cycle_anchor_config.{field}"));
         }
     }
 }

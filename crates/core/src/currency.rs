@@ -407,6 +407,12 @@ mod tests {
         code.parse().unwrap()
     }
 
+    #[test]
+    fn what_is_no_code_is_told_what_one_is() {
+        let refused = serde_json::from_str::<Currency>("5").unwrap_err().to_string();
+        assert!(refused.contains("a currency code in lower case"), "{refused}");
+    }
+
     /// The codes for which `value` is not `default`, with the value.
     fn special(value: impl Fn(Currency) -> i64, default: i64) -> BTreeMap<&'static str, i64> {
         Currency::all()

@@ -222,6 +222,23 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn whole_numbers_are_short_where_no_person_reads() {
+        let bytes = |text: &str| rmp_serde::to_vec(&text.parse::<Decimal12>().unwrap()).unwrap();
+        assert_eq!(bytes("5"), [5]);
+        assert_eq!(bytes("0.5"), rmp_serde::to_vec("0.5").unwrap());
+        let refused = serde_json::from_str::<Decimal12>("true").unwrap_err().to_string();
+        assert!(refused.contains("a decimal number as a string, or an integer"), "{refused}");
+    }
+
+    #[test]
+    fn ends_in_zeros_in_the_other_type_too() {
+        for text in ["0", "10", "1200", "0.1", "-30"] {
+            let value: Decimal12 = text.parse().unwrap();
+            assert_eq!(rust_decimal::Decimal::try_from(value).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn text_forms() {
         for (text, canonical) in [
             ("0", "0"),

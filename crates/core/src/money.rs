@@ -120,6 +120,8 @@ mod tests {
     fn sums_are_checked_and_do_not_mix_currencies() {
         assert_eq!(money(2, "usd").checked_add(money(3, "usd")), Ok(money(5, "usd")));
         assert_eq!(money(2, "usd").checked_sub(money(3, "usd")), Ok(money(-1, "usd")));
+        assert_eq!(money(7, "usd").minor(), 7);
+        assert_eq!(money(7, "usd").checked_neg(), Ok(money(-7, "usd")));
         let overflow = money(i64::MAX, "usd").checked_add(money(1, "usd"));
         assert_eq!(overflow, Err(ArithmeticError::Overflow));
         assert_eq!(money(i64::MIN, "usd").checked_neg(), Err(ArithmeticError::Overflow));

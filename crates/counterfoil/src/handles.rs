@@ -316,15 +316,15 @@ commands! {
     }
     Subscriptions {
         /// Creates a subscription.
-        create(CreateSubscription) -> Subscription: Subscription;
+        create(CreateSubscription) -> Subscription(boxed): Subscription;
         /// Changes a subscription.
-        update(UpdateSubscription) -> Subscription: Subscription;
+        update(UpdateSubscription) -> Subscription(boxed): Subscription;
         /// Ends a subscription now.
-        cancel(CancelSubscription) -> Subscription: Subscription;
+        cancel(CancelSubscription) -> Subscription(boxed): Subscription;
         /// Takes a subscription from the classic billing mode to the flexible one.
-        migrate(MigrateSubscription) -> Subscription: Subscription;
+        migrate(MigrateSubscription) -> Subscription(boxed): Subscription;
         /// Lets a paused subscription go on, where its invoice has to be paid once that is.
-        resume(ResumeSubscription) -> Subscription: Subscription;
+        resume(ResumeSubscription) -> Subscription(boxed): Subscription;
     }
     SubscriptionSchedules {
         /// Creates a schedule, which may create its subscription.
@@ -350,9 +350,9 @@ commands! {
     }
     InvoiceItems {
         /// Creates an item that waits for an invoice, or on a draft.
-        create(CreateInvoiceItem) -> InvoiceItem: InvoiceItem;
+        create(CreateInvoiceItem) -> InvoiceItem(boxed): InvoiceItem;
         /// Changes an item.
-        update(UpdateInvoiceItem) -> InvoiceItem: InvoiceItem;
+        update(UpdateInvoiceItem) -> InvoiceItem(boxed): InvoiceItem;
     }
     Invoices {
         /// Creates a draft by hand.

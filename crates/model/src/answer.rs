@@ -83,7 +83,7 @@ pub enum Output {
     /// A transaction on a customer's balance.
     BalanceTransaction(BalanceTransaction),
     /// A subscription.
-    Subscription(Subscription),
+    Subscription(Box<Subscription>),
     /// A subscription schedule.
     SubscriptionSchedule(Box<SubscriptionSchedule>),
     /// A quote.
@@ -91,7 +91,7 @@ pub enum Output {
     /// An invoice.
     Invoice(Box<Invoice>),
     /// An invoice item.
-    InvoiceItem(InvoiceItem),
+    InvoiceItem(Box<InvoiceItem>),
     /// A credit note.
     CreditNote(Box<CreditNote>),
     /// Something that is no longer there.

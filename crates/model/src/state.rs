@@ -522,13 +522,17 @@ impl State {
                 let shard = self.shard(customer)?;
                 Output::BalanceTransaction(shard.balance_transaction(id)?.clone())
             }
-            Target::Subscription(id) => Output::Subscription(self.subscription_or_pending(id)?),
+            Target::Subscription(id) => {
+                Output::Subscription(Box::new(self.subscription_or_pending(id)?))
+            }
             Target::Quote(id) => Output::Quote(Box::new(self.quote(id)?.clone())),
             Target::SubscriptionSchedule(id) => {
                 Output::SubscriptionSchedule(Box::new(self.schedule(id)?.clone()))
             }
             Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
-            Target::InvoiceItem(id) => Output::InvoiceItem(self.invoice_item(id)?.clone()),
+            Target::InvoiceItem(id) => {
+                Output::InvoiceItem(Box::new(self.invoice_item(id)?.clone()))
+            }
             Target::CreditNote(id) => Output::CreditNote(Box::new(self.credit_note(id)?.clone())),
             Target::Deleted(kind, id) => Output::Deleted { kind: kind.clone(), id: id.clone() },
         })

@@ -190,6 +190,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_kind_has_the_name_that_it_has_in_files() {
+        use BalanceTransactionKind::*;
+        for kind in [
+            Adjustment,
+            Initial,
+            AppliedToInvoice,
+            UnappliedFromInvoice,
+            InvoiceTooSmall,
+            InvoiceTooLarge,
+            InvoiceOverpaid,
+            CreditNote,
+        ] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
     fn check(
         code: &str,
         (total, balance): (i64, i64),

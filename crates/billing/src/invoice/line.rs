@@ -358,3 +358,21 @@ impl Line {
         Deferral { amount: self.discounted(), period: self.period }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use counterfoil_core::Id;
+
+    #[test]
+    fn that_discounts_apply_is_not_written() {
+        let period = Period::instant("2025-01-01T00:00:00Z".parse().unwrap());
+        let line = Line::new(Id::numbered(1, 1), "Pro".to_owned(), 1, period, Derivation::Given);
+        for discountable in [true, false] {
+            let line = Line { discountable, ..line.clone() };
+            let written = serde_json::to_value(&line).unwrap();
+            assert_eq!(written.get("discountable").is_none(), discountable);
+            assert_eq!(serde_json::from_value::<Line>(written).unwrap(), line);
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 use super::{ProrationDiscounts, Subscription, SubscriptionItem, SubscriptionItemId, whole_period};
 use crate::catalog::{Price, PriceId};
-use crate::discount::{DiscountAmount, NetAmount};
+use crate::discount::{DiscountAmount, DiscountId, NetAmount};
 use crate::invoice::{
     Charge, Derivation, Fraction, FractionUnit, Invoice, InvoiceItem, InvoiceItemId, InvoiceStatus,
     Line, ProrationBase, ProrationDetails, ProrationKind,
@@ -431,8 +431,75 @@ impl Change<'_> {
         let whole = whole_of(self.after, price, item.period, self.policies)?;
         let kind = ProrationKind::Remaining;
         let net = source.net(self.after, item, self.in_force())?;
-        found.extend(self.of_price(item, (price, name), kind, (period, whole), &net)?);
+        let Some(charge) = self.of_price(item, (price, name), kind, (period, whole), &net)? else {
+            return Ok(());
+        };
+        match self.as_given_back(&charge, name, source)? {
+            Some(again) => found.extend(again),
+            None => found.push(charge),
+        }
         Ok(())
+    }
+
+    /// What was given back from this very instant on is charged again as it was given back, where
+    /// that differs from a part of the price by rounding alone: a change and its reversal come to
+    /// nothing (rule 19.5). In the flexible mode, where what was charged is given back and not a part
+    /// of the price.
+    fn as_given_back(
+        &self,
+        charge: &Proration,
+        name: &str,
+        source: &dyn ProrationSource,
+    ) -> Result<Option<Vec<Proration>>, Refusal> {
+        if self.after.billing_mode.is_classic() {
+            return Ok(None);
+        }
+        let period = charge.period;
+        let was_given_back = |debit: &Debit| {
+            debit.price.as_ref() == Some(&charge.price)
+                && debit.stands_until == period.start
+                && debit.period.end == period.end
+        };
+        let debits = source.debits(&charge.subscription_item)?.into_iter().filter(was_given_back);
+        let is_older = |debit: &Debit| debit.period.start < period.start;
+        let (older, mut newer): (Vec<_>, Vec<_>) = debits.partition(is_older);
+        // What stood until now stood together; so did the lines of an invoice, and what was charged
+        // in this second stood alone.
+        let is_line = |debit: &Debit| matches!(debit.base, ProrationBase::Line { .. });
+        let lines = newer.extract_if(.., |debit| is_line(debit)).collect();
+        let alone = newer.into_iter().rev().map(|debit| vec![debit]);
+        for group in [older, lines].into_iter().chain(alone) {
+            let again: Vec<_> = group
+                .into_iter()
+                .map(|debit| self.charged_again(charge, debit, name))
+                .collect::<Result<_, _>>()?;
+            if differ_by_rounding(charge, &again) {
+                return Ok(Some(again));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The opposite of what was given back of a debit.
+    fn charged_again(
+        &self,
+        charge: &Proration,
+        debit: Debit,
+        name: &str,
+    ) -> Result<Proration, Refusal> {
+        let kind = ProrationKind::Remaining;
+        let fraction = Fraction::of((charge.period, debit.period), self.policies, self.zone());
+        let given_back = self.amounts(&debit.net(), fraction.exact()?.checked_neg()?)?;
+        Ok(Proration {
+            name: named(kind, name, debit.quantity),
+            amount: given_back.amount.checked_neg().ok_or(ArithmeticError::Overflow)?,
+            discount_amounts: opposite(given_back.itemized)?,
+            included_discounts: opposite(given_back.included.unwrap_or_default())?,
+            quantity: debit.quantity,
+            unit_amount: debit.unit_amount,
+            details: ProrationDetails { kind, base: debit.base, whole: debit.period, fraction },
+            ..charge.clone()
+        })
     }
 
     /// Which of the discounts in force a charge is net of: in the classic mode a fixed amount comes
@@ -544,6 +611,40 @@ struct Amounts {
     amount: i64,
     itemized: Vec<DiscountAmount>,
     included: Option<Vec<DiscountAmount>>,
+}
+
+fn opposite(mut amounts: Vec<DiscountAmount>) -> Result<Vec<DiscountAmount>, ArithmeticError> {
+    for own in &mut amounts {
+        own.amount = own.amount.checked_neg().ok_or(ArithmeticError::Overflow)?;
+    }
+    Ok(amounts)
+}
+
+/// Whether several amounts come to a charge but for a unit each and one for each discount, and so do
+/// their discounts. One alone is for the same quantity.
+fn differ_by_rounding(charge: &Proration, parts: &[Proration]) -> bool {
+    if let [part] = parts
+        && part.quantity != charge.quantity
+    {
+        return false;
+    }
+    let discounts = charge.discount_amounts.len().max(charge.included_discounts.len());
+    let most = parts.len().saturating_add(discounts);
+    let near =
+        |whole: i64, sum: i64| usize::try_from(whole.abs_diff(sum)).is_ok_and(|by| by <= most);
+    let of = |proration: &Proration, id: &DiscountId| {
+        let own = proration.discount_amounts.iter().filter(|own| own.discount == *id);
+        own.map(|own| own.amount).fold(0, i64::saturating_add)
+    };
+    let sum =
+        |amount: &dyn Fn(&Proration) -> i64| parts.iter().map(amount).fold(0, i64::saturating_add);
+    let mut discounts = parts.iter().chain([charge]).flat_map(|own| &own.discount_amounts);
+    !parts.is_empty()
+        && near(charge.amount, sum(&|part| part.amount))
+        && discounts.all(|own| {
+            let whole = of(charge, &own.discount);
+            near(whole, sum(&|part| of(part, &own.discount)))
+        })
 }
 
 fn named(kind: ProrationKind, name: &str, quantity: Decimal12) -> String {

@@ -10,9 +10,9 @@ use counterfoil::{
     FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment,
     InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView,
     ItemThresholds, Line, Metadata, PauseCollection, PaymentAttemptId, PendingItemIntervalInput,
-    Period, PriceId, ProrationBase, ProrationDiscounts, ShippingCost, Subscription, SubscriptionId,
-    SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt,
-    TaxRateId, Timestamp, TrialSettings, kind,
+    Period, PriceId, ProrationBase, ProrationDiscounts, ProrationKind, ShippingCost, Subscription,
+    SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId,
+    SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -553,7 +553,9 @@ impl BillingModeReport {
 impl ProrationReport {
     fn of(derivation: Option<&Derivation>) -> Self {
         let base = match derivation {
-            Some(Derivation::Changed(details)) => &details.base,
+            Some(Derivation::Changed(details)) if details.kind == ProrationKind::Unused => {
+                &details.base
+            }
             _ => &ProrationBase::Price,
         };
         let credited_items = match base {
