@@ -326,7 +326,7 @@ mod tests {
         #[test]
         fn days_and_months_begin_when_another_library_says(
             zone in zones(),
-            // 1990 to 2024: versions of the database differ in what was before and comes after.
+            // 1990 to 2024: versions of the database differ most in what was before and comes after.
             second in 631_152_000..1_735_689_600_i64,
         ) {
             let Ok(other) = TimeZoneDatabase::bundled().get(zone.name()) else { return Ok(()) };
@@ -337,12 +337,23 @@ mod tests {
             let local = |second: i64| {
                 other.to_datetime(jiff::Timestamp::from_second(second).unwrap()).date()
             };
+            // Where the two copies say another time in an hour nearby, they are not of one mind on days.
+            let agree = |(start, end): (i64, i64)| {
+                (start - DAY_SECONDS..end + DAY_SECONDS).step_by(3_600).all(|second| {
+                    let at = jiff::Timestamp::from_second(second).unwrap();
+                    i64::from(other.to_offset(at).seconds()) == zone.offset(second)
+                })
+            };
             let (start, end) = zone.around(Grouping::Day, second);
-            prop_assert_eq!(start, begins(local(start)), "{}", zone);
-            prop_assert_eq!(end, begins(local(end)), "{}", zone);
+            if agree((start, end)) {
+                prop_assert_eq!(start, begins(local(start)), "{}", zone);
+                prop_assert_eq!(end, begins(local(end)), "{}", zone);
+            }
             let (start, end) = zone.around(Grouping::Month, second);
-            prop_assert_eq!(start, begins(local(start).first_of_month()), "{}", zone);
-            prop_assert_eq!(end, begins(local(end).first_of_month()), "{}", zone);
+            if agree((start, end)) {
+                prop_assert_eq!(start, begins(local(start).first_of_month()), "{}", zone);
+                prop_assert_eq!(end, begins(local(end).first_of_month()), "{}", zone);
+            }
         }
     }
 }
