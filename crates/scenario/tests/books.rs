@@ -1,5 +1,6 @@
-//! Books that an earlier version wrote, from examples of then: `books/NAME` beside what that version
-//! reported of them, `books/NAME.json`. They open, say the same, and go on.
+//! Books that earlier versions wrote, two from examples of then and one from `books/whole.yaml`:
+//! `books/NAME` beside what that version reported of them, `books/NAME.json`. They open, say the same,
+//! and go on.
 
 use counterfoil::{Engine, Options, verify};
 use counterfoil_scenario::{Report, SimulatedGateway};
@@ -8,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const BOOKS: [&str; 2] = ["saas", "api"];
+const BOOKS: [&str; 3] = ["saas", "api", "whole"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/books")
