@@ -154,18 +154,19 @@ pub use counterfoil_billing::quote::{
 pub use counterfoil_billing::schedule::{
     CancelSubscriptionSchedule, CreateSubscriptionSchedule, DefaultSettings, DefaultSettingsInput,
     Phase, PhaseAnchor, PhaseDuration, PhaseInput, PhaseItem, PhaseItemInput,
-    ReleaseSubscriptionSchedule, ScheduleEndBehavior, ScheduleStatus, SubscriptionSchedule,
-    SubscriptionScheduleId, UpdateSubscriptionSchedule,
+    ReleaseSubscriptionSchedule, RenewalInterval, ScheduleEndBehavior, ScheduleStatus,
+    SubscriptionSchedule, SubscriptionScheduleId, UpdateSubscriptionSchedule,
 };
 pub use counterfoil_billing::subscription::{
-    AddInvoiceItem, AnchorChange, BillingMode, BillingModeInput, BillingModeKind,
+    AddInvoiceItem, AddedPeriod, AnchorChange, BillingMode, BillingModeInput, BillingModeKind,
     BillingThresholds, CancelAt, CancelSubscription, CancellationReason, ClosedUsage,
     CreateSubscription, FlexibleBillingInput, ItemChange, ItemInput, ItemThresholds,
     MigrateSubscription, MissingPaymentMethod, Pause, PauseBehavior, PauseCollection,
-    PaymentBehavior, PendingItemInterval, PendingItemIntervalInput, PendingUpdate, PriceData,
-    ProrationBehavior, ProrationDiscounts, ResumeAnchor, ResumeSubscription, Resumption,
-    Subscription, SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionStatus,
-    TrialEnd, TrialEndBehavior, TrialSettings, UpdateSubscription,
+    PaymentBehavior, PendingItemInterval, PendingItemIntervalInput, PendingUpdate, PeriodEdge,
+    PeriodEnd, PeriodStart, PriceData, ProrationBehavior, ProrationDiscounts, ResumeAnchor,
+    ResumeSubscription, Resumption, Subscription, SubscriptionId, SubscriptionItem,
+    SubscriptionItemId, SubscriptionStatus, TrialEnd, TrialEndBehavior, TrialSettings,
+    UpdateSubscription,
 };
 pub use counterfoil_billing::tax::{
     CreateTaxRate, TaxAmount, TaxExempt, TaxIdId, TaxRate, TaxRateId, TaxRounding,

@@ -1,6 +1,6 @@
 //! What a caller may ask for.
 
-use super::{PhaseAnchor, ScheduleEndBehavior, SubscriptionScheduleId};
+use super::{PhaseAnchor, RenewalInterval, ScheduleEndBehavior, SubscriptionScheduleId};
 use crate::Patch;
 use crate::catalog::PriceId;
 use crate::customer::CustomerId;
@@ -32,6 +32,9 @@ pub struct CreateSubscriptionSchedule {
     /// What becomes of the subscription after the last phase.
     #[serde(skip_serializing_if = "crate::is_default")]
     pub end_behavior: ScheduleEndBehavior,
+    /// How long each renewal is; with `end_behavior: renew`, and with nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal_interval: Option<RenewalInterval>,
     /// What phases have where they say nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_settings: Option<DefaultSettingsInput>,
@@ -176,6 +179,9 @@ pub struct UpdateSubscriptionSchedule {
     /// What becomes of the subscription after the last phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_behavior: Option<ScheduleEndBehavior>,
+    /// How long each renewal is, with `end_behavior: renew`; as it was where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_interval: Option<RenewalInterval>,
     /// What phases have where they say nothing; replaces what was said before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_settings: Option<DefaultSettingsInput>,

@@ -2,15 +2,15 @@
 
 use super::{
     CreateSubscriptionSchedule, DefaultSettings, DefaultSettingsInput, Phase, PhaseAnchor,
-    PhaseDuration, PhaseInput, PhaseItem, PhaseItemInput, ScheduleEndBehavior, ScheduleStatus,
-    SubscriptionSchedule, SubscriptionScheduleId, UpdateSubscriptionSchedule,
+    PhaseDuration, PhaseInput, PhaseItem, PhaseItemInput, RenewalInterval, ScheduleEndBehavior,
+    ScheduleStatus, SubscriptionSchedule, SubscriptionScheduleId, UpdateSubscriptionSchedule,
 };
 use crate::catalog::Price;
 use crate::customer::CustomerId;
 use crate::discount::{Discount, DiscountInput, DiscountList};
 use crate::subscription::{
-    BillingThresholds, CreateSubscription, ItemChange, ItemInput, ItemThresholds, Prices,
-    Subscription, SubscriptionItem, TrialEnd, UpdateSubscription, check_collection,
+    AddInvoiceItem, BillingThresholds, CreateSubscription, ItemChange, ItemInput, ItemThresholds,
+    Prices, Subscription, SubscriptionItem, TrialEnd, UpdateSubscription, check_collection,
     check_new_items,
 };
 use crate::{Patch, text};
@@ -64,6 +64,7 @@ pub fn decide_create(
         subscription: None,
         released_subscription: None,
         end_behavior: command.end_behavior,
+        renewal_interval: renewal(command.end_behavior, command.renewal_interval)?,
         default_settings: defaults,
         phases,
         phases_entered: 0,
@@ -94,7 +95,8 @@ pub fn decide_from_subscription(
         || command.customer.is_some()
         || command.start_date.is_some()
         || command.default_settings.is_some()
-        || command.end_behavior != ScheduleEndBehavior::default();
+        || command.end_behavior != ScheduleEndBehavior::default()
+        || command.renewal_interval.is_some();
     if more {
         let reason = "the subscription says the customer, the phases and the rest; update it then";
         return Err(Refusal::invalid("from_subscription", reason));
@@ -111,6 +113,7 @@ pub fn decide_from_subscription(
         subscription: Some(subscription.id.clone()),
         released_subscription: None,
         end_behavior: ScheduleEndBehavior::default(),
+        renewal_interval: None,
         default_settings: DefaultSettings {
             collection_method: Some(subscription.collection_method),
             days_until_due: subscription.days_until_due,
@@ -192,12 +195,16 @@ pub fn decide_update(
     updated.metadata = text::patched_metadata(&schedule.metadata, &command.metadata)?;
     let only_metadata = command.phases.is_none()
         && command.end_behavior.is_none()
+        && command.renewal_interval.is_none()
         && command.default_settings.is_none();
     if schedule.is_over() && !only_metadata {
         let reason = "only its metadata can be changed";
         return Err(Refusal::state("subscription_schedule", &schedule.id, schedule.status, reason));
     }
     updated.end_behavior = command.end_behavior.unwrap_or(schedule.end_behavior);
+    let renews = updated.end_behavior == ScheduleEndBehavior::Renew;
+    let interval = command.renewal_interval.or(schedule.renewal_interval.filter(|_| renews));
+    updated.renewal_interval = renewal(updated.end_behavior, interval)?;
     if let Some(defaults) = &command.default_settings {
         updated.default_settings = defaults_of(Some(defaults))?;
     }
@@ -228,6 +235,25 @@ pub fn decide_update(
     updated.notice(at)?;
     let current_sent = command.phases.is_some() && schedule.current_phase().is_some();
     Ok(Resent { schedule: updated, current_sent })
+}
+
+/// The length of renewals, which there is where a schedule renews.
+fn renewal(
+    behavior: ScheduleEndBehavior,
+    interval: Option<RenewalInterval>,
+) -> Result<Option<RenewalInterval>, Refusal> {
+    match (behavior == ScheduleEndBehavior::Renew, interval) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => {
+            let reason = "it goes with end_behavior renew alone";
+            Err(Refusal::invalid("renewal_interval", reason))
+        }
+        (true, None) => Err(Refusal::missing("renewal_interval")),
+        (true, Some(own)) => {
+            Interval::new(own.interval, own.length)?;
+            Ok(Some(own))
+        }
+    }
 }
 
 fn defaults_of(input: Option<&DefaultSettingsInput>) -> Result<DefaultSettings, Refusal> {
@@ -368,9 +394,7 @@ impl Frame<'_> {
     /// first one, so that both stay together over the ends of months.
     fn after(&self, start: Timestamp, duration: PhaseDuration) -> Result<Timestamp, Refusal> {
         let interval = Interval::new(duration.interval, duration.interval_count.unwrap_or(1))?;
-        let anchor = Anchor::with_nominal_day(start, self.nominal_day, self.zone);
-        let anchor = anchor.unwrap_or_else(|_| Anchor::in_zone(start, self.zone));
-        Ok(anchor.boundary(interval, 1)?)
+        Ok(phase_end(start, interval, (self.nominal_day, self.zone))?)
     }
 
     fn check_collection(&self, phase: &Phase) -> Result<(), Refusal> {
@@ -385,6 +409,11 @@ impl Frame<'_> {
         if count > limit {
             return Err(Refusal::invalid(path, format!("{count} items (the limit is {limit})")));
         }
+        for (place, item) in phase.add_invoice_items.iter().enumerate() {
+            if let Some(period) = item.period {
+                period.in_phase(phase.period()).check(&format!("{path}[{place}].period"))?;
+            }
+        }
         if phase.add_invoice_items.iter().any(|item| item.metadata.is_some()) {
             let reason = "items that are charged later have no metadata of their own";
             return Err(Refusal::invalid(path, reason));
@@ -393,6 +422,17 @@ impl Frame<'_> {
         let currency = phase.currency.or(self.currency);
         check_new_items(&inputs, currency, self.prices, self.at)
     }
+}
+
+/// An interval after an instant, by the day that the ends of phases aim at.
+fn phase_end(
+    start: Timestamp,
+    interval: Interval,
+    (nominal_day, zone): (u8, Zone),
+) -> Result<Timestamp, ArithmeticError> {
+    let anchor = Anchor::with_nominal_day(start, nominal_day, zone);
+    let anchor = anchor.unwrap_or_else(|_| Anchor::in_zone(start, zone));
+    anchor.boundary(interval, 1)
 }
 
 fn trial_end(
@@ -471,9 +511,10 @@ fn days_until_due(phase: &Phase, defaults: &DefaultSettings) -> Option<u32> {
 }
 
 impl SubscriptionSchedule {
-    /// Sets when its end is announced: seven days before it, or at once.
+    /// Sets when its end is announced: seven days before it, or at once; never where it renews.
     fn notice(&mut self, at: Timestamp) -> Result<(), ArithmeticError> {
-        self.expiring_notice_at = match self.ends_at().filter(|_| !self.is_over()) {
+        let goes_on = self.is_over() || self.end_behavior == ScheduleEndBehavior::Renew;
+        self.expiring_notice_at = match self.ends_at().filter(|_| !goes_on) {
             Some(end) => {
                 let before = end.checked_add_seconds(-limits::SCHEDULE_NOTICE_SECONDS)?;
                 Some(before.max(at))
@@ -503,6 +544,48 @@ impl SubscriptionSchedule {
         self.phases_entered = self.phases_entered.saturating_add(1);
     }
 
+    /// The schedule with one more phase after its last one, which is over, where it renews (rule 7):
+    /// like it, for the interval of renewals. Discounts, tax rates and metadata stay as they are; a
+    /// trial and what is charged once do not come again. Phases of long ago are dropped, so that it
+    /// does not grow for ever.
+    ///
+    /// # Errors
+    /// [`Refusal`] beyond the calendar.
+    pub fn renewed(&self) -> Result<Option<Self>, Refusal> {
+        let (Some(own), Some(last)) = (self.renewal_interval, self.phases.last()) else {
+            return Ok(None);
+        };
+        let interval = Interval::new(own.interval, own.length)?;
+        let start_date = last.end_date;
+        let end_date = phase_end(start_date, interval, (self.nominal_day, self.zone))?;
+        let as_it_is = |item: &PhaseItem| PhaseItem {
+            discounts: None,
+            tax_rates: None,
+            billing_thresholds: None,
+            ..item.clone()
+        };
+        let next = Phase {
+            start_date,
+            end_date,
+            items: last.items.iter().map(as_it_is).collect(),
+            add_invoice_items: Vec::new(),
+            trial_end: None,
+            discounts: None,
+            once_discounts: Vec::new(),
+            default_tax_rates: None,
+            metadata: Metadata::default(),
+            ..last.clone()
+        };
+        let mut renewed = self.clone();
+        renewed.phases.push(next);
+        let most = limits::SCHEDULE_PHASES_MAX;
+        let gone = renewed.phases.len().saturating_sub(most);
+        renewed.phases.drain(..gone);
+        let gone = u32::try_from(gone).unwrap_or(u32::MAX);
+        renewed.phases_entered = renewed.phases_entered.saturating_sub(gone);
+        Ok(Some(renewed))
+    }
+
     /// Whether a phase is the last one.
     fn is_last(&self, phase: &Phase) -> bool {
         self.ends_at() == Some(phase.end_date)
@@ -524,7 +607,7 @@ pub fn creation_of(schedule: &SubscriptionSchedule, phase: &Phase) -> CreateSubs
     command.items = phase.items.iter().map(input_of).collect();
     command.currency = phase.currency;
     command.trial_end = phase.trial_end.map(TrialEnd::At);
-    command.add_invoice_items.clone_from(&phase.add_invoice_items);
+    command.add_invoice_items = once_of(phase);
     command.proration_behavior = Some(phase.proration_behavior);
     let method = phase.collection_method.or(defaults.collection_method);
     command.collection_method = method.unwrap_or_default();
@@ -537,6 +620,15 @@ pub fn creation_of(schedule: &SubscriptionSchedule, phase: &Phase) -> CreateSubs
     command.billing_thresholds = thresholds.filter(|own| own.amount_gte.is_some());
     command.metadata = patch_of(&phase.metadata);
     command
+}
+
+/// What a phase charges once, with instants for the words of its period.
+fn once_of(phase: &Phase) -> Vec<AddInvoiceItem> {
+    let mut once = phase.add_invoice_items.clone();
+    for item in &mut once {
+        item.period = item.period.map(|period| period.in_phase(phase.period()));
+    }
+    once
 }
 
 fn patch_of(metadata: &Metadata) -> Option<MetadataPatch> {
@@ -559,7 +651,7 @@ pub fn update_of(
     let defaults = &schedule.default_settings;
     let mut command = UpdateSubscription::new(subscription.id.clone());
     command.items = item_changes(&phase.items, &subscription.items, prices)?;
-    command.add_invoice_items.clone_from(&phase.add_invoice_items);
+    command.add_invoice_items = once_of(phase);
     command.proration_behavior = Some(phase.proration_behavior);
     let method = phase.collection_method.or(defaults.collection_method);
     command.collection_method = method;

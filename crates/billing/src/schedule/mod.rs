@@ -14,8 +14,8 @@ pub use decide::{
 };
 pub use event::SubscriptionScheduleEvent;
 pub use state::{
-    DefaultSettings, Phase, PhaseAnchor, PhaseItem, ScheduleEndBehavior, ScheduleStatus,
-    SubscriptionSchedule,
+    DefaultSettings, Phase, PhaseAnchor, PhaseItem, RenewalInterval, ScheduleEndBehavior,
+    ScheduleStatus, SubscriptionSchedule,
 };
 
 use counterfoil_core::{Id, kind};

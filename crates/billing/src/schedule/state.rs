@@ -9,7 +9,7 @@ use crate::subscription::{
     AddInvoiceItem, BillingThresholds, ItemThresholds, ProrationBehavior, SubscriptionId,
 };
 use crate::tax::TaxRateId;
-use counterfoil_core::{Currency, Metadata, Period, Timestamp, Zone};
+use counterfoil_core::{Currency, IntervalUnit, Metadata, Period, Timestamp, Zone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -36,6 +36,9 @@ pub struct SubscriptionSchedule {
     /// What becomes of the subscription after the last phase.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub end_behavior: ScheduleEndBehavior,
+    /// How long each renewal is; with `renew` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_interval: Option<RenewalInterval>,
     /// What phases have where they say nothing.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub default_settings: DefaultSettings,
@@ -91,8 +94,21 @@ pub enum ScheduleEndBehavior {
     /// It goes on as the last phase left it.
     #[default]
     Release,
-    /// It ends.
+    /// It ends; also read from `none`.
+    #[serde(alias = "none")]
     Cancel,
+    /// It goes on in a phase like the last one, and then in another one, until something else is said.
+    Renew,
+}
+
+/// How long each renewal of a schedule is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewalInterval {
+    /// The unit.
+    pub interval: IntervalUnit,
+    /// How many of them.
+    pub length: u32,
 }
 
 /// What phases have where they say nothing.

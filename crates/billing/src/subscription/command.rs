@@ -1,14 +1,14 @@
 //! What a caller may ask for.
 
 use super::{
-    BillingModeInput, BillingThresholds, ItemThresholds, PauseCollection, PendingItemIntervalInput,
-    SubscriptionId, SubscriptionItemId, TrialSettings,
+    AddedPeriod, BillingModeInput, BillingThresholds, ItemThresholds, PauseCollection,
+    PendingItemIntervalInput, SubscriptionId, SubscriptionItemId, TrialSettings,
 };
 use crate::Patch;
 use crate::catalog::{PriceId, ProductId};
 use crate::customer::CustomerId;
 use crate::discount::{DiscountInput, DiscountList};
-use crate::invoice::{CollectionMethod, PeriodInput};
+use crate::invoice::CollectionMethod;
 use crate::tax::TaxRateId;
 use counterfoil_core::{AnchorConfig, Currency, Decimal12, MetadataPatch, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -185,7 +185,7 @@ pub struct AddInvoiceItem {
     pub quantity: Option<i64>,
     /// The period that is served; the instant of the change where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub period: Option<PeriodInput>,
+    pub period: Option<AddedPeriod>,
     /// Whether discounts apply; where absent, unless the amount is negative.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discountable: Option<bool>,

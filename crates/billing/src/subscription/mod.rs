@@ -1,5 +1,6 @@
 //! Subscriptions and their items (rule 6).
 
+mod added;
 mod charge;
 mod command;
 mod decide;
@@ -14,6 +15,7 @@ mod state;
 mod threshold;
 mod trial;
 
+pub use added::{AddedPeriod, PeriodEdge, PeriodEnd, PeriodStart};
 pub use charge::{item_lines, late_usage_line, lines_of_item, previously_billed_line, usage_lines};
 pub use command::{
     AddInvoiceItem, AnchorChange, CancelAt, CancelSubscription, CreateSubscription, ItemChange,

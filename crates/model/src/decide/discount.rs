@@ -46,6 +46,8 @@ pub(super) struct Planned {
     pub(super) discounts: Vec<Discount>,
     /// Tax rates.
     pub(super) tax_rates: Vec<TaxRateId>,
+    /// Whether a phase of a schedule says it, which cannot be refused any more.
+    pub(super) by_phase: bool,
 }
 
 impl Tx<'_> {

@@ -419,7 +419,7 @@ impl Tx<'_> {
 
 /// What a quote agreed on: its tax rates, whatever became of them since.
 fn agreed(quote: &Quote) -> Planned {
-    Planned { discounts: Vec::new(), tax_rates: quote.all_tax_rates().cloned().collect() }
+    Planned { tax_rates: quote.all_tax_rates().cloned().collect(), ..Planned::default() }
 }
 
 /// What an invoice comes to, as a quote says it.

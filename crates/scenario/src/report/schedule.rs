@@ -4,7 +4,7 @@ use super::{DiscountReport, terms};
 use counterfoil::{
     AddInvoiceItem, BillingThresholds, CollectionMethod, CustomerId, DefaultSettings,
     ItemThresholds, Metadata, Period, Phase, PhaseAnchor, PhaseItem, PriceId, ProrationBehavior,
-    ScheduleEndBehavior, ScheduleStatus, SubscriptionId, SubscriptionSchedule,
+    RenewalInterval, ScheduleEndBehavior, ScheduleStatus, SubscriptionId, SubscriptionSchedule,
     SubscriptionScheduleId, TaxRateId, Timestamp,
 };
 use serde::Serialize;
@@ -26,6 +26,8 @@ pub struct SubscriptionScheduleReport {
     pub released_subscription: Option<SubscriptionId>,
     /// What becomes of the subscription after the last phase.
     pub end_behavior: ScheduleEndBehavior,
+    /// How long each renewal is.
+    pub renewal_interval: Option<RenewalInterval>,
     /// What phases have where they say nothing.
     pub default_settings: DefaultSettings,
     /// The phase it is in.
@@ -110,6 +112,7 @@ impl SubscriptionScheduleReport {
             subscription: schedule.subscription.clone(),
             released_subscription: schedule.released_subscription.clone(),
             end_behavior: schedule.end_behavior,
+            renewal_interval: schedule.renewal_interval,
             default_settings: schedule.default_settings.clone(),
             current_phase: current.map(|Period { start, end }| CurrentPhaseReport {
                 start_date: start,

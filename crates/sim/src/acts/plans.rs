@@ -22,17 +22,35 @@ impl Act {
                 let (price, quantity) = (pick(&LICENSED, self.b / 2 + n), 1 + (self.c + n) % 3);
                 let interval = pick(&["month", "month", "week", "day"], self.c / 3 + n);
                 let count = if interval == "day" { 11 } else { 1 + (self.b / 3 + n) % 3 };
-                json!({
+                let mut phase = json!({
                     "items": [{ "price": price, "quantity": quantity }],
                     "duration": { "interval": interval, "interval_count": count },
                     "proration_behavior": self.proration(),
-                })
+                });
+                if (self.b + n).is_multiple_of(4) {
+                    let start = pick(&["max_item_period_start", "phase_start"], self.c + n);
+                    let end = pick(&["min_item_period_end", "phase_end"], self.b / 5 + n);
+                    let data = json!({
+                        "product": "prod_n01", "currency": "usd", "unit_amount": 700 + n,
+                    });
+                    let once = json!([{
+                        "price_data": data,
+                        "period": { "start": { "type": start }, "end": { "type": end } },
+                    }]);
+                    phase.as_object_mut().unwrap().insert("add_invoice_items".to_owned(), once);
+                }
+                phase
             })
             .collect();
         let mut with = json!({
             "id": format!("sched_n{number:02}"), "customer": self.customer(), "phases": phases,
-            "end_behavior": pick(&["release", "cancel"], self.c),
+            "end_behavior": pick(&["release", "cancel", "renew"], self.c),
         });
+        if with["end_behavior"] == "renew" {
+            let unit = pick(&["month", "month", "week", "day"], self.b);
+            let interval = json!({ "interval": unit, "length": 9 + self.b % 3 });
+            with.as_object_mut().unwrap().insert("renewal_interval".to_owned(), interval);
+        }
         let days = [0, 0, 20, -15][usize::from(self.a / 2 % 4)];
         if days != 0 {
             let start = world.now.checked_add_days(days).unwrap();

@@ -26,9 +26,18 @@ impl Tx<'_> {
             }
             match schedule.next_phase() {
                 Some(phase) => self.enter_phase(&schedule, phase)?,
+                None if self.renew_schedule(&schedule)? => {}
                 None => return self.finish_schedule(&schedule),
             }
         }
+    }
+
+    /// The last phase is over, and the schedule goes on in another one like it (rule 7).
+    fn renew_schedule(&mut self, schedule: &SubscriptionSchedule) -> Result<bool, Refusal> {
+        let Some(renewed) = schedule.renewed()? else { return Ok(false) };
+        let at = self.at();
+        self.emit(SubscriptionScheduleEvent::Updated { at, schedule: renewed.into() });
+        Ok(true)
     }
 
     fn enter_phase(
@@ -263,5 +272,6 @@ pub(super) fn planned_by(phase: &Phase) -> Planned {
     Planned {
         discounts: phase.all_discounts().cloned().collect(),
         tax_rates: phase.all_tax_rates().cloned().collect(),
+        by_phase: true,
     }
 }

@@ -5,8 +5,10 @@ use super::super::tx::Tx;
 use counterfoil_billing::invoice::{
     CreateInvoiceItem, InvoiceEvent, InvoiceItem, decide_create_item,
 };
-use counterfoil_billing::subscription::{AddInvoiceItem, PriceData, Subscription, SubscriptionId};
-use counterfoil_core::{Decimal12, Refusal, limits};
+use counterfoil_billing::subscription::{
+    AddInvoiceItem, PriceData, Subscription, SubscriptionId, SubscriptionItem, rolled_periods,
+};
+use counterfoil_core::{Decimal12, Period, Refusal, limits};
 
 impl Tx<'_> {
     /// Adds items that the next invoice of a subscription takes.
@@ -24,7 +26,7 @@ impl Tx<'_> {
         // Of those that wait the newest is shown first (rule 8.5), and those of one call keep the
         // order that they were given in (point 35).
         for (index, input) in added.iter().enumerate().rev() {
-            let mut item = self.added_item(subscription, input, index)?;
+            let mut item = self.added_item(subscription, input, index, planned.by_phase)?;
             let param = format!("add_invoice_items[{index}].discounts");
             let place = Place {
                 param: &param,
@@ -47,6 +49,7 @@ impl Tx<'_> {
         id: &SubscriptionId,
         input: &AddInvoiceItem,
         index: usize,
+        by_phase: bool,
     ) -> Result<InvoiceItem, Refusal> {
         let subscription = self.state.subscription(id)?;
         let currency = subscription.currency;
@@ -62,12 +65,15 @@ impl Tx<'_> {
                 return Err(Refusal::invalid(param, "give price or price_data, not both"));
             }
         };
+        let param = format!("add_invoice_items[{index}].period");
+        let items = self.periods_ahead(subscription)?;
+        let period = input.period.map(|own| own.resolve(items, by_phase, &param)).transpose()?;
         let command = CreateInvoiceItem {
             price: input.price.clone(),
             unit_amount_decimal,
             quantity: input.quantity,
             subscription: Some(id.clone()),
-            period: input.period,
+            period,
             discountable: input.discountable,
             metadata: input.metadata.clone(),
             amount: None,
@@ -87,6 +93,24 @@ impl Tx<'_> {
             item.name.clone_from(&self.state.product(&data.product)?.name);
         }
         Ok(item)
+    }
+
+    /// The period of a subscription, or the next one where that ends now.
+    fn periods_ahead(&self, subscription: &Subscription) -> Result<Period, Refusal> {
+        let end = subscription.current_period().end;
+        if end > self.at() {
+            return Ok(subscription.current_period());
+        }
+        let interval = |item: &SubscriptionItem| {
+            self.state.price(&item.price).ok().and_then(|price| price.interval())
+        };
+        let mut ahead = subscription.clone();
+        for (id, period) in rolled_periods(subscription, end, interval)? {
+            if let Some(item) = ahead.items.iter_mut().find(|item| item.id == id) {
+                item.period = period;
+            }
+        }
+        Ok(ahead.current_period())
     }
 
     fn unit_amount_of(
