@@ -9,8 +9,8 @@ use counterfoil_billing::catalog::Price;
 use counterfoil_billing::catalog::{Basis, Round};
 use counterfoil_billing::discount::DiscountAmount;
 use counterfoil_billing::invoice::{
-    Derivation, Fraction, FractionUnit, InvoiceId, InvoiceStatus, Line, ProrationBase,
-    ProrationDetails, ProrationKind, UsageReading,
+    Derivation, Fraction, FractionUnit, Invoice, InvoiceId, InvoiceStatus, ItemReason, Line,
+    ProrationBase, ProrationDetails, ProrationKind, UsageReading,
 };
 use counterfoil_core::{Decimal12, Money};
 use counterfoil_meter::{Position, UsageEvent};
@@ -41,7 +41,7 @@ impl Explanation {
 
     pub(crate) fn of(book: &Sequencer, id: &InvoiceId) -> Result<Self, Error> {
         let view = book.state.view(id, &Readings(&book.meters))?;
-        let mut parts = Vec::new();
+        let mut parts: Vec<_> = of_threshold(&view.invoice).into_iter().collect();
         let mut before = None;
         for line in &view.lines {
             let own = (line.subscription_item.as_ref(), reading(line));
@@ -65,6 +65,21 @@ impl Explanation {
         let text = format!("invoice {id} ({number}) of {}, {}", invoice.customer, invoice.status);
         Ok(Self::node(text, parts))
     }
+}
+
+/// The thresholds that an invoice was made for (rule 6.13).
+fn of_threshold(invoice: &Invoice) -> Option<Explanation> {
+    let reason = invoice.threshold_reason.as_ref()?;
+    let amount = |amount| format!("usage reached {}", Money::new(amount, invoice.currency));
+    let of_item = |own: &ItemReason| {
+        format!("usage of {} reached its threshold of {}", own.subscription_item, own.usage_gte)
+    };
+    let mut parts: Vec<_> = reason.amount_gte.map(amount).into_iter().collect();
+    parts.extend(reason.item_reasons.iter().map(of_item));
+    if reason.began_anew {
+        parts.push("new periods began with it".to_owned());
+    }
+    Some(Explanation::leaf(parts.join("; ")))
 }
 
 fn of_line(

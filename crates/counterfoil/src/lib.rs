@@ -137,9 +137,10 @@ pub use counterfoil_billing::invoice::{
     FinalizationError, FinalizeInvoice, Fraction, FractionUnit, FromInvoice, FromInvoiceAction,
     Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceLineId,
     InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus,
-    Line, MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId, PendingItems,
-    PeriodInput, ProrationBase, ProrationDetails, ProrationKind, RetryPolicy, SendInvoice,
-    ShippingCost, ShippingCostInput, UpdateInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
+    ItemReason, Line, MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId,
+    PendingItems, PeriodInput, ProrationBase, ProrationDetails, ProrationKind, RetryPolicy,
+    SendInvoice, ShippingCost, ShippingCostInput, ThresholdReason, UpdateInvoice,
+    UpdateInvoiceItem, UsageReading, VoidInvoice,
 };
 pub use counterfoil_billing::meter::{
     Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,

@@ -4,10 +4,10 @@ use crate::State;
 use crate::late::is_superseded;
 use crate::state::Shard;
 use counterfoil_billing::discount::{DiscountAmount, DiscountId};
-use counterfoil_billing::invoice::{Invoice, InvoiceStatus, ShippingCost};
-use counterfoil_billing::subscription::SubscriptionStatus;
+use counterfoil_billing::invoice::{Charge, Derivation, Invoice, InvoiceStatus, ShippingCost};
+use counterfoil_billing::subscription::{SubscriptionItemId, SubscriptionStatus};
 use counterfoil_billing::tax::TaxRateId;
-use counterfoil_core::{Currency, Timestamp};
+use counterfoil_core::{Currency, Period, Timestamp};
 pub use counterfoil_journal::InvariantViolation;
 use counterfoil_journal::{
     invariant_customer_balance_equals, invariant_receivables_equal,
@@ -45,6 +45,7 @@ pub fn check_customer(state: &State, shard: &Shard) -> Check {
     }
     invariant_credit_notes_fit_their_invoices(shard)?;
     invariant_corrections_bill_nothing_twice(shard)?;
+    invariant_usage_is_billed_once(shard)?;
     invariant_periods_end_on_boundaries(state, shard)?;
     invariant_customer_owns_what_it_holds(state, shard)
 }
@@ -252,6 +253,62 @@ pub fn invariant_corrections_bill_nothing_twice(shard: &Shard) -> Check {
                 let detail = format!("{}: {credited} credited of {}", line.id, line.amount);
                 return violated(name, detail);
             }
+        }
+    }
+    Ok(())
+}
+
+/// Rules 6.7 and 6.13: no second of an item's usage is billed twice, or waits to be. Tiers share one
+/// reading of one period, and what a threshold billed ahead of its end is taken back by the next
+/// invoice.
+///
+/// # Errors
+/// Where it is not so.
+pub fn invariant_usage_is_billed_once(shard: &Shard) -> Check {
+    let mut periods: BTreeMap<&SubscriptionItemId, BTreeSet<Period>> = BTreeMap::new();
+    let mut note = |item, period: Period| {
+        if !period.is_empty() {
+            periods.entry(item).or_default().insert(period);
+        }
+    };
+    let of_usage = |derivation: &Derivation| matches!(derivation, Derivation::Metered { .. });
+    for invoice in shard.invoices() {
+        for charge in &invoice.charges {
+            match charge {
+                Charge::Usage(usage) => note(&usage.subscription_item, usage.period),
+                Charge::Line(line)
+                    if invoice.status != InvoiceStatus::Void
+                        && !invoice.bills_ahead_of_period_end()
+                        && of_usage(&line.derivation) =>
+                {
+                    line.subscription_item.iter().for_each(|item| note(item, line.period));
+                }
+                _ => {}
+            }
+        }
+    }
+    for own in shard.invoice_items() {
+        if own.derivation.as_ref().is_some_and(of_usage) {
+            own.subscription_item.iter().for_each(|item| note(item, own.period));
+        }
+    }
+    for subscription in shard.subscriptions().into_iter().filter(|own| !own.is_ended()) {
+        for closed in &subscription.closed_usage {
+            note(&closed.charge.subscription_item, closed.charge.period);
+        }
+        if subscription.bills_usage() {
+            let metered = subscription.items.iter().filter(|item| item.quantity.is_none());
+            metered.for_each(|item| note(&item.id, item.usage_period()));
+        }
+    }
+    for (item, periods) in periods {
+        let mut until = Timestamp::MIN;
+        for period in periods {
+            if period.start < until {
+                let detail = format!("{item}: {period}, of which usage until {until} is billed");
+                return violated("usage_is_billed_once", detail);
+            }
+            until = period.end;
         }
     }
     Ok(())

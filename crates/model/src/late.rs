@@ -1,7 +1,6 @@
 //! Usage that came after the invoice of its period was finalized (rule 12.8).
 
 use crate::state::Shard;
-use crate::threshold::is_of_threshold;
 use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::in_force;
@@ -31,11 +30,7 @@ pub(crate) struct Late {
 impl Late {
     /// Whether a line bills usage of the period, or takes back what was billed before its end.
     pub(crate) fn covers(&self, line: &Line) -> bool {
-        let of_usage = matches!(
-            line.derivation,
-            Derivation::Metered { .. } | Derivation::PreviouslyBilled { .. }
-        );
-        of_usage && is_of(line, &self.charge)
+        line.derivation.is_of_usage() && is_of(line, &self.charge)
     }
 }
 
@@ -55,8 +50,7 @@ pub(crate) fn is_superseded(shard: &Shard, invoice: &InvoiceId, line: &Line) -> 
             && other.price == line.price
             && other.period == line.period
     };
-    let of_usage = metered(line) || matches!(line.derivation, Derivation::PreviouslyBilled { .. });
-    of_usage
+    line.derivation.is_of_usage()
         && shard.invoices.values().any(|own| {
             own.corrects.as_ref().is_some_and(|correction| correction.invoice == *invoice)
                 && own.status != InvoiceStatus::Draft
@@ -80,7 +74,7 @@ impl State {
         let invoices = shard.invoices.values().map(AsRef::as_ref).filter(|invoice: &&Invoice| {
             invoice.created >= since
                 && invoice.status != InvoiceStatus::Draft
-                && !is_of_threshold(invoice)
+                && !invoice.bills_ahead_of_period_end()
         });
         let mut invoices: Vec<&Invoice> = invoices.collect();
         invoices.sort_by_key(|invoice| std::cmp::Reverse(invoice.seq));
@@ -130,7 +124,7 @@ impl State {
         for invoice in self.shard(&subscription.customer)?.invoices() {
             // What was billed before the end of a period is billed again at its end.
             let is_own = invoice.subscription.as_ref() == Some(&subscription.id);
-            if !is_own || !invoice.counts() || is_of_threshold(invoice) {
+            if !is_own || !invoice.counts() || invoice.bills_ahead_of_period_end() {
                 continue;
             }
             for line in invoice.lines().filter(|line| line.period.end >= since) {
@@ -190,7 +184,8 @@ impl State {
                 && !matches!(line.derivation, Derivation::PreviouslyBilled { .. })
         };
         let (mut read, mut quantity, mut amount) = (0, Decimal12::ZERO, 0_i64);
-        let final_ones = |invoice: &&Invoice| invoice.counts() && !is_of_threshold(invoice);
+        let final_ones =
+            |invoice: &&Invoice| invoice.counts() && !invoice.bills_ahead_of_period_end();
         for invoice in self.shard(customer)?.invoices().into_iter().filter(final_ones) {
             for line in invoice.lines().filter(is_own) {
                 let limit = || Refusal::too_large(format!("usage of {}", charge.price), i64::MAX);

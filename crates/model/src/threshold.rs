@@ -5,7 +5,8 @@ use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::{Discount, in_force};
 use counterfoil_billing::invoice::{
-    BillingReason, Derivation, Invoice, InvoiceId, InvoiceStatus, Line, Numbered, UsageCharge,
+    Derivation, Invoice, InvoiceId, InvoiceStatus, ItemReason, Line, Numbered, ThresholdReason,
+    UsageCharge,
 };
 use counterfoil_billing::subscription::{
     Subscription, SubscriptionEvent, previously_billed_line, until, usage_lines,
@@ -111,7 +112,7 @@ impl State {
         };
         let invoices = self.shard(customer)?.invoices.values();
         let billed = |invoice: &Arc<Invoice>| {
-            is_of_threshold(invoice)
+            invoice.bills_ahead_of_period_end()
                 && invoice.status != InvoiceStatus::Draft
                 && invoice.lines().any(|line| is_own(&line))
         };
@@ -174,19 +175,20 @@ impl State {
     }
 }
 
-/// Whether an invoice was made because usage reached a threshold.
-pub(crate) fn is_of_threshold(invoice: &Invoice) -> bool {
-    invoice.billing_reason == BillingReason::SubscriptionThreshold
-}
-
-/// Whether what accrued reaches a threshold of a subscription or of an item of it.
-pub(crate) fn is_reached(subscription: &Subscription, accrued: &[Accrued]) -> bool {
+/// The thresholds of a subscription and its items that what accrued reaches, if it does any.
+pub(crate) fn reached(subscription: &Subscription, accrued: &[Accrued]) -> Option<ThresholdReason> {
     let sum: i128 = accrued.iter().map(|own| i128::from(own.amount)).sum();
     let amount = subscription.billing_thresholds.and_then(|thresholds| thresholds.amount_gte);
     let of_item = |own: &Accrued| {
-        let item = subscription.item(&own.charge.subscription_item);
-        let usage = item.and_then(|item| item.billing_thresholds?.usage_gte);
-        usage.is_some_and(|usage| own.quantity >= Decimal12::from_int(usage))
+        let item = subscription.item(&own.charge.subscription_item)?;
+        let usage_gte = item.billing_thresholds?.usage_gte?;
+        let is_reached = own.quantity >= Decimal12::from_int(usage_gte);
+        is_reached.then(|| ItemReason { subscription_item: item.id.clone(), usage_gte })
     };
-    amount.is_some_and(|amount| sum >= i128::from(amount)) || accrued.iter().any(of_item)
+    let reason = ThresholdReason {
+        amount_gte: amount.filter(|amount| sum >= i128::from(*amount)),
+        item_reasons: accrued.iter().filter_map(of_item).collect(),
+        began_anew: false,
+    };
+    Some(reason).filter(|own| own.amount_gte.is_some() || !own.item_reasons.is_empty())
 }

@@ -76,6 +76,7 @@ impl Invoice {
             effective_at: None,
             revises: None,
             latest_revision: None,
+            threshold_reason: None,
             corrects: None,
             latest_correction: None,
             charges: Vec::new(),

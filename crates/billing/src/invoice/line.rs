@@ -294,6 +294,13 @@ impl Derivation {
             _ => None,
         }
     }
+
+    /// Whether the amount is the price of all usage of a period, or takes back what was billed for
+    /// some of it before.
+    #[must_use]
+    pub fn is_of_usage(&self) -> bool {
+        matches!(self, Self::Metered { .. } | Self::PreviouslyBilled { .. })
+    }
 }
 
 impl Line {

@@ -39,7 +39,8 @@ pub use received::{
 };
 pub use shipping::{ShippingCost, ShippingCostInput};
 pub use state::{
-    BillingReason, CollectionMethod, Correction, Invoice, InvoiceStatus, StatusTransitions,
+    BillingReason, CollectionMethod, Correction, Invoice, InvoiceStatus, ItemReason,
+    StatusTransitions, ThresholdReason,
 };
 pub use totals::{Totals, compute};
 

@@ -8,7 +8,7 @@ use crate::credit_note::CreditNoteId;
 use crate::customer::{BalanceTransaction, CustomerId, Personal};
 use crate::discount::{Discount, DiscountAmount};
 use crate::rare::Rare;
-use crate::subscription::{PauseBehavior, SubscriptionId};
+use crate::subscription::{PauseBehavior, SubscriptionId, SubscriptionItemId};
 use crate::tax::{TaxAmount, TaxExempt, TaxRateId};
 use counterfoil_core::{Currency, Metadata, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,9 @@ pub struct Invoice {
     /// The invoice that was made last to replace this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_revision: Option<InvoiceId>,
+    /// Which thresholds it was made for, where it was made for any (rule 6.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold_reason: Option<Box<ThresholdReason>>,
     /// What this one corrects, where usage came for it after it was finalized (rule 12.8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrects: Option<Correction>,
@@ -187,6 +190,31 @@ pub struct Correction {
     /// what is left of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<DiscountAmount>,
+}
+
+/// The thresholds that usage had reached when an invoice was made (rule 6.13).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ThresholdReason {
+    /// The amount that was reached, in minor units, where that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_gte: Option<i64>,
+    /// The items whose usage reached their own threshold, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub item_reasons: Vec<ItemReason>,
+    /// Whether new periods began with the invoice, so that it ends those that it bills.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub began_anew: bool,
+}
+
+/// An item whose usage reached its threshold.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemReason {
+    /// The item.
+    pub subscription_item: SubscriptionItemId,
+    /// The usage that was reached.
+    pub usage_gte: i64,
 }
 
 /// When an invoice changed status.
@@ -321,6 +349,24 @@ impl Invoice {
         let shipping = self.shipping_cost.iter().flat_map(|cost| &cost.taxes);
         let inside = shipping.filter(|tax| tax.inclusive);
         inside.fold(left, |left, tax| left.saturating_add(tax.amount))
+    }
+
+    /// The lines for the usage of an item, with what they take back of what was billed before.
+    pub fn usage_lines_of<'a>(
+        &'a self,
+        item: &'a SubscriptionItemId,
+    ) -> impl Iterator<Item = &'a Arc<Line>> {
+        self.lines().filter(move |line| {
+            line.subscription_item.as_ref() == Some(item) && line.derivation.is_of_usage()
+        })
+    }
+
+    /// Whether it bills usage of periods that go on: it was made for a threshold, and no new periods
+    /// began with it (rule 6.13).
+    #[must_use]
+    pub fn bills_ahead_of_period_end(&self) -> bool {
+        self.billing_reason == BillingReason::SubscriptionThreshold
+            && !self.threshold_reason.as_ref().is_some_and(|reason| reason.began_anew)
     }
 
     /// Whether it was finalized and not voided since.

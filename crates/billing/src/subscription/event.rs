@@ -246,7 +246,8 @@ impl Subscription {
         for (id, period) in periods {
             if let Some(item) = self.items.iter_mut().find(|item| item.id == *id) {
                 item.period = *period;
-                item.usage_since = None;
+                // Usage of a second that a threshold ended stays with the period before.
+                item.usage_since = item.usage_since.filter(|since| *since > period.start);
             }
         }
     }

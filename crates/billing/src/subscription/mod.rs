@@ -23,7 +23,8 @@ pub use command::{
     UpdateSubscription,
 };
 pub use decide::{
-    Prices, Updated, decide_create, decide_migrate, decide_update, elapsed_periods, too_many_lines,
+    Prices, Updated, decide_create, decide_migrate, decide_reset, decide_update, elapsed_periods,
+    too_many_lines,
 };
 pub(crate) use decide::{check_collection, check_new_items};
 pub use event::SubscriptionEvent;

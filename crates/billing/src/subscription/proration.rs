@@ -318,12 +318,13 @@ pub fn prorations(
             change.give_back(old, from, source, &mut found)?;
         }
         if let Some(new) = new
+            && (change.charges || old.is_same(new))
             && let Some(period) = charged_anew(old, new, change.at)
         {
             change.charge(new, period, source, &mut found)?;
         }
     }
-    for new in &change.after.items {
+    for new in change.after.items.iter().filter(|_| change.charges) {
         if change.before.item(&new.id).is_none() {
             let period = Period::new(change.at, new.period.end);
             change.charge(new, period, source, &mut found)?;
@@ -332,10 +333,13 @@ pub fn prorations(
     Ok(found)
 }
 
-/// Whether an item still charges the same for the same period, but for its end.
-fn is_same(old: &SubscriptionItem, new: &SubscriptionItem) -> bool {
-    let of = |item: &SubscriptionItem| (item.price.clone(), item.quantity, item.period.start);
-    of(old) == of(new)
+impl SubscriptionItem {
+    /// Whether an item still charges the same for the same period, but for its end.
+    #[must_use]
+    pub fn is_same(&self, new: &Self) -> bool {
+        let of = |item: &Self| (item.price.clone(), item.quantity, item.period.start);
+        of(self) == of(new)
+    }
 }
 
 fn given_back_from(
@@ -344,7 +348,7 @@ fn given_back_from(
     at: Timestamp,
 ) -> Option<Timestamp> {
     match new {
-        Some(new) if is_same(old, new) => {
+        Some(new) if old.is_same(new) => {
             (new.period.end < old.period.end).then_some(new.period.end)
         }
         _ => Some(at),
@@ -352,7 +356,7 @@ fn given_back_from(
 }
 
 fn charged_anew(old: &SubscriptionItem, new: &SubscriptionItem, at: Timestamp) -> Option<Period> {
-    let start = if !is_same(old, new) {
+    let start = if !old.is_same(new) {
         if old.period.start == new.period.start { at } else { new.period.start }
     } else if new.period.end > old.period.end {
         old.period.end
@@ -425,7 +429,7 @@ impl Change<'_> {
         found: &mut Vec<Proration>,
     ) -> Result<(), Refusal> {
         let (price, name) = source.named_price(&item.price)?;
-        if !self.charges || self.after.is_in_trial() || price.meter().is_some() {
+        if self.after.is_in_trial() || price.meter().is_some() {
             return Ok(());
         }
         let whole = whole_of(self.after, price, item.period, self.policies)?;

@@ -260,6 +260,12 @@ impl SubscriptionItem {
     pub fn usage_period(&self) -> Period {
         Period::new(self.usage_since.unwrap_or(self.period.start), self.period.end)
     }
+
+    /// Until when it is billed: a licence ahead, usage behind.
+    #[must_use]
+    pub fn billed_until(&self) -> Timestamp {
+        if self.quantity.is_none() { self.usage_period().start } else { self.period.end }
+    }
 }
 
 impl fmt::Display for SubscriptionStatus {

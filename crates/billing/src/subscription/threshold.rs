@@ -14,7 +14,7 @@ pub struct BillingThresholds {
     /// yet; at least 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount_gte: Option<i64>,
-    /// Whether new periods begin with such an invoice. That is refused so far.
+    /// Whether such an invoice ends the periods of all items, so that new ones begin with it.
     pub reset_billing_cycle_anchor: bool,
 }
 
@@ -36,8 +36,7 @@ impl BillingThresholds {
     }
 
     /// # Errors
-    /// [`Refusal`] where no amount is given, or one that is out of range, or new periods are asked
-    /// for.
+    /// [`Refusal`] where no amount is given, or one that is out of range.
     pub(crate) fn check(self) -> Result<(), Refusal> {
         let param = "billing_thresholds.amount_gte";
         let (least, most) = (limits::THRESHOLD_AMOUNT_MIN, limits::AMOUNT_MINOR_MAX);
@@ -45,10 +44,6 @@ impl BillingThresholds {
         if !(least..=most).contains(&amount) {
             let reason = format!("{amount} is not an amount from {least} to {most} minor units");
             return Err(Refusal::invalid(param, reason));
-        }
-        if self.reset_billing_cycle_anchor {
-            let reason = "a threshold that begins new periods is not supported";
-            return Err(Refusal::invalid("billing_thresholds.reset_billing_cycle_anchor", reason));
         }
         Ok(())
     }
@@ -89,5 +84,13 @@ impl Subscription {
         });
         let runs = matches!(self.status, SubscriptionStatus::Active | SubscriptionStatus::PastDue);
         runs && !held && self.has_thresholds()
+    }
+
+    /// Whether new periods begin where it reaches a threshold. None begin where it ends with its
+    /// period: that end was agreed on.
+    #[must_use]
+    pub fn begins_anew_at_threshold(&self) -> bool {
+        let asked = self.billing_thresholds.is_some_and(|own| own.reset_billing_cycle_anchor);
+        asked && !self.cancel_at_period_end
     }
 }

@@ -202,6 +202,7 @@ impl Tx<'_> {
         let mut draft = Invoice::draft(id, seq, invoice.customer.clone(), invoice.currency, at);
         draft.subscription = Some(subscription.id.clone());
         draft.billing_reason = invoice.billing_reason;
+        draft.threshold_reason.clone_from(&invoice.threshold_reason);
         draft.period = invoice.period;
         draft.collection_method = invoice.collection_method;
         draft.default_payment_method.clone_from(&invoice.default_payment_method);

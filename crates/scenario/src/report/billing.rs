@@ -7,12 +7,13 @@ use super::{
 use counterfoil::{
     Address, Attempt, BillingModeKind, BillingReason, BillingThresholds, CancellationReason,
     CollectionMethod, CreditNoteId, Currency, CustomerId, Decimal12, Derivation, FinalizationError,
-    FromInvoice, FromInvoiceAction, Id, InvoiceId, InvoiceItem, InvoiceItemId, InvoicePayment,
-    InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus, InvoiceView,
-    ItemThresholds, Line, Metadata, PauseCollection, PaymentAttemptId, PendingItemIntervalInput,
-    Period, PriceId, ProrationBase, ProrationDiscounts, ProrationKind, ShippingCost, Subscription,
-    SubscriptionId, SubscriptionItem, SubscriptionItemId, SubscriptionScheduleId,
-    SubscriptionStatus, TaxExempt, TaxRateId, Timestamp, TrialSettings, kind,
+    FromInvoice, FromInvoiceAction, Id, Invoice, InvoiceId, InvoiceItem, InvoiceItemId,
+    InvoiceLineId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus,
+    InvoiceStatus, InvoiceView, ItemReason, ItemThresholds, Line, Metadata, PauseCollection,
+    PaymentAttemptId, PendingItemIntervalInput, Period, PriceId, ProrationBase, ProrationDiscounts,
+    ProrationKind, ShippingCost, Subscription, SubscriptionId, SubscriptionItem,
+    SubscriptionItemId, SubscriptionScheduleId, SubscriptionStatus, TaxExempt, TaxRateId,
+    Timestamp, TrialSettings, kind,
 };
 use serde::Serialize;
 
@@ -137,6 +138,8 @@ pub struct SubscriptionItemReport {
     pub current_period_start: Timestamp,
     /// The end of its current period.
     pub current_period_end: Timestamp,
+    /// Until when it is billed: a licence ahead, usage behind.
+    pub billed_until: Timestamp,
     /// When it was added.
     pub created: Timestamp,
     /// The discounts on its lines.
@@ -164,6 +167,8 @@ pub struct InvoiceReport {
     pub status: InvoiceStatus,
     /// Why it was made.
     pub billing_reason: BillingReason,
+    /// Which thresholds it was made for.
+    pub threshold_reason: Option<ThresholdReasonReport>,
     /// The currency of every amount on it.
     pub currency: Currency,
     /// When it was created.
@@ -600,12 +605,44 @@ impl SubscriptionItemReport {
             quantity: item.quantity,
             current_period_start: item.period.start,
             current_period_end: item.period.end,
+            billed_until: item.billed_until(),
             created: item.created,
             discounts: terms::discounts(&item.discounts),
             tax_rates: item.tax_rates.clone(),
             billing_thresholds: item.billing_thresholds,
             metadata: item.metadata.clone(),
         }
+    }
+}
+
+/// The thresholds that an invoice was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ThresholdReasonReport {
+    /// The amount that was reached.
+    pub amount_gte: Option<i64>,
+    /// The items whose usage reached a threshold of their own.
+    pub item_reasons: Vec<ItemReasonReport>,
+}
+
+/// An item whose usage reached its threshold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ItemReasonReport {
+    /// The lines for its usage.
+    pub line_item_ids: Vec<InvoiceLineId>,
+    /// The usage that was reached.
+    pub usage_gte: i64,
+}
+
+impl ThresholdReasonReport {
+    fn of(invoice: &Invoice) -> Option<Self> {
+        let reason = invoice.threshold_reason.as_ref()?;
+        let of_item = |own: &ItemReason| {
+            let lines = invoice.usage_lines_of(&own.subscription_item);
+            let line_item_ids = lines.map(|line| line.id.clone()).collect();
+            ItemReasonReport { line_item_ids, usage_gte: own.usage_gte }
+        };
+        let item_reasons = reason.item_reasons.iter().map(of_item).collect();
+        Some(Self { amount_gte: reason.amount_gte, item_reasons })
     }
 }
 
@@ -620,6 +657,7 @@ impl InvoiceReport {
             number: invoice.number.clone(),
             status: invoice.status,
             billing_reason: invoice.billing_reason,
+            threshold_reason: ThresholdReasonReport::of(invoice),
             currency: invoice.currency,
             created: invoice.created,
             period_start: invoice.period.start,

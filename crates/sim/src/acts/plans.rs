@@ -1,5 +1,6 @@
 //! Schedules of phases, and quotes.
 
+use super::subscriptions::amount_gte;
 use super::{Act, Tried, pick};
 use crate::world::World;
 use serde_json::{Value, json};
@@ -38,6 +39,10 @@ impl Act {
                         "period": { "start": { "type": start }, "end": { "type": end } },
                     }]);
                     phase.as_object_mut().unwrap().insert("add_invoice_items".to_owned(), once);
+                }
+                if self.a % 7 > 3 {
+                    phase["items"].as_array_mut().unwrap().push(json!({ "price": "price_n08" }));
+                    phase["billing_thresholds"] = amount_gte(self.c.wrapping_add(60 * n));
                 }
                 phase
             })

@@ -21,8 +21,12 @@ const DAILY: &[&str] = &["price_n09", "price_n01"];
 const COUPONS: [&str; 3] = ["coupon_n01", "coupon_n02", "coupon_n03"];
 const TAX_RATES: [&str; 2] = ["txr_n01", "txr_n02"];
 
-fn amount_gte(number: u16) -> Value {
-    json!({ "amount_gte": 500 + u32::from(number % 60) * 100 })
+/// A threshold; one of three begins new periods.
+pub(super) fn amount_gte(number: u16) -> Value {
+    json!({
+        "amount_gte": 500 + u32::from(number % 60) * 100,
+        "reset_billing_cycle_anchor": (number / 60).is_multiple_of(3),
+    })
 }
 
 impl Act {

@@ -107,7 +107,7 @@ pub fn decide_create(
             let reason = "give cancel_at or cancel_at_period_end, not both";
             return Err(Refusal::invalid("cancel_at", reason));
         }
-        created.cancel_at = Some(resolved(&created, wanted, prices, at)?);
+        created.cancel_at = Some(resolved(&created, wanted, at)?);
         fit_periods(&mut created, prices)?;
     }
     Ok(created)

@@ -5,27 +5,45 @@ use super::super::{
     SubscriptionStatus, TrialEnd, UpdateSubscription, period_from, trial_notice_at, until,
 };
 use super::Prices;
-use super::items::recurring;
+use super::items::{is_metered, recurring};
 use crate::Patch;
 use crate::discount::in_force;
 use crate::invoice::UsageCharge;
 use counterfoil_core::{Anchor, Period, Refusal, Timestamp, limits};
 
 /// Lets new periods of all items begin at an instant, which becomes the anchor (rule 6.4). Usage of
-/// the periods that end waits for the next invoice.
+/// the periods that end, up to an instant, waits for the next invoice.
 pub(super) fn begin_anew(
     subscription: &mut Subscription,
     prices: &dyn Prices,
-    at: Timestamp,
+    (at, used_until): (Timestamp, Timestamp),
 ) -> Result<(), Refusal> {
     subscription.anchor = Anchor::in_zone(at, subscription.anchor.zone);
-    close_all_usage(subscription, prices, at)?;
+    close_all_usage(subscription, prices, used_until)?;
     for item in &mut subscription.items {
-        let interval = recurring(prices.price(&item.price)?)?;
-        item.period = period_from(&subscription.anchor, interval, at)?;
-        item.usage_since = None;
+        let price = prices.price(&item.price)?;
+        item.period = period_from(&subscription.anchor, recurring(price)?, at)?;
+        let since = item.usage_since.map_or(used_until, |since| since.max(used_until));
+        item.usage_since = Some(since).filter(|since| *since > at && is_metered(price));
     }
     Ok(())
+}
+
+/// Lets new periods begin because usage reached a threshold (rule 6.13). The second that runs counts
+/// to the periods that end; usage of the new ones is what comes after it.
+///
+/// # Errors
+/// [`Refusal::ResourceMissing`] for a price that is not there, [`Refusal::AmountTooLarge`] beyond the
+/// calendar.
+pub fn decide_reset(
+    subscription: &Subscription,
+    prices: &dyn Prices,
+    at: Timestamp,
+) -> Result<Subscription, Refusal> {
+    let mut after = subscription.clone();
+    begin_anew(&mut after, prices, (at, at.checked_add_seconds(1)?))?;
+    fit_periods(&mut after, prices)?;
+    Ok(after)
 }
 
 fn close_all_usage(
@@ -88,7 +106,7 @@ pub(super) fn set_trial_end(
     for item in &mut subscription.items {
         let start = if running.is_some() { item.period.start } else { at };
         item.period = Period::new(start, end);
-        item.usage_since = None;
+        item.usage_since = item.usage_since.filter(|since| *since > at);
     }
     let trial = Period::new(begun, end);
     subscription.trial = Some(trial);
@@ -119,7 +137,6 @@ fn end_trial(subscription: &mut Subscription, at: Timestamp) -> Result<(), Refus
 pub(super) fn set_agreed_end(
     subscription: &mut Subscription,
     command: &UpdateSubscription,
-    prices: &dyn Prices,
     at: Timestamp,
 ) -> Result<(), Refusal> {
     let before = subscription.agreed_end();
@@ -130,7 +147,7 @@ pub(super) fn set_agreed_end(
             return Err(Refusal::invalid("cancel_at", reason));
         }
         (Patch::Set(wanted), _) => {
-            subscription.cancel_at = Some(resolved(subscription, *wanted, prices, at)?);
+            subscription.cancel_at = Some(resolved(subscription, *wanted, at)?);
             subscription.cancel_at_period_end = false;
         }
         (Patch::Clear, at_period_end) => {
@@ -165,7 +182,6 @@ pub(super) fn set_agreed_end(
 pub(super) fn resolved(
     subscription: &Subscription,
     wanted: CancelAt,
-    prices: &dyn Prices,
     at: Timestamp,
 ) -> Result<Timestamp, Refusal> {
     let ends = subscription.items.iter().map(|item| item.period.end);
@@ -176,7 +192,7 @@ pub(super) fn resolved(
         CancelAt::MaxBilledUntil => {
             let mut latest = subscription.start_date;
             for item in &subscription.items {
-                latest = latest.max(billed_until(item, prices)?);
+                latest = latest.max(item.billed_until());
             }
             latest
         }
@@ -186,12 +202,6 @@ pub(super) fn resolved(
         return Err(Refusal::invalid("cancel_at", reason));
     }
     Ok(end)
-}
-
-/// Until when an item was billed: licences ahead, usage behind.
-fn billed_until(item: &SubscriptionItem, prices: &dyn Prices) -> Result<Timestamp, Refusal> {
-    let metered = prices.price(&item.price)?.meter().is_some();
-    Ok(if metered { item.usage_period().start } else { item.period.end })
 }
 
 /// Lets every period end on its boundary, or with the agreed end before that. A trial ends every

@@ -7,6 +7,7 @@ mod mode;
 mod update;
 
 pub use create::{decide_create, elapsed_periods, too_many_lines};
+pub use cycle::decide_reset;
 pub(crate) use items::{check_collection, check_new_items};
 pub use mode::decide_migrate;
 pub use update::{Updated, decide_update};

@@ -77,14 +77,14 @@ pub fn decide_update(
     let mut began_anew =
         !updated.is_in_trial() && begins_anew(subscription, &updated, anchor, prices)?;
     if began_anew {
-        begin_anew(&mut updated, prices, at)?;
+        begin_anew(&mut updated, prices, (at, at))?;
         // Periods that began in this very second were charged then; nothing begins twice.
         let again = |item: &SubscriptionItem| {
             subscription.item(&item.id).is_none_or(|before| before.period == item.period)
         };
         began_anew = !updated.items.iter().all(again);
     }
-    set_agreed_end(&mut updated, command, prices, at)?;
+    set_agreed_end(&mut updated, command, at)?;
     if !ended_trial {
         fit_periods(&mut updated, prices)?;
     }
@@ -261,8 +261,10 @@ impl Change<'_> {
         }
         item.price = new.id.clone();
         item.quantity = quantity;
+        // What a threshold billed of this very second is not billed again (rule 6.13).
+        let since = item.usage_since.map_or(self.at, |since| since.max(self.at));
         item.usage_since =
-            Some(self.at).filter(|at| is_metered(new) && *at > item.period.start && !in_trial);
+            Some(since).filter(|at| is_metered(new) && *at > item.period.start && !in_trial);
         Ok(())
     }
 

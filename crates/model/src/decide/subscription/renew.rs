@@ -198,6 +198,10 @@ impl Tx<'_> {
         for item in subscription.items.iter().filter(|item| bills(item)) {
             let price = self.state.price(&item.price)?;
             let Some(meter) = price.meter() else { continue };
+            // Of a second that a threshold billed nothing is left (rule 6.13).
+            if item.usage_period().start > self.at() {
+                continue;
+            }
             charges.push(Charge::from(UsageCharge {
                 subscription_item: item.id.clone(),
                 price: item.price.clone(),

@@ -1,10 +1,14 @@
 //! Usage that reaches a threshold (rule 6.13).
 
 use super::super::tx::Tx;
-use crate::threshold::is_reached;
+use super::renew::in_item_order;
+use super::update::begun_periods;
+use crate::threshold::reached;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{BillingReason, Charge, Invoice};
-use counterfoil_billing::subscription::SubscriptionId;
+use counterfoil_billing::subscription::{
+    Subscription, SubscriptionEvent, SubscriptionId, decide_reset,
+};
 use counterfoil_core::{Period, Refusal};
 
 impl Tx<'_> {
@@ -32,21 +36,44 @@ impl Tx<'_> {
     fn cross_threshold(&mut self, id: &SubscriptionId) -> Result<(), Refusal> {
         let subscription = self.state.subscription(id)?;
         let accrued = self.state.accrued(subscription, self.context.usage, self.at())?;
-        if !is_reached(subscription, &accrued) {
-            return Ok(());
-        }
+        let Some(mut reason) = reached(subscription, &accrued) else { return Ok(()) };
         self.drop_pending_update(id)?;
+        let before = self.state.subscription(id)?.clone();
+        reason.began_anew = before.begins_anew_at_threshold();
+        let own = match reason.began_anew {
+            true => self.begin_anew_at_threshold(&before)?,
+            false => accrued.into_iter().map(|own| Charge::from(own.charge)).collect(),
+        };
         let subscription = self.state.subscription(id)?.clone();
         let mut charges =
             self.sweep(&subscription.customer, subscription.currency, Some(&subscription.id))?;
-        charges.extend(accrued.into_iter().map(|own| Charge::from(own.charge)));
-        let period = Period::new(subscription.current_period().start, self.at());
+        charges.extend(own);
+        let period = Period::new(before.current_period().start, self.at());
         let fill = |invoice: &mut Invoice| {
             invoice.billing_reason = BillingReason::SubscriptionThreshold;
+            invoice.threshold_reason = Some(reason.into());
             invoice.period = period;
             invoice.auto_advance = true;
         };
         let invoice = self.draft_for_subscription(&subscription, fill, charges)?;
         self.finalize_and_collect(&invoice)
+    }
+
+    /// Ends the periods of all items, and lets new ones begin now (rule 6.4): the charges for the
+    /// usage of the ones that end, and for the licences of the new ones where these are not prorated.
+    /// Licences are given back for the time that was not used.
+    fn begin_anew_at_threshold(&mut self, before: &Subscription) -> Result<Vec<Charge>, Refusal> {
+        let at = self.at();
+        let after = decide_reset(before, &self.state, at)?;
+        self.emit(SubscriptionEvent::Updated { at, subscription: after.clone().into() });
+        let is_classic = after.billing_mode.is_classic();
+        self.prorate(before, &after, at, !is_classic)?;
+        // What a change closed before goes along, and late usage as with any end of a period.
+        let usage = self.usage_charges(&after, |_| false)?;
+        let lines = match is_classic {
+            true => self.advance_lines(&after, &begun_periods(before, &after))?,
+            false => Vec::new(),
+        };
+        Ok(in_item_order(&after, usage, lines))
     }
 }

@@ -6,9 +6,9 @@ use crate::answer::Target;
 use counterfoil_billing::customer::check_present;
 use counterfoil_billing::subscription::{
     self, AnchorChange, MigrateSubscription, ProrationBehavior, Subscription, SubscriptionEvent,
-    SubscriptionItemId, SubscriptionStatus, UpdateSubscription, Updated,
+    SubscriptionItem, SubscriptionItemId, SubscriptionStatus, UpdateSubscription, Updated,
 };
-use counterfoil_core::Refusal;
+use counterfoil_core::{Period, Refusal};
 
 impl Tx<'_> {
     /// Changes a subscription at once, whatever becomes of the payment that this may need.
@@ -88,9 +88,7 @@ impl Tx<'_> {
         let mut lines = Vec::new();
         if invoices_periods {
             let current = self.state.subscription(&after.id)?;
-            let periods: Vec<_> =
-                current.items.iter().map(|item| (item.id.clone(), item.period)).collect();
-            lines = self.advance_lines(current, &periods)?;
+            lines = self.advance_lines(current, &begun_periods(before, current))?;
         }
         let asked = command.billing_cycle_anchor == Some(AnchorChange::Now);
         let remains = asked && !command.items.is_empty() && self.sum_since(after, first)? != 0;
@@ -123,4 +121,15 @@ impl Tx<'_> {
         self.emit(SubscriptionEvent::Updated { at, subscription: migrated.into() });
         Ok(Target::Subscription(command.id.clone()))
     }
+}
+
+/// The periods of items that began with a change. One that began in this very second was charged
+/// then, and only its end moves.
+pub(super) fn begun_periods(
+    before: &Subscription,
+    after: &Subscription,
+) -> Vec<(SubscriptionItemId, Period)> {
+    let goes_on = |new: &SubscriptionItem| before.item(&new.id).is_some_and(|old| old.is_same(new));
+    let begun = after.items.iter().filter(|item| !goes_on(item));
+    begun.map(|item| (item.id.clone(), item.period)).collect()
 }
