@@ -221,8 +221,8 @@ pub use metering::{
 pub use payment::{NoPayments, PaymentSource, Progress};
 pub use proof::check_proof;
 pub use query::{
-    Age, InvoiceFilter, Page, PageRequest, Receivable, Receivables, RecurringMonth, RevenueMonth,
-    SubscriptionFilter, TimeRange, UnbilledUsage,
+    Age, InvoiceFilter, Page, PageRequest, Receivable, Receivables, RecurringMonth, RecurringNow,
+    RecurringRevenue, RevenueMonth, SubscriptionFilter, TimeRange, UnbilledUsage,
 };
 pub use reader::BookReader;
 pub use snapshot::{Opened, SkippedSnapshot, SnapshotPolicy, SnapshotReport};

@@ -7,7 +7,7 @@ mod revenue;
 
 pub use page::{InvoiceFilter, Page, PageRequest, SubscriptionFilter, TimeRange};
 pub use receivables::{Age, Receivable, Receivables};
-pub use recurring::RecurringMonth;
+pub use recurring::{RecurringMonth, RecurringNow, RecurringRevenue};
 pub use revenue::RevenueMonth;
 
 use crate::engine::Engine;

@@ -3,9 +3,10 @@
 mod support;
 
 use counterfoil::{
-    Account, Age, AsOf, CreateInvoice, CreateInvoiceItem, Currency, Engine, FinalizeInvoice,
-    InvoiceFilter, InvoiceStatus, PageRequest, Period, RecurringMonth, SubscriptionFilter,
-    SubscriptionId, SubscriptionStatus, TimeRange, Timestamp,
+    Account, Age, AsOf, Command, CreateInvoice, CreateInvoiceItem, Currency, Engine,
+    FinalizeInvoice, InvoiceFilter, InvoiceStatus, MemStorage, Options, PageRequest, Period,
+    RecurringMonth, RecurringRevenue, RevenueMonth, SubscriptionFilter, SubscriptionId,
+    SubscriptionStatus, TimeRange, Timestamp,
 };
 use serde_json::json;
 use support::{at, catalog, customer, customer_id, day, gateway, invoice_id, subscription};
@@ -229,9 +230,177 @@ fn recurring_revenue_moves_by_customer() {
         let up = month.new + month.reactivation + month.expansion;
         assert_eq!(month.ending, month.starting + up - month.contraction - month.churn);
     }
+    // Kept, it says the same, and goes on from where it was; the state alone knows what is now.
+    let (mut kept, from) = (RecurringRevenue::default(), when("2024-02-20"));
+    assert_eq!(kept.follow(&book, from, 12).unwrap(), months);
+    let stored = serde_json::to_string(&kept).unwrap();
+    let mut kept: RecurringRevenue = serde_json::from_str(&stored).unwrap();
+    assert_eq!(kept.position(), book.durable());
+    assert_eq!(kept.follow(&book, from, 12).unwrap(), months);
+    cancel("sub_3");
+    to("2024-08-02");
+    assert_eq!(kept.follow(&book, from, 12).unwrap(), book.recurring_revenue(from, 12).unwrap());
+    let now = book.recurring().unwrap()[&USD];
+    assert_eq!((now.amount, now.customers), (2_000, 1));
     // The month that runs is cut off at the book's time.
     assert_eq!(months.last().unwrap().month, Period::new(when("2024-06-01"), when("2024-06-15")));
     book.recurring_revenue(when("2024-02-20"), 1_201).unwrap_err();
+}
+
+/// What recurs less what discounts take off it each time.
+#[test]
+fn recurring_revenue_is_net_of_discounts_that_recur() {
+    let book = book();
+    let run = |operation: &str, params: serde_json::Value| {
+        let command: Command = serde_json::from_value(json!({ operation: params })).unwrap();
+        book.execute(command).unwrap();
+    };
+    let when = |text: &str| Timestamp::parse(&format!("{text}T00:00:00Z")).unwrap();
+    let to = |text: &str| book.advance_to(when(text), &mut gateway).unwrap();
+    to("2024-02-10");
+    run("product.create", json!({ "id": "prod_mrr", "name": "Plan" }));
+    run(
+        "meter.create",
+        json!({
+            "id": "mtr_mrr", "display_name": "Hits", "event_name": "hits",
+            "default_aggregation": { "formula": "sum" },
+        }),
+    );
+    for (id, minor, recurring) in [
+        ("month", 1_000, json!({ "interval": "month" })),
+        ("year", 12_000, json!({ "interval": "year" })),
+        ("hits", 5, json!({ "interval": "month", "usage_type": "metered", "meter": "mtr_mrr" })),
+    ] {
+        run(
+            "price.create",
+            json!({
+                "id": id, "product": "prod_mrr", "currency": "usd", "unit_amount": minor,
+                "recurring": recurring,
+            }),
+        );
+    }
+    for (id, coupon) in [
+        ("TEN", json!({ "percent_off": 10, "duration": "forever" })),
+        ("ONCE", json!({ "percent_off": 50, "duration": "once" })),
+        (
+            "THREE",
+            json!({
+                "amount_off": 300, "currency": "usd", "duration": "repeating", "duration_in_months": 3,
+            }),
+        ),
+    ] {
+        let mut coupon = coupon;
+        coupon["id"] = json!(id);
+        run("coupon.create", coupon);
+    }
+    for name in ["cus_1", "cus_2", "cus_3"] {
+        book.customers().create(customer(name, "pm_good")).unwrap();
+    }
+    // 900 in a month, and 10800 in a year; usage, tax, setup and what is once do not recur.
+    run(
+        "tax_rate.create",
+        json!({ "id": "vat", "display_name": "VAT", "percentage": 20, "inclusive": false }),
+    );
+    run(
+        "subscription.create",
+        json!({
+            "id": "sub_1", "customer": "cus_1", "items": [{ "price": "month" }, { "price": "hits" }],
+            "discounts": [{ "coupon": "TEN" }, { "coupon": "ONCE" }], "default_tax_rates": ["vat"],
+            "add_invoice_items": [{ "price_data": { "product": "prod_mrr", "currency": "usd", "unit_amount": 77 } }],
+        }),
+    );
+    run(
+        "subscription.create",
+        json!({
+            "id": "sub_2", "customer": "cus_2", "items": [{ "price": "year" }], "discounts": [{ "coupon": "TEN" }],
+        }),
+    );
+    // 2 × 1000 less 300 for three months; the customer's own discount counts after that.
+    run("customer.update", json!({ "id": "cus_3", "coupon": "TEN" }));
+    run(
+        "subscription.create",
+        json!({
+            "id": "sub_3", "customer": "cus_3", "items": [{ "price": "month", "quantity": 2 }],
+            "discounts": [{ "coupon": "THREE" }],
+        }),
+    );
+    assert!(book.recurring().unwrap().is_empty());
+    to("2024-02-10");
+    assert_eq!(book.recurring().unwrap()[&USD].amount, 900 + 900 + 1_700);
+    to("2024-07-15");
+    let months = book.recurring_revenue(when("2024-02-01"), 6).unwrap();
+    let row = |row: &RecurringMonth| (row.starting, row.new, row.expansion, row.ending);
+    assert_eq!(
+        months.iter().map(row).collect::<Vec<_>>(),
+        [
+            (0, 3_500, 0, 3_500),
+            (3_500, 0, 0, 3_500),
+            (3_500, 0, 0, 3_500),
+            // From 10 May on 10 % of 2000 come off, where 300 did.
+            (3_500, 0, 100, 3_600),
+            (3_600, 0, 0, 3_600),
+            (3_600, 0, 0, 3_600),
+        ]
+    );
+    let now = book.recurring().unwrap()[&USD];
+    assert_eq!((now.amount, now.customers), (3_600, 3));
+}
+
+/// Revenue is shown before and after discounts, and with credit notes; months are those of the
+/// book's clock.
+#[test]
+fn revenue_by_month_is_net_of_discounts_and_credit_notes() {
+    for (zone, start, edge) in [
+        ("UTC", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
+        ("Europe/Berlin", "2024-01-31T23:00:00Z", "2024-02-29T23:00:00Z"),
+    ] {
+        let settings = json!({ "policies": { "time_zone": zone } });
+        let options = Options::default().settings(serde_json::from_value(settings).unwrap());
+        let book = Engine::on(MemStorage::new(), options).unwrap();
+        let when = |text: &str| Timestamp::parse(text).unwrap();
+        book.advance_to(when(start), &mut gateway).unwrap();
+        let run = |operation: &str, params: serde_json::Value| {
+            let command: Command = serde_json::from_value(json!({ operation: params })).unwrap();
+            book.execute(command).unwrap();
+        };
+        run("product.create", json!({ "id": "prod_1", "name": "Plan" }));
+        run(
+            "price.create",
+            json!({
+                "id": "month", "product": "prod_1", "currency": "usd", "unit_amount": 2_900,
+                "recurring": { "interval": "month" },
+            }),
+        );
+        run("coupon.create", json!({ "id": "TEN", "percent_off": 10, "duration": "once" }));
+        book.customers().create(customer("cus_1", "pm_good")).unwrap();
+        run(
+            "subscription.create",
+            json!({
+                "id": "sub_1", "customer": "cus_1", "items": [{ "price": "month" }],
+                "discounts": [{ "coupon": "TEN" }],
+            }),
+        );
+        book.advance_to(when(edge).checked_add_days(15).unwrap(), &mut gateway).unwrap();
+        let row = |row: &RevenueMonth| (row.gross, row.discounts, row.revenue);
+        let months = book.revenue_by_month(when(start), 3).unwrap();
+        assert_eq!(months[0].month, Period::new(when(start), when(edge)), "{zone}");
+        let rows: Vec<_> = months.iter().map(row).collect();
+        assert_eq!(rows, [(2_900, 290, 2_610), (2_900, 0, 2_900), (0, 0, 0)], "{zone}");
+        // Half of February's line is credited: 1450, with 145 of its discount.
+        let invoices = book.invoices().list(&customer_id("cus_1")).unwrap();
+        let invoice = &invoices[0].invoice;
+        let line = &invoice.lines().next().unwrap().id;
+        run(
+            "credit_note.create",
+            json!({
+                "invoice": invoice.id, "credit_amount": 1_305,
+                "lines": [{ "type": "invoice_line_item", "invoice_line_item": line, "amount": 1_450 }],
+            }),
+        );
+        let months = book.revenue_by_month(when(start), 2).unwrap();
+        let rows: Vec<_> = months.iter().map(row).collect();
+        assert_eq!(rows, [(1_450, 145, 1_305), (2_900, 0, 2_900)], "{zone}");
+    }
 }
 
 #[test]

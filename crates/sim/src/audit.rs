@@ -1,6 +1,6 @@
 //! Looking at a book from the outside: its log alone, from the start.
 
-use counterfoil::{Engine, Lsn};
+use counterfoil::{Engine, Error, Lsn, RecurringRevenue};
 use counterfoil_model::{State, invariants};
 
 /// Replays the log of a book and checks all invariants of all customers and of the book after every
@@ -26,5 +26,22 @@ pub fn audit(engine: &Engine) -> Result<u64, String> {
     if state.hash() != live.hash() {
         return Err("replaying the log leads to another state".to_owned());
     }
+    recurring_revenue_is_the_same_by_events_and_by_state(engine)?;
     Ok(records)
+}
+
+/// Recurring revenue comes to the same by the events of the book as by its state.
+fn recurring_revenue_is_the_same_by_events_and_by_state(engine: &Engine) -> Result<(), String> {
+    let said = |error: Error| error.to_string();
+    let Some(now) = engine.now().map_err(said)? else { return Ok(()) };
+    let rows = RecurringRevenue::default().follow(engine, now, 1).map_err(said)?;
+    for (currency, own) in engine.recurring().map_err(said)? {
+        let by_events = rows.iter().find(|row| row.currency == currency);
+        let by_events = by_events.map(|row| (row.ending, row.customers));
+        // A month that begins now has no row yet.
+        if !rows.is_empty() && by_events != Some((own.amount, own.customers)) {
+            return Err(format!("recurring revenue is {own:?}, and by its events {by_events:?}"));
+        }
+    }
+    Ok(())
 }
