@@ -5,9 +5,10 @@
 //! process of its own, so that memory is its own: the model alone, where nothing is encoded; a book
 //! in memory, where every record is encoded and kept, but not on a disk; and a book on disk, where
 //! all records are synced before the call returns. The book on disk is then snapshotted, closed and
-//! opened again, and asked for one customer's invoices. `COUNTERFOIL_RENEW` names one mode to run.
+//! opened again, and asked for one customer's invoices. `COUNTERFOIL_RENEW` names one mode to run, and
+//! `COUNTERFOIL_WORKERS` says how many threads decide (as many as there are processors, unless it does).
 
-use counterfoil::{CustomerId, Engine, Options, SnapshotPolicy, Timestamp};
+use counterfoil::{CustomerId, Engine, MemStorage, Options, SnapshotPolicy, Timestamp};
 use counterfoil_benches::{Machine, World, collect, start, usage};
 use std::error::Error;
 use std::process::Command;
@@ -49,6 +50,13 @@ fn subscriptions() -> Result<usize, Failure> {
     }
 }
 
+fn workers() -> Result<usize, Failure> {
+    match std::env::var("COUNTERFOIL_WORKERS") {
+        Ok(text) => Ok(text.parse()?),
+        Err(_) => Ok(std::thread::available_parallelism()?.get()),
+    }
+}
+
 /// What the process has in memory, in bytes; 0 where the system does not say.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -57,15 +65,16 @@ fn resident() -> f64 {
     kib.unwrap_or_default() * 1024.0
 }
 
-fn options() -> Options {
-    Options::default().snapshots(SnapshotPolicy::default().on_close_after(None))
+fn options() -> Result<Options, Failure> {
+    let options = Options::default().workers(workers()?);
+    Ok(options.snapshots(SnapshotPolicy::default().on_close_after(None)))
 }
 
 /// Decisions and their effects on the state, with nothing encoded.
 fn model() -> Result<(), Failure> {
     let count = subscriptions()?;
     let each = count as f64;
-    let mut book = Machine::new(start())?;
+    let mut book = Machine::new(start())?.workers(workers()?);
     let world = World::lay_by(|command| book.execute(&command))?;
     let mut customers = Vec::with_capacity(count);
     let empty = resident();
@@ -91,7 +100,8 @@ fn model() -> Result<(), Failure> {
     assert_eq!((drafts, finalized), (count, count));
     let paid = resident() - empty - metered;
     println!(
-        "model: {count} renewals in {all:.2} s, {:.0} invoices a second (drafts {:.0} a second)",
+        "model: {count} renewals in {all:.2} s with {} threads, {:.0} invoices a second (drafts {:.0} a second)",
+        workers()?,
         each / all,
         each / drafted
     );
@@ -108,7 +118,11 @@ fn model() -> Result<(), Failure> {
 fn renew(on_disk: bool) -> Result<(), Failure> {
     let (count, mode) = (subscriptions()?, if on_disk { "on disk" } else { "in memory" });
     let dir = tempfile::tempdir_in(std::env::var("CARGO_TARGET_DIR").unwrap_or(".".to_owned()))?;
-    let book = if on_disk { Engine::open(dir.path(), options())? } else { Engine::in_memory() };
+    let book = if on_disk {
+        Engine::open(dir.path(), options()?)?
+    } else {
+        Engine::on(MemStorage::new(), options()?)?
+    };
     let world = World::lay(&book)?;
     let customers = world.subscribe(&book, count)?;
     let subscribed = resident();
@@ -129,8 +143,9 @@ fn renew(on_disk: bool) -> Result<(), Failure> {
     let all = began.elapsed().as_secs_f64();
     assert_eq!((drafts, finalized), (count, count));
     println!(
-        "{mode}: {count} renewals in {all:.2} s, {:.0} invoices a second (drafts {:.0} a second); \
+        "{mode}: {count} renewals in {all:.2} s with {} threads, {:.0} invoices a second (drafts {:.0} a second); \
          {:.0} bytes a subscription with its two invoices",
+        workers()?,
         each / all,
         each / drafted,
         resident() / each
@@ -145,7 +160,7 @@ fn again(book: Engine, dir: &tempfile::TempDir, customers: &[CustomerId]) -> Res
     book.close()?;
     drop(book);
     let began = Instant::now();
-    let book = Engine::open_existing(dir.path(), options())?;
+    let book = Engine::open_existing(dir.path(), options()?)?;
     let opened = began.elapsed();
     let one = customers.get(customers.len() / 2).ok_or("no customer")?;
     let invoices = book.invoices().list(one)?.len();

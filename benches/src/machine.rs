@@ -5,8 +5,8 @@ use counterfoil_meter::{
     AdmitContext, Aggregator, DedupePolicy, Formula, MeterConfig, MeterError, Position,
 };
 use counterfoil_model::{
-    Command, Context, Decision, Event, Output, Settings, State, UsageSource, create_book, execute,
-    work,
+    Ahead, Command, Context, Decision, DueClass, DueKey, Event, Output, Settings, State, Step,
+    UsageSource, create_book, execute, work, work_ahead,
 };
 
 /// A book without a log: what is left of an engine when neither bytes nor a disk are wanted.
@@ -16,7 +16,11 @@ pub struct Machine {
     meters: Aggregator,
     now: Timestamp,
     position: Position,
+    workers: usize,
 }
+
+/// Items of due work that a thread decides at a time, as an engine does.
+const ITEMS_EACH: usize = 64;
 
 struct Readings<'a>(&'a Aggregator);
 
@@ -46,7 +50,13 @@ impl Machine {
     pub fn new(at: Timestamp) -> Result<Self, Refusal> {
         let state = create_book(&Settings::default(), at)?.state;
         let meters = Aggregator::new(DedupePolicy::default());
-        Ok(Self { state, meters, now: at, position: Position(0) })
+        Ok(Self { state, meters, now: at, position: Position(0), workers: 1 })
+    }
+
+    /// The same with so many threads that decide due work.
+    #[must_use]
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
     }
 
     /// What the book says.
@@ -105,6 +115,12 @@ impl Machine {
     #[inline(never)]
     pub fn advance(&mut self, to: Timestamp, collects: bool) -> Result<usize, Refusal> {
         let mut worked: usize = 0;
+        while self.workers > 1 {
+            match self.advance_ahead(to, collects)? {
+                0 => break,
+                more => worked = worked.saturating_add(more),
+            }
+        }
         while let Some(key) = self.state.next_due().filter(|key| key.at <= to).cloned() {
             self.now = self.now.max(key.at);
             let readings = Readings(&self.meters);
@@ -142,5 +158,64 @@ impl Machine {
             self.keep(decision.state);
         }
         Ok(open.len())
+    }
+
+    /// Decides as many items as all threads take at a time, and does them in turn; how many that were.
+    fn advance_ahead(&mut self, to: Timestamp, collects: bool) -> Result<usize, Refusal> {
+        let keys = self.state.due_until(to, self.workers.saturating_mul(ITEMS_EACH));
+        let mut worked: usize = 0;
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        for Ahead { key, at, work, success } in self.decide_ahead(&keys) {
+            if self.state.next_due() != Some(&key) || !self.take(at, &work) {
+                break;
+            }
+            worked = worked.saturating_add(1);
+            let succeeded = success.is_some_and(|(_, step)| collects && self.take(at, &step));
+            if collects && !succeeded {
+                self.collect()?;
+            }
+        }
+        Ok(worked)
+    }
+
+    /// Lets what was decided ahead happen, if it is what would be decided now.
+    fn take(&mut self, at: Timestamp, step: &Step) -> bool {
+        let bears = self.state.bears(step);
+        if bears {
+            step.events.iter().for_each(|event| self.state.apply(at, event));
+            self.state.settle();
+            self.now = at;
+        }
+        bears
+    }
+
+    fn decide_ahead(&self, keys: &[DueKey]) -> Vec<Ahead> {
+        let decide = |keys: &[DueKey], created: u64| {
+            work_ahead(&self.state, &Readings(&self.meters), self.now, keys, created)
+        };
+        let each = keys.len().div_ceil(self.workers).max(1);
+        let mut created = self.state.created_count();
+        let parts: Vec<_> = keys
+            .chunks(each)
+            .map(|keys| {
+                let from = created;
+                let drafts = keys.iter().filter(|key| key.class == DueClass::Rollover).count();
+                created = created.saturating_add(drafts as u64);
+                (keys, from)
+            })
+            .collect();
+        std::thread::scope(|scope| {
+            let decide = &decide;
+            let (own, others) = parts.split_first().expect("a part");
+            let others: Vec<_> = others
+                .iter()
+                .map(|(keys, from)| scope.spawn(move || decide(keys, *from)))
+                .collect();
+            let mut all = decide(own.0, own.1);
+            others.into_iter().for_each(|other| all.extend(other.join().expect("no panic")));
+            all
+        })
     }
 }

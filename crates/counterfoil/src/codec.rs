@@ -68,20 +68,35 @@ pub(crate) fn encode_events(
     meta: &RecordMeta,
     keys: &Keys,
 ) -> Result<NewRecord, CodecError> {
-    let entries = encode_each((before, after), events, keys)?;
+    let entries = encode_each((before, after), events.iter().map(|event| (event, None)), keys)?;
     let meta = encode_meta(after, meta, keys)?;
     Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events: entries })
 }
 
-fn encode_each(
-    (before, after): (&State, &State),
+/// The record of due work or an outcome, from events with their payloads. Nothing in it decides
+/// whether what is personal of anybody can be sealed, so the state before it says that.
+pub(crate) fn encode_ahead(
+    before: &State,
+    at: Timestamp,
     events: &[Event],
+    bodies: Vec<Vec<u8>>,
+    keys: &Keys,
+) -> Result<NewRecord, CodecError> {
+    let with_bodies = events.iter().zip(bodies.into_iter().map(Some));
+    let events = encode_each((before, before), with_bodies, keys)?;
+    let meta = encode_meta(before, &RecordMeta::default(), keys)?;
+    Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events })
+}
+
+fn encode_each<'a>(
+    (before, after): (&State, &State),
+    events: impl ExactSizeIterator<Item = (&'a Event, Option<Vec<u8>>)>,
     keys: &Keys,
 ) -> Result<Vec<NewEvent>, CodecError> {
     // The streams of a record are few, mostly one.
     let mut versions: Vec<(Arc<str>, u64)> = Vec::new();
     let mut entries = Vec::with_capacity(events.len());
-    for event in events {
+    for (event, body) in events {
         let name = event.stream();
         let known = versions.iter_mut().find(|(known, _)| **known == *name);
         let (stream, stream_version) = match known {
@@ -102,7 +117,7 @@ fn encode_each(
             stream_version,
             type_id: event_type.id,
             schema: event_type.schema,
-            body: payload::encode(event).map_err(form)?,
+            body: body.map_or_else(|| payload::encode(event), Ok).map_err(form)?,
             personal: Vec::new(),
         };
         if let Some(slot) = event.customer().and_then(|id| live_slot(after, id)) {
@@ -167,6 +182,7 @@ pub(crate) fn add_events(
     events: &[Event],
     keys: &Keys,
 ) -> Result<(), CodecError> {
+    let events = events.iter().map(|event| (event, None));
     record.events.extend(encode_each(states, events, keys)?);
     Ok(())
 }

@@ -38,6 +38,10 @@ pub struct Options {
     /// The directory to which [`Engine::archive`] moves sealed segments, and from which archived
     /// ones are read: one for each book. It is not remembered in the book.
     pub archive: Option<PathBuf>,
+    /// How many threads decide due work in [`Engine::advance_to`] and [`Engine::tick`], the caller's own
+    /// among them; fewer than two are one. The others end with the call, and the log is the same with
+    /// any number.
+    pub workers: usize,
 }
 
 impl Options {
@@ -73,6 +77,13 @@ impl Options {
     #[must_use]
     pub fn archive(mut self, dir: impl Into<PathBuf>) -> Self {
         self.archive = Some(dir.into());
+        self
+    }
+
+    /// The same with so many threads that decide due work, the caller's own among them.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
         self
     }
 
@@ -256,7 +267,8 @@ impl Engine {
             log.attach_archive(FileStorage::open(dir)?);
         }
         let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
-        let (sequencer, from) = snapshot::open(&log, &Kept::of(&options, Arc::clone(&keys)))?;
+        let (mut sequencer, from) = snapshot::open(&log, &Kept::of(&options, Arc::clone(&keys)))?;
+        sequencer.lookahead.workers = options.workers;
         // A crash may have come between the record of an erasure and the end of its key.
         for slot in sequencer.state.erased_slots() {
             keys.destroy(slot).map_err(BookError::Erasure)?;
@@ -461,7 +473,7 @@ impl Engine {
                 sequencer.clock = sequencer.clock.max(Some(to));
                 break;
             };
-            sequencer.work(&self.inner.log, &key)?;
+            sequencer.work(&self.inner.log, &key, (to, usize::MAX))?;
             drop(sequencer);
             progress.worked = progress.worked.saturating_add(1);
             payments.progress(key.at, progress.worked);
@@ -486,7 +498,8 @@ impl Engine {
                 progress.remaining = true;
                 break;
             }
-            sequencer.work(&self.inner.log, &key)?;
+            let left = budget.saturating_sub(progress.worked);
+            sequencer.work(&self.inner.log, &key, (now, left))?;
             progress.worked = progress.worked.saturating_add(1);
         }
         if !progress.remaining {
@@ -531,8 +544,7 @@ impl Engine {
             if on_its_way {
                 asked.on_their_way.push(attempt.id.clone());
             }
-            let command = outcome_command(attempt.id, outcome);
-            match self.lock()?.command(&self.inner.log, &command, None, None) {
+            match self.lock()?.outcome(&self.inner.log, attempt.id, outcome) {
                 // Somebody else brought the outcome in the meantime.
                 Err(Error::Refused(Refusal::ResourceMissing { .. })) => {}
                 Err(Error::Refused(Refusal::StateUnsupported { .. })) if on_its_way => {}

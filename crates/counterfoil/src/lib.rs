@@ -78,6 +78,7 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+mod ahead;
 mod codec;
 mod engine;
 mod entropy;

@@ -1,6 +1,8 @@
 //! The one place where the book changes: decide, append, evolve, in one order.
 
+use crate::ahead::{Encoded, Lookahead, Place};
 use crate::codec::{self, Decoded};
+use crate::engine::outcome_command;
 use crate::error::{BookError, Error};
 use crate::keys::Keys;
 use crate::metering::{self, Adjusted, CreateMeterEventAdjustment, Ingested, Readings};
@@ -8,6 +10,7 @@ use crate::payment::Opened;
 use crate::snapshot::Kept;
 use counterfoil_billing::alert::{AlertEvent, AlertTriggered};
 use counterfoil_billing::customer::CustomerId;
+use counterfoil_billing::invoice::{Outcome, PaymentAttemptId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX};
 use counterfoil_log::{Log, LogError, Lsn, NewRecord};
@@ -41,6 +44,8 @@ pub(crate) struct Sequencer {
     pub(crate) usage_events: u64,
     /// The attempts to collect that were opened through this handle.
     pub(crate) opened: Opened,
+    /// Due work that was decided before its turn.
+    pub(crate) lookahead: Lookahead,
     settings: Settings,
     keys: Arc<Keys>,
 }
@@ -63,6 +68,7 @@ impl Sequencer {
             last: Lsn::ZERO,
             usage_events: 0,
             opened: Opened::default(),
+            lookahead: Lookahead::default(),
             settings,
             keys,
         }
@@ -269,18 +275,52 @@ impl Sequencer {
         self.state.next_due().filter(|key| key.at <= until).cloned()
     }
 
-    /// Does one item of due work at its own time, or at the book's where that is later.
-    pub(crate) fn work(&mut self, log: &Log, key: &DueKey) -> Result<(), Error> {
+    /// Does one item of due work at its own time, or at the book's where that is later. More of what
+    /// is due may be decided on the way, up to an instant and so many items.
+    pub(crate) fn work(
+        &mut self,
+        log: &Log,
+        key: &DueKey,
+        (until, items_max): (Timestamp, usize),
+    ) -> Result<(), Error> {
         let at = self.clock.map_or(key.at, |clock| clock.max(key.at));
-        let readings = Readings(&self.meters);
-        let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
-        let decided = work(&self.state, &context, key);
+        let created = self.state.created_count();
+        let place = Place { state: &self.state, meters: &self.meters, at, until, items_max };
+        let ahead = self.lookahead.take(key, place);
         self.check_readable()?;
-        if let Some(decision) = decided {
-            self.commit(log, at, decision, RecordMeta::default())?;
+        if let Some(decided) = ahead {
+            self.commit_ahead(log, at, decided)?;
+        } else {
+            let readings = Readings(&self.meters);
+            let context = Context { at, usage: &readings, key_slot: self.state.key_slots() };
+            let decided = work(&self.state, &context, key);
+            self.check_readable()?;
+            if let Some(decision) = decided {
+                self.commit(log, at, decision, RecordMeta::default())?;
+            }
         }
+        self.lookahead.learn(key.class, self.state.created_count().saturating_sub(created));
         self.clock = Some(at);
         Ok(())
+    }
+
+    /// Takes the outcome of an attempt in.
+    pub(crate) fn outcome(
+        &mut self,
+        log: &Log,
+        attempt: PaymentAttemptId,
+        outcome: Outcome,
+    ) -> Result<(), Error> {
+        let at = self.now()?;
+        let place = Place { state: &self.state, meters: &self.meters, at, until: at, items_max: 0 };
+        let ahead = (outcome == Outcome::Succeeded)
+            .then(|| self.lookahead.take_success(&attempt, place))
+            .flatten();
+        if let Some(decided) = ahead {
+            self.check_readable()?;
+            return self.commit_ahead(log, at, decided);
+        }
+        self.command(log, &outcome_command(attempt, outcome), None, None).map(drop)
     }
 
     /// Takes usage in: judged, appended, counted.
@@ -487,6 +527,24 @@ impl Sequencer {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Appends what was decided ahead, and lets it happen: no fork has done so yet.
+    fn commit_ahead(&mut self, log: &Log, at: Timestamp, decided: Encoded) -> Result<(), Error> {
+        let Encoded { step, bodies } = decided;
+        let record = codec::encode_ahead(&self.state, at, &step.events, bodies, &self.keys)?;
+        for event in &step.events {
+            metering::follow(&mut self.meters, event)?;
+        }
+        let lsn = log.append(record)?;
+        self.opened.follow(&step.events);
+        for event in &step.events {
+            self.state.apply(at, event);
+        }
+        self.state.settle();
+        self.written = Some(at);
+        self.last = lsn;
+        Ok(())
     }
 
     fn commit(

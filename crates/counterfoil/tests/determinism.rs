@@ -264,6 +264,14 @@ fn a_hundred_customers_over_three_years() {
     assert_eq!(live(&daily, &Script::new(0x5EED), Pace::Daily), answers);
     assert_same_log(&lived, &daily);
 
+    // And once more, with due work decided by several threads before its turn.
+    for workers in [2, 5] {
+        let ahead = Engine::on(MemStorage::new(), options().workers(workers)).unwrap();
+        begin(&ahead);
+        assert_eq!(live(&ahead, &Script::new(0x5EED), Pace::Leaping), answers);
+        assert_same_log(&lived, &ahead);
+    }
+
     // Replayed from its log on disk; everything in it looked at record by record.
     lived.close().unwrap();
     drop(lived);
@@ -317,24 +325,33 @@ fn assert_world_is_varied(book: &Engine, answers: &[String]) {
     assert!(duplicates.count() > 50);
 }
 
+/// Twenty customers with a subscription each, of several intervals and with several cards.
+fn twenty(book: &Engine) {
+    for n in 0..20 {
+        let card = ["pm_good", "pm_flaky", "pm_bad", "pm_good"][n % 4];
+        let price = ["price_month", "price_year", "price_week", "price_calls"][n / 4 % 4];
+        let (cus, sub) = (format!("cus_{n}"), format!("sub_{n}"));
+        book.customers().create(customer(&cus, card)).unwrap();
+        let mut create = subscription(&sub, &cus, price);
+        if price == "price_week" {
+            create.trial_period_days = Some(n as u32);
+            create.cancel_at_period_end = n % 2 == 0;
+        }
+        book.subscriptions().create(create).unwrap();
+    }
+}
+
 #[test]
 fn one_big_advance_is_many_daily_ones() {
     let (big, daily) = (support::book(), support::book());
-    for book in [&big, &daily] {
-        for n in 0..20 {
-            let card = ["pm_good", "pm_flaky", "pm_bad", "pm_good"][n % 4];
-            let price = ["price_month", "price_year", "price_week", "price_calls"][n / 4 % 4];
-            let (cus, sub) = (format!("cus_{n}"), format!("sub_{n}"));
-            book.customers().create(customer(&cus, card)).unwrap();
-            let mut create = subscription(&sub, &cus, price);
-            if price == "price_week" {
-                create.trial_period_days = Some(n as u32);
-                create.cancel_at_period_end = n % 2 == 0;
-            }
-            book.subscriptions().create(create).unwrap();
-        }
-    }
+    twenty(&big);
+    twenty(&daily);
+    let ahead = Engine::on(MemStorage::new(), Options::default().workers(3)).unwrap();
+    begin(&ahead);
+    twenty(&ahead);
+    ahead.advance_to(day(DAYS), &mut gateway).unwrap();
     let once = big.advance_to(day(DAYS), &mut gateway).unwrap();
+    assert_same_log(&big, &ahead);
     let mut worked = 0;
     for n in 1..=DAYS {
         worked += daily.advance_to(day(n), &mut gateway).unwrap().worked;

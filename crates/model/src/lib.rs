@@ -53,7 +53,8 @@ pub use command::{
     Command, CommandReader, FailPaymentAttempt, ProcessPaymentAttempt, SucceedPaymentAttempt,
 };
 pub use decide::{
-    Context, Decision, correct_late_usage, create_book, cross_thresholds, execute, work,
+    Ahead, Context, Decision, Step, correct_late_usage, create_book, cross_thresholds, execute,
+    work, work_ahead,
 };
 pub use due::{DueClass, DueKey, DueTarget};
 pub use event::{BookEvent, Event, EventType};

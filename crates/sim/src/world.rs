@@ -98,14 +98,14 @@ pub struct World {
     pub now: Timestamp,
 }
 
-/// An empty book with the settings of a case.
+/// An empty book with the settings of a case, whose due work so many threads decide.
 ///
 /// # Panics
 /// Where the settings are refused, which those of a case are not.
 #[must_use]
-pub fn book(case: &Case) -> Engine {
+pub fn book(case: &Case, workers: usize) -> Engine {
     let settings: Settings = serde_json::from_value(case.settings()).unwrap();
-    let options = Options::default().settings(settings).entropy(Entropy::FIXED);
+    let options = Options::default().settings(settings).entropy(Entropy::FIXED).workers(workers);
     Engine::on(MemStorage::new(), options).unwrap()
 }
 
@@ -132,7 +132,7 @@ impl World {
     /// Beyond the calendar.
     pub fn live(case: &Case) -> Result<Self, (String, Vec<Step>)> {
         let now = case.start();
-        let mut world = Self { engine: book(case), steps: Vec::new(), now };
+        let mut world = Self { engine: book(case, 1), steps: Vec::new(), now };
         let end = now.checked_add_days(i64::try_from(YEARS).unwrap() * 365).unwrap();
         let lived = world.all(case, end);
         match lived {

@@ -112,7 +112,10 @@ fn every_invariant_holds_after_every_record() {
 
 /// The same steps on a new book, with time in steps of so many seconds at most.
 fn again(case: &Case, steps: &[Step], stride: Option<i64>) -> Result<Engine, String> {
-    let engine = book(case);
+    again_on(book(case, 1), steps, stride)
+}
+
+fn again_on(engine: Engine, steps: &[Step], stride: Option<i64>) -> Result<Engine, String> {
     let mut now: Option<Timestamp> = None;
     let mut gateway = SimulatedGateway;
     for step in steps {
@@ -141,6 +144,11 @@ fn small_steps_of_time_and_other_names_change_nothing() {
         let stepped = again(case, &world.steps, Some(86_400))?;
         if stepped.state_hash().unwrap() != world.engine.state_hash().unwrap() {
             return Err("daily steps lead to another book".to_owned());
+        }
+        // Due work that is decided before its turn.
+        let ahead = again_on(book(case, 2), &world.steps, None)?;
+        if ahead.receipt().unwrap().head != world.engine.receipt().unwrap().head {
+            return Err("deciding ahead leads to another log".to_owned());
         }
         let steps: Vec<Step> = world.steps.iter().map(Step::renamed).collect();
         let other = again(case, &steps, None)?;

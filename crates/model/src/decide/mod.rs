@@ -3,6 +3,7 @@
 //! A decision is made on a fork of the state. What it emits is applied to the fork at once, so that
 //! its later steps see what its earlier steps did; the fork becomes the state if nothing is refused.
 
+mod ahead;
 mod catalog;
 mod correction;
 mod credit_note;
@@ -21,6 +22,7 @@ mod work;
 
 use crate::answer::Target;
 use crate::{BookEvent, Command, Event, Settings, State, UsageSource};
+pub use ahead::{Ahead, Step, work_ahead};
 use counterfoil_core::{Refusal, Timestamp};
 use tx::Tx;
 pub use work::{correct_late_usage, cross_thresholds, work};

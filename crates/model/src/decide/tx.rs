@@ -15,7 +15,12 @@ pub(super) struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     pub(super) fn fork(state: &State, context: &'a Context<'a>) -> Self {
-        Self { state: state.clone(), context, events: Vec::new() }
+        Self::on(state.clone(), context)
+    }
+
+    /// A decision on a fork that is its own already.
+    pub(super) fn on(state: State, context: &'a Context<'a>) -> Self {
+        Self { state, context, events: Vec::new() }
     }
 
     pub(super) fn finish(self) -> (Vec<Event>, State) {
