@@ -115,7 +115,7 @@ impl Machine {
     #[inline(never)]
     pub fn advance(&mut self, to: Timestamp, collects: bool) -> Result<usize, Refusal> {
         let mut worked: usize = 0;
-        while self.workers > 1 {
+        while self.workers > 0 {
             match self.advance_ahead(to, collects)? {
                 0 => break,
                 more => worked = worked.saturating_add(more),

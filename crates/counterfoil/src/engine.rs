@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How a book is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// The settings of a book that is new; a book that exists keeps its own.
@@ -38,10 +38,24 @@ pub struct Options {
     /// The directory to which [`Engine::archive`] moves sealed segments, and from which archived
     /// ones are read: one for each book. It is not remembered in the book.
     pub archive: Option<PathBuf>,
-    /// How many threads decide due work in [`Engine::advance_to`] and [`Engine::tick`], the caller's own
-    /// among them; fewer than two are one. The others end with the call, and the log is the same with
-    /// any number.
+    /// How many threads decide due work in [`Engine::advance_to`] and [`Engine::tick`]: the caller's own,
+    /// and others that end with the call. They decide some items together before their turn; with 0 each is
+    /// decided in its turn. The log is the same with any number.
     pub workers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            settings: Settings::default(),
+            dedupe: DedupePolicy::default(),
+            log: LogOptions::default(),
+            entropy: Entropy::default(),
+            snapshots: SnapshotPolicy::default(),
+            archive: None,
+            workers: 1,
+        }
+    }
 }
 
 impl Options {

@@ -264,8 +264,8 @@ fn a_hundred_customers_over_three_years() {
     assert_eq!(live(&daily, &Script::new(0x5EED), Pace::Daily), answers);
     assert_same_log(&lived, &daily);
 
-    // And once more, with due work decided by several threads before its turn.
-    for workers in [2, 5] {
+    // And again, with due work decided in its turn, and by several threads before.
+    for workers in [0, 2, 5] {
         let ahead = Engine::on(MemStorage::new(), options().workers(workers)).unwrap();
         begin(&ahead);
         assert_eq!(live(&ahead, &Script::new(0x5EED), Pace::Leaping), answers);
@@ -350,8 +350,13 @@ fn one_big_advance_is_many_daily_ones() {
     begin(&ahead);
     twenty(&ahead);
     ahead.advance_to(day(DAYS), &mut gateway).unwrap();
+    let in_turn = Engine::on(MemStorage::new(), Options::default().workers(0)).unwrap();
+    begin(&in_turn);
+    twenty(&in_turn);
+    in_turn.advance_to(day(DAYS), &mut gateway).unwrap();
     let once = big.advance_to(day(DAYS), &mut gateway).unwrap();
     assert_same_log(&big, &ahead);
+    assert_same_log(&big, &in_turn);
     let mut worked = 0;
     for n in 1..=DAYS {
         worked += daily.advance_to(day(n), &mut gateway).unwrap().worked;

@@ -25,6 +25,19 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
+    /// As [`Forked::return_to`].
+    pub(crate) fn return_to(&mut self, base: &Self) {
+        self.subscriptions.return_to(&base.subscriptions);
+        self.subscription_items.return_to(&base.subscription_items);
+        self.invoices.return_to(&base.invoices);
+        self.invoice_items.return_to(&base.invoice_items);
+        self.prefixes.return_to(&base.prefixes);
+        self.attempts.return_to(&base.attempts);
+        self.schedules.return_to(&base.schedules);
+        self.quotes.return_to(&base.quotes);
+        self.credit_notes.return_to(&base.credit_notes);
+    }
+
     /// As [`Forked::settle`].
     pub(crate) fn settle(&mut self) {
         self.subscriptions.settle();

@@ -63,6 +63,9 @@ pub struct State {
     #[serde(skip)]
     pub(crate) journal: Arc<Journal>,
     pub(crate) journal_fault: Option<String>,
+    /// Nothing is posted to the journal of a state that only decides ahead.
+    #[serde(skip)]
+    pub(crate) unposted: bool,
     /// How many objects were created: the next one's place in the order of creation.
     pub(crate) created: u64,
     /// How many balance transactions there were.
@@ -666,7 +669,9 @@ impl State {
                 self.book_version = self.book_version.saturating_add(1);
             }
             Event::Billing(event) => {
-                self.post(event);
+                if !self.unposted {
+                    self.post(event);
+                }
                 self.apply_billing(event);
             }
         }

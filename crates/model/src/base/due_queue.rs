@@ -94,6 +94,16 @@ impl DueQueue {
         }
     }
 
+    /// As [`Forked::return_to`].
+    pub(crate) fn return_to(&mut self, base: &Self) {
+        self.added.return_to(&base.added);
+        if self.base.is_some() {
+            self.from = base.from;
+            self.front.clone_from(&base.front);
+            self.dead.clone_from(&base.dead);
+        }
+    }
+
     /// As [`Forked::settle`].
     pub(crate) fn settle(&mut self) {
         self.added.settle();

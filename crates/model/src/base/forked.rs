@@ -18,6 +18,8 @@ pub(crate) struct Forked<K, V> {
     tree: Tree<K, V>,
     /// What changed or is about to, in order of the keys.
     beside: Vec<(K, Beside<V>)>,
+    /// Where in the tree what was brought near last was: the next is often beside it.
+    brought: Near,
 }
 
 /// What stands beside a tree for a key.
@@ -55,13 +57,13 @@ impl<V> Beside<V> {
 
 impl<K: Clone, V: Clone> Clone for Forked<K, V> {
     fn clone(&self) -> Self {
-        Self { tree: self.tree.clone(), beside: self.beside.clone() }
+        Self { tree: self.tree.clone(), beside: self.beside.clone(), brought: self.brought }
     }
 }
 
 impl<K, V> Default for Forked<K, V> {
     fn default() -> Self {
-        Self { tree: Tree::default(), beside: Vec::new() }
+        Self { tree: Tree::default(), beside: Vec::new(), brought: Near::default() }
     }
 }
 
@@ -154,6 +156,21 @@ impl<K: Ord + Clone, V: Clone> Forked<K, V> {
         }
     }
 
+    /// Makes it what it was a clone of.
+    pub(crate) fn return_to(&mut self, base: &Self) {
+        self.tree.return_to(&base.tree);
+        self.beside.clear();
+        self.beside.extend_from_slice(&base.beside);
+    }
+
+    /// The value of a key, which is looked for first in a place and beside it.
+    pub(crate) fn get_near(&self, key: &K, mut near: Near) -> Option<&V> {
+        match self.changed(key) {
+            Some(changed) => changed,
+            None => self.tree.get_near(key, &mut near),
+        }
+    }
+
     /// Puts the value of a key beside the tree, as long as that is shared: who is going to ask for it
     /// again and again finds it there.
     pub(crate) fn bring_near(&mut self, key: &K) -> Option<&V> {
@@ -163,7 +180,7 @@ impl<K: Ord + Clone, V: Clone> Forked<K, V> {
         let place = match self.place(key) {
             Ok(place) => place,
             Err(place) => {
-                let same = Beside::Same(self.tree.get(key)?.clone());
+                let same = Beside::Same(self.tree.get_near(key, &mut self.brought)?.clone());
                 self.beside.insert(place.min(self.beside.len()), (key.clone(), same));
                 place
             }
@@ -240,7 +257,7 @@ impl<K: Ord + Clone, V: Clone> Forked<K, V> {
 
 impl<K: Ord + Clone, V: Clone> From<Tree<K, V>> for Forked<K, V> {
     fn from(tree: Tree<K, V>) -> Self {
-        Self { tree, beside: Vec::new() }
+        Self { tree, beside: Vec::new(), brought: Near::default() }
     }
 }
 

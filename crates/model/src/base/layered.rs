@@ -65,6 +65,11 @@ impl<K: Ord + Clone + Borrow<str>, V: Text> Layered<K, V> {
         }
     }
 
+    /// As [`Forked::return_to`].
+    pub(crate) fn return_to(&mut self, base: &Self) {
+        self.delta.return_to(&base.delta);
+    }
+
     /// As [`Forked::settle`].
     pub(crate) fn settle(&mut self) {
         self.delta.settle();

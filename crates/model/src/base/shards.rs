@@ -193,6 +193,13 @@ impl Shards {
         base.get(base.index(id.as_str())?)
     }
 
+    /// How many events happened to a customer: one that is likely the one that changed last, or beside
+    /// it.
+    pub(crate) fn version(&self, id: &CustomerId) -> Option<u64> {
+        let near = self.delta.get_near(id, self.near);
+        near.or_else(|| self.get(id)).map(|shard| shard.version)
+    }
+
     /// The shard of a customer whose id somebody has as a text.
     pub(crate) fn get_by_text(&self, id: &str) -> Option<&Arc<Shard>> {
         self.get(&CustomerId::new(id).ok()?)
@@ -217,6 +224,12 @@ impl Shards {
     pub(crate) fn contains_key(&self, id: &CustomerId) -> bool {
         let in_base = || self.base.as_ref().is_some_and(|base| base.index(id.as_str()).is_some());
         self.delta.contains_key(id) || in_base()
+    }
+
+    /// As [`Forked::return_to`].
+    pub(crate) fn return_to(&mut self, base: &Self) {
+        self.delta.return_to(&base.delta);
+        self.near = base.near;
     }
 
     /// As [`Forked::settle`].

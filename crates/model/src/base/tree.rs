@@ -153,6 +153,21 @@ impl<K, V> Tree<K, V> {
         self.get(key).is_some()
     }
 
+    /// Whether it is a clone of another and neither has changed since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.root, &other.root) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        }
+    }
+
+    /// Makes it what it was a clone of. Nothing is touched where nothing changed.
+    pub(crate) fn return_to(&mut self, base: &Self) {
+        if !self.is_same(base) {
+            self.clone_from(base);
+        }
+    }
+
     /// Whether a clone has the same root, so that a change would copy nodes.
     pub(crate) fn is_shared(&self) -> bool {
         self.root.as_ref().is_some_and(|root| Arc::strong_count(root) > 1)
@@ -199,6 +214,25 @@ impl<K: Ord + Clone, V: Clone> Tree<K, V> {
                     let at = usize::from(*path.next()?);
                     node = Arc::make_mut(&mut children.get_mut(at)?.1);
                 }
+            }
+        }
+    }
+
+    /// The value of a key, which is looked for first where one was found last and beside it.
+    pub(crate) fn get_near(&self, key: &K, near: &mut Near) -> Option<&V> {
+        if !self.is_near(key, near) {
+            let Some(found) = self.locate(key) else { return self.get(key) };
+            *near = found;
+        }
+        let mut node = self.root.as_deref()?;
+        let mut path = near.path.iter();
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    let (found, value) = entries.get(usize::from(near.entry))?;
+                    return (found == key).then_some(value);
+                }
+                Node::Inner(children) => node = &children.get(usize::from(*path.next()?))?.1,
             }
         }
     }

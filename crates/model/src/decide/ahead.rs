@@ -7,7 +7,7 @@
 //! turn comes, the decision counts for nothing and is made again. So it does not show in a log whether
 //! due work was decided ahead.
 
-use super::{Context, Decision, Tx, work};
+use super::{Context, Tx};
 use crate::answer::Target;
 use crate::due::{DueKey, DueTarget};
 use crate::{Event, State, UsageSource};
@@ -71,13 +71,63 @@ impl State {
 
     fn basis(&self, customer: &CustomerId) -> Option<Basis> {
         Some(Basis {
-            version: self.shards.get(customer)?.version,
+            version: self.shards.version(customer)?,
             customer: customer.clone(),
             created: self.created,
             redeemed: self.redeemed,
             catalog_version: self.catalog_version,
             book_version: self.book_version,
         })
+    }
+
+    /// Makes a fork what it was a fork of, after due work and outcomes were decided in it. What only
+    /// commands change is not looked at.
+    fn return_to(&mut self, base: &Self) {
+        let Self {
+            settings: _,
+            now,
+            products,
+            prices,
+            meters,
+            alerts,
+            coupons,
+            promotion_codes,
+            tax_rates,
+            thresholds,
+            redeemed,
+            shards,
+            owners,
+            due,
+            journal: _,
+            journal_fault: _,
+            unposted: _,
+            created,
+            transacted,
+            book_version,
+            catalog_version,
+            events,
+            key_slots: _,
+            erased_slots: _,
+            keys: _,
+            key_times: _,
+        } = self;
+        *now = base.now;
+        products.return_to(&base.products);
+        prices.return_to(&base.prices);
+        meters.return_to(&base.meters);
+        alerts.return_to(&base.alerts);
+        coupons.return_to(&base.coupons);
+        promotion_codes.return_to(&base.promotion_codes);
+        tax_rates.return_to(&base.tax_rates);
+        if thresholds.size() != base.thresholds.size() {
+            thresholds.clone_from(&base.thresholds);
+        }
+        shards.return_to(&base.shards);
+        owners.return_to(&base.owners);
+        due.return_to(&base.due);
+        (*redeemed, *created, *transacted) = (base.redeemed, base.created, base.transacted);
+        (*book_version, *catalog_version) = (base.book_version, base.catalog_version);
+        *events = base.events;
     }
 
     fn customer_of_due(&self, key: &DueKey) -> Option<CustomerId> {
@@ -93,50 +143,67 @@ impl State {
 
 /// Decides items of due work ahead, each as if those before it in `keys`, and `created` objects, had
 /// been there: by how many the count is off is seen when the turn comes. `clock` is the time of the
-/// book. An item that comes to nothing is left out.
+/// book. An item that comes to nothing, or to what cannot be, is left out.
 #[must_use]
 pub fn work_ahead(
     state: &State,
     usage: &dyn UsageSource,
     clock: Timestamp,
     keys: &[DueKey],
-    created: u64,
+    mut created: u64,
 ) -> Vec<Ahead> {
-    let mut base = state.clone();
-    base.created = created;
     let mut ahead = Vec::with_capacity(keys.len());
+    // One fork for all of them: what each changes in it is taken back before the next.
+    let mut fork = State { unposted: true, ..state.clone() };
     for key in keys {
         let at = clock.max(key.at);
-        let context = Context { at, usage, key_slot: base.key_slots() };
-        if let Some((decided, after)) = one_ahead(&base, &context, key) {
-            base.created = after;
+        let context = Context { at, usage, key_slot: state.key_slots() };
+        fork.created = created;
+        let decided;
+        (decided, fork) = one_ahead(fork, &context, key);
+        if let Some(decided) = decided {
+            created = fork.created;
             ahead.push(decided);
         }
+        fork.return_to(state);
     }
     ahead
 }
 
-/// One item, and how many objects there are after it.
-fn one_ahead(base: &State, context: &Context<'_>, key: &DueKey) -> Option<(Ahead, u64)> {
-    let customer = base.customer_of_due(key)?;
-    let rests_on = base.basis(&customer)?;
-    let Decision { events, mut state, target } = work(base, context, key)?;
-    // Where an outcome sets off more than its own decision, it is not decided ahead.
-    let attempt = events.iter().find_map(Event::opens_attempt).filter(|_| {
-        !state.corrects_late_usage()
-            && state.next_due_of(&customer).is_none_or(|next| next.at > context.at)
-    });
-    let attempt = attempt.cloned();
-    let mut created = state.created;
-    let success = attempt.and_then(|attempt| {
-        let rests_on = state.basis(&customer)?;
-        let mut tx = Tx::on(std::mem::take(&mut state), context);
-        let target = tx.resolve_attempt(&attempt, &Outcome::Succeeded).ok()?;
-        tx.check_possible().ok()?;
-        let (events, after) = tx.finish();
-        created = after.created;
-        Some((attempt, Step { events, target, rests_on }))
-    });
+/// One item, and the fork in which it was decided.
+fn one_ahead(fork: State, context: &Context<'_>, key: &DueKey) -> (Option<Ahead>, State) {
+    let mut tx = Tx::on(fork, context);
+    tx.bring_near(key);
+    let customer = tx.state.customer_of_due(key);
+    let rests_on = customer.and_then(|customer| tx.state.basis(&customer));
+    let Some((rests_on, target)) = rests_on.zip(tx.work_on(key).ok()) else {
+        return (None, tx.finish().1);
+    };
+    let events = tx.take_events();
+    let success = tx.success_ahead(&events, &rests_on.customer);
     let work = Step { events, target, rests_on };
-    Some((Ahead { key: key.clone(), at: context.at, work, success }, created))
+    (Some(Ahead { key: key.clone(), at: context.at, work, success }), tx.finish().1)
+}
+
+impl Tx<'_> {
+    /// What follows if the attempt that due work opened succeeds. Where an outcome sets off more than
+    /// its own decision, it is not decided ahead.
+    fn success_ahead(
+        &mut self,
+        events: &[Event],
+        customer: &CustomerId,
+    ) -> Option<(PaymentAttemptId, Step)> {
+        let attempt = events.iter().find_map(Event::opens_attempt)?.clone();
+        let next = self.state.next_due_of(customer);
+        if self.state.corrects_late_usage() || next.is_some_and(|next| next.at <= self.at()) {
+            return None;
+        }
+        let (created, rests_on) = (self.state.created, self.state.basis(customer)?);
+        let target = self.resolve_attempt(&attempt, &Outcome::Succeeded).ok();
+        let Some(target) = target.filter(|_| self.check_possible().is_ok()) else {
+            self.state.created = created;
+            return None;
+        };
+        Some((attempt, Step { events: self.take_events(), target, rests_on }))
+    }
 }

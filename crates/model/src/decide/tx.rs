@@ -27,6 +27,11 @@ impl<'a> Tx<'a> {
         (self.events, self.state)
     }
 
+    /// What was emitted so far, which the decision that follows does not have among its own.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
     /// What was emitted so far.
     pub(super) fn events(&self) -> &[Event] {
         &self.events

@@ -18,18 +18,7 @@ use counterfoil_core::{Refusal, Timestamp};
 #[must_use]
 pub fn work(state: &State, context: &Context<'_>, key: &DueKey) -> Option<Decision> {
     let mut tx = Tx::fork(state, context);
-    match &key.target {
-        DueTarget::Subscription(id) => tx.state.bring_subscription_near(id),
-        DueTarget::Invoice(id) => tx.state.bring_invoice_near(id),
-        DueTarget::SubscriptionSchedule(_) | DueTarget::Quote(_) => {}
-    }
-    let target = match &key.target {
-        DueTarget::Subscription(id) => tx.work_on_subscription(id, key),
-        DueTarget::Invoice(id) => tx.work_on_invoice(id, key.class),
-        DueTarget::SubscriptionSchedule(id) => tx.work_on_schedule(id, key.class),
-        DueTarget::Quote(id) => tx.expire_quote(id).map(|()| Target::Quote(id.clone())),
-    };
-    match target.and_then(|target| tx.check_possible().map(|()| target)) {
+    match tx.work_on(key) {
         Ok(target) => {
             let (events, state) = tx.finish();
             Some(Decision { events, state, target })
@@ -142,6 +131,31 @@ fn park_customer(
 }
 
 impl Tx<'_> {
+    /// Brings near what an item of due work is on.
+    pub(super) fn bring_near(&mut self, key: &DueKey) {
+        match &key.target {
+            DueTarget::Subscription(id) => self.state.bring_subscription_near(id),
+            DueTarget::Invoice(id) => self.state.bring_invoice_near(id),
+            DueTarget::SubscriptionSchedule(_) | DueTarget::Quote(_) => {}
+        }
+    }
+
+    /// Does one item of due work, and checks what that came to.
+    pub(super) fn work_on(&mut self, key: &DueKey) -> Result<Target, Refusal> {
+        self.bring_near(key);
+        let target = match &key.target {
+            DueTarget::Subscription(id) => self.work_on_subscription(id, key)?,
+            DueTarget::Invoice(id) => self.work_on_invoice(id, key.class)?,
+            DueTarget::SubscriptionSchedule(id) => self.work_on_schedule(id, key.class)?,
+            DueTarget::Quote(id) => {
+                self.expire_quote(id)?;
+                Target::Quote(id.clone())
+            }
+        };
+        self.check_possible()?;
+        Ok(target)
+    }
+
     /// Each kind of work is one event or decision; where two fall due together, the one that is
     /// done leaves the other behind.
     fn work_on_subscription(
