@@ -9,6 +9,7 @@ mod alerts;
 mod arguments;
 mod bench;
 mod inspect;
+mod invoice;
 mod keep;
 mod preview;
 mod problem;

@@ -3,8 +3,8 @@
 use crate::Ending;
 use crate::arguments::Preview;
 use crate::inspect::{question, view};
+use crate::invoice::lines;
 use crate::problem::Problem;
-use crate::run::lines;
 use counterfoil::{Error, PreviewOf, Refusal};
 use counterfoil_scenario::report::PreviewReport;
 use counterfoil_scenario::{Format, Node, decode};

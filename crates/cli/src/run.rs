@@ -2,6 +2,7 @@
 
 use crate::Ending;
 use crate::arguments::Run;
+use crate::invoice::{lines, name};
 use crate::problem::{Problem, tell_tail_cut};
 use crate::progress::{Progress, waiting};
 use crate::table::{Columns, amount, amount_header, counted, days, only_currency};
@@ -246,59 +247,8 @@ fn sums(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", sums.collect::<Vec<_>>().join(", "))
 }
 
-/// The number of an invoice, or the id of one that has none yet.
-fn name(invoice: &InvoiceReport) -> String {
-    invoice.number.clone().unwrap_or_else(|| invoice.id.to_string())
-}
-
 fn period(invoice: &InvoiceReport) -> Period {
     Period::new(invoice.period_start, invoice.period_end)
-}
-
-/// An invoice with its lines.
-pub(crate) fn lines(invoice: &InvoiceReport, out: &mut dyn Write) -> io::Result<()> {
-    let currency = invoice.currency;
-    let money = |minor| Money::new(minor, currency).to_string();
-    writeln!(
-        out,
-        "\n{} of {}, {}, created {}\n",
-        name(invoice),
-        invoice.customer,
-        invoice.status,
-        invoice.created
-    )?;
-    let header = amount_header("Amount", Some(currency));
-    let mut columns = Columns::new(&["Description", "Period", ">Quantity", &header]);
-    for line in &invoice.lines {
-        columns.row([
-            line.description.clone(),
-            days(line.period),
-            line.quantity.to_string(),
-            amount(line.amount, currency, Some(currency)),
-        ]);
-    }
-    columns.print(out)?;
-    write!(out, "total {}", money(invoice.total))?;
-    let sum = |amounts: &mut dyn Iterator<Item = i64>| amounts.fold(0, i64::saturating_add);
-    let discounts = sum(&mut invoice.total_discount_amounts.iter().map(|own| own.amount));
-    if discounts != 0 {
-        write!(out, ", {} of discounts", money(discounts))?;
-    }
-    let taxes = sum(&mut invoice.total_taxes.iter().map(|own| own.amount));
-    if taxes != 0 {
-        write!(out, ", {} of tax", money(taxes))?;
-    }
-    let from_balance = invoice.total.saturating_sub(invoice.amount_due);
-    if from_balance != 0 {
-        write!(out, ", {} by the customer's balance", money(from_balance))?;
-    }
-    if invoice.amount_paid != 0 {
-        write!(out, ", {} paid", money(invoice.amount_paid))?;
-    }
-    if invoice.amount_remaining != 0 {
-        write!(out, ", {} remaining", money(invoice.amount_remaining))?;
-    }
-    writeln!(out)
 }
 
 /// Invoice items that wait for an invoice.

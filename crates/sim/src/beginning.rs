@@ -4,7 +4,8 @@ use crate::acts::{Case, pick};
 use counterfoil::Timestamp;
 use serde_json::{Value, json};
 
-const ZONES: [&str; 6] =
+/// Clocks that books and customers are billed by.
+pub(crate) const ZONES: [&str; 6] =
     ["UTC", "UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "+05:30"];
 
 const STARTS: [&str; 8] = [

@@ -12,7 +12,8 @@ use crate::rare::Rare;
 use crate::tax::TaxExempt;
 use crate::text;
 use counterfoil_core::{
-    ArithmeticError, Currency, Id, Metadata, Period, Refusal, Timestamp, kind, limits,
+    Anchor, ArithmeticError, Currency, Id, Interval, IntervalUnit, Metadata, Period, Refusal,
+    Timestamp, Zone, kind, limits,
 };
 
 /// Makes a draft by hand. Its charges are what the caller swept for it.
@@ -25,9 +26,9 @@ pub fn decide_create(
     seq: u64,
     currency: Currency,
     charges: Vec<Charge>,
-    at: Timestamp,
+    (at, zone): (Timestamp, Zone),
 ) -> Result<Invoice, Refusal> {
-    let due_date = due_date(command, at)?;
+    let due_date = due_date(command, (at, zone))?;
     text::check_optional("description", command.description.as_deref())?;
     text::check_optional("default_payment_method", command.default_payment_method.as_deref())?;
     let finalizes_at = match command.automatically_finalizes_at {
@@ -117,7 +118,10 @@ impl Invoice {
     }
 }
 
-fn due_date(command: &CreateInvoice, at: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+fn due_date(
+    command: &CreateInvoice,
+    (at, zone): (Timestamp, Zone),
+) -> Result<Option<Timestamp>, Refusal> {
     match (command.collection_method, command.days_until_due, command.due_date) {
         (CollectionMethod::ChargeAutomatically, None, None) => Ok(None),
         (CollectionMethod::ChargeAutomatically, Some(_), _) => {
@@ -127,7 +131,7 @@ fn due_date(command: &CreateInvoice, at: Timestamp) -> Result<Option<Timestamp>,
             Err(Refusal::invalid("due_date", "only send_invoice has a due date"))
         }
         (CollectionMethod::SendInvoice, None, None) => Err(Refusal::missing("days_until_due")),
-        (CollectionMethod::SendInvoice, Some(days), None) => Ok(Some(due_after(days, at)?)),
+        (CollectionMethod::SendInvoice, Some(days), None) => Ok(Some(due_after(days, (at, zone))?)),
         (CollectionMethod::SendInvoice, None, Some(date)) if date >= at => Ok(Some(date)),
         (CollectionMethod::SendInvoice, None, Some(_)) => {
             Err(Refusal::invalid("due_date", "a due date does not lie in the past"))
@@ -138,16 +142,18 @@ fn due_date(command: &CreateInvoice, at: Timestamp) -> Result<Option<Timestamp>,
     }
 }
 
-/// The due date of an invoice created at `at` (point 38).
+/// The due date of an invoice created at `at` (point 38): so many days later by the clock of a zone,
+/// at the same time of day.
 ///
 /// # Errors
 /// [`Refusal::ParameterInvalid`] beyond the limit of days.
-pub(crate) fn due_after(days: u32, at: Timestamp) -> Result<Timestamp, Refusal> {
+pub fn due_after(days: u32, (at, zone): (Timestamp, Zone)) -> Result<Timestamp, Refusal> {
     if days > limits::DAYS_UNTIL_DUE_MAX {
         let reason = format!("{days} days (the limit is {})", limits::DAYS_UNTIL_DUE_MAX);
         return Err(Refusal::invalid("days_until_due", reason));
     }
-    Ok(at.checked_add_days(i64::from(days))?)
+    let day = Interval::new(IntervalUnit::Day, 1)?;
+    Ok(Anchor::in_zone(at, zone).boundary(day, i64::from(days))?)
 }
 
 /// Refuses what only a draft allows.

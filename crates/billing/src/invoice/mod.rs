@@ -19,6 +19,7 @@ pub use command::{
 pub use decide::{
     Numbered, balance_credit, check_draft, check_payable, check_status_payable, check_voidable,
     decide_create, decide_finalize, decide_overdue, decide_send, decide_uncollectible, decide_void,
+    due_after,
 };
 pub use event::{FinalizationError, Finalized, InvoiceEvent, LatePayment, Voided};
 pub use item::{

@@ -8,7 +8,7 @@ use super::{
 use crate::discount::DiscountList;
 use crate::tax::TaxRateId;
 use crate::{Patch, text};
-use counterfoil_core::{MetadataPatch, Refusal, Timestamp, limits};
+use counterfoil_core::{MetadataPatch, Refusal, Timestamp, Zone, limits};
 use serde::{Deserialize, Serialize};
 
 /// `invoice.update`. All of it may change on a draft; on an open or uncollectible invoice
@@ -133,7 +133,7 @@ pub(super) fn next_finalization(
 pub fn decide_update(
     invoice: &Invoice,
     command: &UpdateInvoice,
-    at: Timestamp,
+    (at, zone): (Timestamp, Zone),
 ) -> Result<Invoice, Refusal> {
     if command.edits_a_draft() {
         check_draft(invoice)?;
@@ -170,7 +170,7 @@ pub fn decide_update(
         || command.days_until_due.is_some()
         || command.due_date.is_some()
     {
-        recollect(&mut updated, command, at)?;
+        recollect(&mut updated, command, (at, zone))?;
     }
     Ok(updated)
 }
@@ -209,7 +209,11 @@ fn reschedule(
 }
 
 /// How a draft is collected, and until when it is to be paid.
-fn recollect(invoice: &mut Invoice, command: &UpdateInvoice, at: Timestamp) -> Result<(), Refusal> {
+fn recollect(
+    invoice: &mut Invoice,
+    command: &UpdateInvoice,
+    (at, zone): (Timestamp, Zone),
+) -> Result<(), Refusal> {
     let method = command.collection_method.unwrap_or(invoice.collection_method);
     let due_date = match (method, command.days_until_due, command.due_date) {
         (CollectionMethod::ChargeAutomatically, None, None) => None,
@@ -218,7 +222,7 @@ fn recollect(invoice: &mut Invoice, command: &UpdateInvoice, at: Timestamp) -> R
             return Err(Refusal::invalid(param, "only send_invoice has a due date"));
         }
         (CollectionMethod::SendInvoice, Some(days), None) => {
-            Some(due_after(days, invoice.created)?)
+            Some(due_after(days, (invoice.created, zone))?)
         }
         (CollectionMethod::SendInvoice, None, Some(date)) => Some(date),
         (CollectionMethod::SendInvoice, None, None) => match invoice.due_date {
@@ -273,7 +277,8 @@ mod tests {
             (json!({ "automatically_finalizes_at": null }), false, None),
         ];
         for (change, auto_advance, finalizes_at) in cases {
-            let updated = decide_update(&draft(), &update(change.clone()), now).unwrap();
+            let updated =
+                decide_update(&draft(), &update(change.clone()), (now, Zone::UTC)).unwrap();
             assert_eq!(updated.auto_advance, *auto_advance, "{change}");
             assert_eq!(updated.finalizes_at, finalizes_at.map(at), "{change}");
         }
@@ -281,10 +286,10 @@ mod tests {
         let mut planned = draft();
         planned.finalizes_at = Some(at("2025-01-05T00:00:00Z"));
         let go = update(json!({ "auto_advance": true }));
-        let updated = decide_update(&planned, &go, now).unwrap();
+        let updated = decide_update(&planned, &go, (now, Zone::UTC)).unwrap();
         assert_eq!(updated.finalizes_at, planned.finalizes_at);
         let late = at("2025-01-06T00:00:00Z");
-        let updated = decide_update(&planned, &go, late).unwrap();
+        let updated = decide_update(&planned, &go, (late, Zone::UTC)).unwrap();
         assert_eq!(updated.finalizes_at, Some(at("2025-01-06T01:00:00Z")));
     }
 
@@ -310,7 +315,7 @@ mod tests {
             for status in [Draft, Open, Uncollectible, Paid, Void] {
                 let mut invoice = draft();
                 invoice.status = status;
-                let result = decide_update(&invoice, &update(change.clone()), now);
+                let result = decide_update(&invoice, &update(change.clone()), (now, Zone::UTC));
                 assert_eq!(result.is_ok(), allowed.contains(&status), "{change} on {status}");
             }
         }
@@ -338,7 +343,8 @@ mod tests {
             // Days count from creation.
             (json!({ "collection_method": "send_invoice", "days_until_due": 0 }), "due_date"),
         ] {
-            let refused = decide_update(&draft(), &update(change.clone()), now).unwrap_err();
+            let refused =
+                decide_update(&draft(), &update(change.clone()), (now, Zone::UTC)).unwrap_err();
             assert!(refused.to_string().starts_with(param), "{change}: {refused}");
         }
     }

@@ -7,7 +7,7 @@ use counterfoil_billing::customer::{CustomerId, check_live};
 use counterfoil_billing::discount::{Benefit, DiscountAmount, DiscountId};
 use counterfoil_billing::invoice::{
     Charge, CollectionMethod, Correction, Derivation, Invoice, InvoiceEvent, InvoiceId,
-    InvoiceStatus, Line, Numbered, ProrationBase, ShippingCost, check_voidable,
+    InvoiceStatus, Line, Numbered, ProrationBase, ShippingCost, check_voidable, due_after,
 };
 use counterfoil_billing::policy::LateUsage;
 use counterfoil_billing::subscription::{
@@ -211,7 +211,7 @@ impl Tx<'_> {
         draft.default_tax_rates.clone_from(&invoice.default_tax_rates);
         if draft.collection_method == CollectionMethod::SendInvoice {
             let days = subscription.days_until_due.unwrap_or(0);
-            draft.due_date = Some(at.checked_add_days(i64::from(days))?);
+            draft.due_date = Some(due_after(days, (at, subscription.anchor.zone))?);
         }
         draft.collection_paused = subscription.pause_collection.map(|pause| pause.behavior);
         Ok(draft)

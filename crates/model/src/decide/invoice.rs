@@ -9,9 +9,9 @@ use counterfoil_billing::discount::Discount;
 use counterfoil_billing::invoice::{
     self, BillingReason, Charge, CollectionMethod, CreateInvoice, DeleteInvoice, FinalizeInvoice,
     Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, MarkInvoiceUncollectible, PendingItems,
-    SendInvoice, ShippingCost, ShippingCostInput, Trigger, UpdateInvoice, VoidInvoice,
+    SendInvoice, ShippingCost, ShippingCostInput, Trigger, UpdateInvoice, VoidInvoice, due_after,
 };
-use counterfoil_billing::subscription::{PauseBehavior, SubscriptionStatus};
+use counterfoil_billing::subscription::{PauseBehavior, Prices, SubscriptionStatus};
 use counterfoil_billing::tax::TaxRateId;
 use counterfoil_core::Refusal;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ impl Tx<'_> {
             PendingItems::Include => self.sweep(&command.customer, currency, None)?,
         };
         let (seq, at) = (self.next_seq(), self.at());
-        let mut draft = invoice::decide_create(command, id.clone(), seq, currency, charges, at)?;
+        let clock = (at, self.state.zone_of(&command.customer));
+        let mut draft = invoice::decide_create(command, id.clone(), seq, currency, charges, clock)?;
         let own = self.state.customer(&command.customer)?.discount.clone();
         let there: Vec<Discount> = own.into_iter().filter(|own| own.is_in_force(at)).collect();
         let place = self.on_invoice(&draft, &command.customer, there.clone())?;
@@ -48,7 +49,11 @@ impl Tx<'_> {
     pub(super) fn change_invoice(&mut self, command: &UpdateInvoice) -> Result<Target, Refusal> {
         let invoice = self.state.invoice(&command.id)?;
         check_live(self.state.customer(&invoice.customer)?, "nothing more is invoiced to it")?;
-        let mut updated = invoice::decide_update(invoice, command, self.at())?;
+        let zone = match &invoice.subscription {
+            Some(own) => self.state.subscription(own)?.anchor.zone,
+            None => self.state.zone_of(&invoice.customer),
+        };
+        let mut updated = invoice::decide_update(invoice, command, (self.at(), zone))?;
         let goes_on = !invoice.auto_advance && updated.auto_advance;
         let (before, at) = (invoice.clone(), self.at());
         self.update_terms_of_invoice(&mut updated, &before, command)?;
@@ -259,7 +264,7 @@ impl Tx<'_> {
         draft.collection_method = subscription.collection_method;
         if draft.collection_method == CollectionMethod::SendInvoice {
             let days = subscription.days_until_due.unwrap_or(0);
-            draft.due_date = Some(self.at().checked_add_days(i64::from(days))?);
+            draft.due_date = Some(due_after(days, (self.at(), subscription.anchor.zone))?);
         }
         draft.charges = charges;
         draft.discounts = self.state.shared_discounts(subscription, self.at())?;

@@ -8,7 +8,7 @@ use counterfoil_billing::Patch;
 use counterfoil_billing::customer::{CustomerEvent, CustomerId, check_live};
 use counterfoil_billing::discount::{CouponDuration, Discount, DiscountAmount, DiscountInput};
 use counterfoil_billing::invoice::{
-    BillingReason, CollectionMethod, CreateInvoiceItem, Invoice, InvoiceEvent, InvoiceId,
+    BillingReason, CollectionMethod, CreateInvoiceItem, Invoice, InvoiceEvent, InvoiceId, due_after,
 };
 use counterfoil_billing::quote::{
     self, AcceptQuote, CancelQuote, CouponAmount, CreateQuote, FinalizeQuote, Quote, QuoteAmounts,
@@ -172,7 +172,7 @@ impl Tx<'_> {
             }
             CollectionMethod::SendInvoice => {
                 let days = quote.days_until_due.unwrap_or(0);
-                draft.due_date = Some(at.checked_add_days(i64::from(days))?);
+                draft.due_date = Some(due_after(days, (at, self.state.zone_of(&quote.customer)))?);
             }
         }
         draft.discounts = self.discounts_of_quote(quote)?;

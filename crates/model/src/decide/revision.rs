@@ -6,7 +6,7 @@ use counterfoil_billing::invoice::{
     self, CollectionMethod, CreateInvoice, Invoice, InvoiceEvent, InvoiceId, InvoiceItem,
     InvoiceStatus, Line, PendingItems, ShippingCost,
 };
-use counterfoil_billing::subscription::SubscriptionStatus;
+use counterfoil_billing::subscription::{Prices, SubscriptionStatus};
 use counterfoil_core::{Metadata, Refusal};
 use std::sync::Arc;
 
@@ -30,8 +30,9 @@ impl Tx<'_> {
             // What the customer was given to pay does not begin anew, but never lies in the past.
             terms.due_date = original.due_date.map(|date| date.max(at));
         }
-        let currency = original.currency;
-        let mut draft = invoice::decide_create(&terms, id.clone(), seq, currency, Vec::new(), at)?;
+        let (currency, clock) = (original.currency, (at, self.state.zone_of(&original.customer)));
+        let mut draft =
+            invoice::decide_create(&terms, id.clone(), seq, currency, Vec::new(), clock)?;
         draft.subscription = original.subscription.clone();
         draft.billing_reason = original.billing_reason;
         draft.period = original.period;

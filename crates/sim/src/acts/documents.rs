@@ -1,6 +1,7 @@
 //! Usage, payments, invoices and credit notes.
 
 use super::{Act, Tried, pick};
+use crate::beginning::ZONES;
 use crate::world::{Step, World};
 use counterfoil::InvoiceStatus;
 use serde_json::{Value, json};
@@ -106,7 +107,13 @@ impl Act {
         Some(("invoice.create", json!({ "customer": self.customer(), "from_invoice": from })))
     }
 
+    /// Whether a customer pays tax, or the clock by which it is billed from now on.
     pub(super) fn exemption(&self) -> Tried {
+        if self.c.is_multiple_of(2) {
+            let zone =
+                if self.b.is_multiple_of(4) { json!(null) } else { json!(pick(&ZONES, self.b)) };
+            return Some(("customer.update", json!({ "id": self.customer(), "time_zone": zone })));
+        }
         let exempt = pick(&["none", "exempt", "reverse"], self.b);
         Some(("customer.update", json!({ "id": self.customer(), "tax_exempt": exempt })))
     }
