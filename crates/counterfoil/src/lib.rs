@@ -133,15 +133,15 @@ pub use counterfoil_billing::discount::{
     UpdatePromotionCode,
 };
 pub use counterfoil_billing::invoice::{
-    AfterRetries, AttachPayment, Attempt, BillingReason, Charge, CollectionMethod, Correction,
-    CreateInvoice, CreateInvoiceItem, DeclineCode, DeleteInvoice, DeleteInvoiceItem, Derivation,
-    FinalizationError, FinalizeInvoice, Fraction, FractionUnit, FromInvoice, FromInvoiceAction,
-    Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem, InvoiceItemId, InvoiceLineId,
-    InvoicePayment, InvoicePaymentId, InvoicePaymentKind, InvoicePaymentStatus, InvoiceStatus,
-    ItemReason, Line, MarkInvoiceUncollectible, Outcome, PayInvoice, PaymentAttemptId,
-    PendingItems, PeriodInput, ProrationBase, ProrationDetails, ProrationKind, RetryPolicy,
-    SendInvoice, ShippingCost, ShippingCostInput, ThresholdReason, UpdateInvoice,
-    UpdateInvoiceItem, UsageReading, VoidInvoice,
+    AfterRetries, AttachPayment, Attempt, BankDebitRetries, BillingReason, Charge,
+    CollectionMethod, Correction, CreateInvoice, CreateInvoiceItem, DeclineCode, DeleteInvoice,
+    DeleteInvoiceItem, Derivation, FinalizationError, FinalizeInvoice, Fraction, FractionUnit,
+    FromInvoice, FromInvoiceAction, Invoice, InvoiceAfterRetries, InvoiceId, InvoiceItem,
+    InvoiceItemId, InvoiceLineId, InvoicePayment, InvoicePaymentId, InvoicePaymentKind,
+    InvoicePaymentStatus, InvoiceStatus, ItemReason, Line, MarkInvoiceUncollectible, Outcome,
+    PayInvoice, PaymentAttemptId, PendingItems, PeriodInput, ProrationBase, ProrationDetails,
+    ProrationKind, RetryPolicy, SendInvoice, ShippingCost, ShippingCostInput, ThresholdReason,
+    UpdateInvoice, UpdateInvoiceItem, UsageReading, VoidInvoice,
 };
 pub use counterfoil_billing::meter::{
     Aggregation, CreateMeter, CustomerMapping, DeactivateMeter, EventTimeWindow, Formula, Meter,

@@ -143,6 +143,7 @@ fn a_subscription_ends_once() {
         after_days: vec![],
         then: AfterRetries::Canceled,
         invoice: InvoiceAfterRetries::Open,
+        ..RetryPolicy::default()
     };
     let b = Book::with("2025-01-01", Settings { retries, ..Settings::default() });
     let (_, calls) = b.metered(IntervalUnit::Month);

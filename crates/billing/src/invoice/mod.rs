@@ -31,8 +31,8 @@ pub use line::{
     ProrationKind, UsageCharge, UsageReading,
 };
 pub use payment::{
-    AfterRetries, Attempt, DeclineCode, InvoiceAfterRetries, Outcome, RetryPolicy, Terms, Trigger,
-    decide_attempt, decide_outcome, decide_processing, paid,
+    AfterRetries, Attempt, BankDebitRetries, DeclineCode, InvoiceAfterRetries, Outcome,
+    RetryPolicy, Terms, Trigger, decide_attempt, decide_outcome, decide_processing, paid,
 };
 pub use received::{
     AttachPayment, InvoicePayment, InvoicePaymentKind, InvoicePaymentStatus, PaymentReceived,

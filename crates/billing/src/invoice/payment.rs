@@ -177,6 +177,28 @@ pub struct RetryPolicy {
     /// What becomes of the invoice after the last failure.
     #[serde(default)]
     pub invoice: InvoiceAfterRetries,
+    /// How often a bank debit is tried again at most.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub bank_debits: BankDebitRetries,
+}
+
+/// How far the schedule of retries goes for payments whose outcome takes days: banks take the same debit
+/// only so often (rule 9).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BankDebitRetries {
+    /// How many retries there are.
+    pub retries: u32,
+    /// Within how many days of finalization.
+    pub within_days: u32,
+}
+
+impl Default for BankDebitRetries {
+    /// Two in forty days, which ACH allows.
+    fn default() -> Self {
+        Self { retries: 2, within_days: 40 }
+    }
 }
 
 /// What becomes of a subscription when the retries of its invoice are exhausted.
@@ -216,6 +238,7 @@ impl Default for RetryPolicy {
             after_days: default_after_days(),
             then: AfterRetries::default(),
             invoice: InvoiceAfterRetries::default(),
+            bank_debits: BankDebitRetries::default(),
         }
     }
 }
@@ -236,6 +259,16 @@ impl RetryPolicy {
             let reason = format!("{days} days (a retry comes after 1 to {limit} days)");
             return Err(Refusal::invalid("retries.after_days", reason));
         }
+        let BankDebitRetries { retries, within_days } = self.bank_debits;
+        if usize::try_from(retries).map_or(true, |count| count > limits::PAYMENT_RETRIES_MAX) {
+            let reason =
+                format!("{retries} retries (the limit is {})", limits::PAYMENT_RETRIES_MAX);
+            return Err(Refusal::invalid("retries.bank_debits.retries", reason));
+        }
+        if !(1..=limit).contains(&within_days) {
+            let reason = format!("{within_days} days (retries come within 1 to {limit} days)");
+            return Err(Refusal::invalid("retries.bank_debits.within_days", reason));
+        }
         Ok(())
     }
 
@@ -251,6 +284,22 @@ impl RetryPolicy {
         let index = usize::try_from(attempt).ok().and_then(|n| n.checked_sub(1));
         let Some(days) = index.and_then(|n| self.after_days.get(n)) else { return Ok(None) };
         Ok(Some(failed_at.checked_add_days(i64::from(*days))?))
+    }
+
+    /// The same after a bank debit failed, of an invoice that was finalized at an instant.
+    ///
+    /// # Errors
+    /// A time beyond the calendar.
+    pub fn next_debit(
+        &self,
+        attempt: u32,
+        failed_at: Timestamp,
+        finalized_at: Timestamp,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let BankDebitRetries { retries, within_days } = self.bank_debits;
+        let latest = finalized_at.checked_add_days(i64::from(within_days))?;
+        let next = self.next_attempt(attempt, failed_at)?;
+        Ok(next.filter(|next| attempt <= retries && *next <= latest))
     }
 }
 
@@ -350,7 +399,7 @@ pub fn decide_outcome(
         return Ok(vec![late(invoice, attempt, outcome, customer, ids, at)?]);
     }
     let count = (invoice.attempt_count, attempt.retried);
-    let failed = |code| failed(invoice, Some(attempt.id.clone()), code, count, policy, at);
+    let failed = |code| failed(invoice, Some(attempt), code, count, policy, at);
     let amount = match outcome {
         Outcome::Succeeded => attempt.amount,
         Outcome::SucceededInPart(part) => *part,
@@ -408,14 +457,18 @@ pub fn paid(invoice: &Invoice, attempt: Option<PaymentAttemptId>, at: Timestamp)
 
 fn failed(
     invoice: &Invoice,
-    attempt: Option<PaymentAttemptId>,
+    attempt: Option<&Attempt>,
     code: DeclineCode,
     (attempt_count, retried): (u32, bool),
     policy: &RetryPolicy,
     at: Timestamp,
 ) -> Result<InvoiceEvent, Refusal> {
     let scheduled = retried && invoice.charges_automatically();
-    let next_payment_attempt = if scheduled {
+    let is_debit = attempt.is_some_and(|own| own.processing_since.is_some());
+    let next_payment_attempt = if scheduled && is_debit {
+        let finalized_at = invoice.status_transitions.finalized_at.unwrap_or(invoice.created);
+        policy.next_debit(attempt_count, at, finalized_at)?
+    } else if scheduled {
         policy.next_attempt(attempt_count, at)?
     } else {
         // A failure by hand leaves the schedule as it was.
@@ -425,7 +478,7 @@ fn failed(
         customer: invoice.customer.clone(),
         id: invoice.id.clone(),
         at,
-        attempt,
+        attempt: attempt.map(|own| own.id.clone()),
         code,
         attempt_count,
         next_payment_attempt,
@@ -498,6 +551,17 @@ mod tests {
         ] {
             assert_eq!(policy.next_attempt(attempt, at).unwrap(), expected, "{attempt}");
             policy.check().unwrap();
+        }
+        // A bank debit is tried again twice within forty days, whatever the schedule says.
+        for (attempt, failed_after, expected) in
+            [(1, 4, day(5)), (2, 38, day(40)), (2, 39, None), (3, 9, None)]
+        {
+            let failed_at = day(failed_after).unwrap();
+            assert_eq!(eight.next_debit(attempt, failed_at, at).unwrap(), expected, "{attempt}");
+        }
+        for (retries, within_days) in [(21, 40), (2, 0), (2, 91)] {
+            let bank_debits = BankDebitRetries { retries, within_days };
+            RetryPolicy { bank_debits, ..Default::default() }.check().unwrap_err();
         }
         for wrong in [vec![0], vec![91], vec![1; 21]] {
             let policy = RetryPolicy { after_days: wrong, ..Default::default() };

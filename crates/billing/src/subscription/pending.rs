@@ -92,6 +92,25 @@ impl PendingUpdate {
     }
 }
 
+impl Subscription {
+    /// The change that waits, while the payment of its invoice is on its way or no more: until that is
+    /// known it waits beyond its 23 hours, but for no longer than the period that it was made for.
+    ///
+    /// # Errors
+    /// [`ArithmeticError::Overflow`] beyond the calendar.
+    pub fn awaited_update(
+        &self,
+        is_processing: bool,
+    ) -> Result<Option<Box<PendingUpdate>>, ArithmeticError> {
+        let Some(pending) = &self.pending_update else { return Ok(None) };
+        let expires_at = match is_processing {
+            true => self.current_period().end,
+            false => update_expires_at(self, pending.at)?,
+        };
+        Ok(Some(Box::new(PendingUpdate { expires_at, ..(**pending).clone() })))
+    }
+}
+
 /// When a change that waits for its payment is dropped: with the trial or the period that ends first,
 /// where that is within 23 hours, else after 23 hours (rule 6.9).
 ///

@@ -174,6 +174,7 @@ impl Tx<'_> {
         if *outcome == Outcome::Processing {
             let begins = self.is_awaited_by_incomplete(invoice);
             self.payment_is_processing(&invoice_id, begins)?;
+            self.pending_update_is_processing(&invoice_id)?;
             return Ok(Target::Invoice(invoice_id));
         }
         let began = attempt.begins_subscription;

@@ -108,7 +108,38 @@ impl Tx<'_> {
         if pending.or_nothing {
             self.drop_pending_update(id)?;
         }
+        self.pending_update_awaits(id, false)?;
+        let pending = self.state.subscription(id)?.pending_update.as_ref();
+        if pending.is_some_and(|pending| pending.expires_at <= self.at()) {
+            self.drop_pending_update(id)?;
+        }
         Ok(true)
+    }
+
+    /// The payment of an invoice is on its way: a pending update waits for what becomes of it.
+    pub(in crate::decide) fn pending_update_is_processing(
+        &mut self,
+        invoice: &InvoiceId,
+    ) -> Result<(), Refusal> {
+        let Some(id) = self.state.invoice(invoice)?.subscription.clone() else { return Ok(()) };
+        let pending = self.state.subscription(&id)?.pending_update.as_ref();
+        if pending.is_none_or(|pending| pending.invoice != *invoice) {
+            return Ok(());
+        }
+        self.pending_update_awaits(&id, true)
+    }
+
+    fn pending_update_awaits(
+        &mut self,
+        id: &SubscriptionId,
+        is_processing: bool,
+    ) -> Result<(), Refusal> {
+        let subscription = self.state.subscription(id)?;
+        let awaited = subscription.awaited_update(is_processing)?;
+        if awaited == subscription.pending_update {
+            return Ok(());
+        }
+        self.change_subscription(id, |own| own.pending_update = awaited)
     }
 
     /// The invoice of a pending update was voided, and the update with it.
