@@ -168,6 +168,7 @@ fn item_line(item: &InvoiceItem, ids: &mut dyn Numbered) -> Line {
         discounts: item.discounts.clone(),
         discount_amounts: item.discount_amounts.clone(),
         included_discounts: item.included_discounts.clone(),
+        spared_discounts: item.spared_discounts.clone(),
         tax_rates: item.tax_rates.clone(),
         ..Line::new(ids.line(), item.name.clone(), item.amount, item.period, derivation)
     }

@@ -4,7 +4,7 @@ use super::{Derivation, InvoiceId, InvoiceItemId, Line};
 use crate::Patch;
 use crate::catalog::{Price, PriceId};
 use crate::customer::CustomerId;
-use crate::discount::{Discount, DiscountAmount, DiscountInput, DiscountList};
+use crate::discount::{Discount, DiscountAmount, DiscountId, DiscountInput, DiscountList};
 use crate::subscription::{SubscriptionId, SubscriptionItemId};
 use crate::tax::TaxRateId;
 use crate::text;
@@ -68,6 +68,10 @@ pub struct InvoiceItem {
     /// What discounts took off its amount before it was made (point 30).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub included_discounts: Vec<DiscountAmount>,
+    /// Discounts of the invoice that do not apply to it: it is usage of a phase that was over when they
+    /// began (rule 7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared_discounts: Vec<DiscountId>,
     /// Its tax rates, which replace those of the invoice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_rates: Vec<TaxRateId>,
@@ -211,6 +215,7 @@ impl InvoiceItem {
         self.discounts = line.discounts;
         self.discount_amounts = line.discount_amounts;
         self.included_discounts = line.included_discounts;
+        self.spared_discounts = line.spared_discounts;
         self.tax_rates = line.tax_rates;
         self.derivation = Some(line.derivation);
     }
@@ -309,6 +314,7 @@ pub fn decide_create_item(
         discounts: Vec::new(),
         discount_amounts: Vec::new(),
         included_discounts: Vec::new(),
+        spared_discounts: Vec::new(),
         tax_rates: Vec::new(),
         created: at,
         metadata: Metadata::of(command.metadata.as_ref())?,

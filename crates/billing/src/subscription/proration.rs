@@ -312,22 +312,24 @@ pub fn prorations(
             change.charge_added(old, new, source, &mut found)?;
             continue;
         }
-        if !change.before.is_in_trial()
-            && let Some(from) = given_back_from(old, new, change.at)
-        {
-            change.give_back(old, from, source, &mut found)?;
+        let from = given_back_from(old, new, change.at).filter(|_| !change.before.is_in_trial());
+        let new = new.filter(|new| change.charges || old.is_same(new));
+        let anew = new.and_then(|new| Some((new, charged_anew(old, new, change.at)?)));
+        if from.is_none() && anew.is_none() {
+            continue;
         }
-        if let Some(new) = new
-            && (change.charges || old.is_same(new))
-            && let Some(period) = charged_anew(old, new, change.at)
-        {
-            change.charge(new, period, source, &mut found)?;
+        let debits = change.debits(old, source)?;
+        if let Some(from) = from {
+            change.give_back(old, from, &debits, source, &mut found)?;
+        }
+        if let Some((new, period)) = anew {
+            change.charge(new, period, &debits, source, &mut found)?;
         }
     }
     for new in change.after.items.iter().filter(|_| change.charges) {
         if change.before.item(&new.id).is_none() {
             let period = Period::new(change.at, new.period.end);
-            change.charge(new, period, source, &mut found)?;
+            change.charge(new, period, &[], source, &mut found)?;
         }
     }
     Ok(found)
@@ -371,10 +373,20 @@ impl Change<'_> {
         self.after.anchor.zone
     }
 
+    /// What charged for an item; the classic mode does not ask.
+    fn debits(
+        &self,
+        item: &SubscriptionItem,
+        source: &dyn ProrationSource,
+    ) -> Result<Vec<Debit>, Refusal> {
+        if self.before.billing_mode.is_classic() { Ok(Vec::new()) } else { source.debits(&item.id) }
+    }
+
     fn give_back(
         &self,
         item: &SubscriptionItem,
         from: Timestamp,
+        debits: &[Debit],
         source: &dyn ProrationSource,
         found: &mut Vec<Proration>,
     ) -> Result<(), Refusal> {
@@ -390,7 +402,7 @@ impl Change<'_> {
             found.extend(self.of_price(item, (price, name), kind, (unused, whole), &net)?);
             return Ok(());
         }
-        for debit in source.debits(&item.id)? {
+        for debit in debits {
             let unused = Period::new(from.max(debit.period.start), debit.stands_until);
             if unused.is_empty() {
                 continue;
@@ -398,7 +410,7 @@ impl Change<'_> {
             let fraction = Fraction::of((unused, debit.period), self.policies, self.zone());
             let sign = Exact::from_int(-1);
             let amounts = self.amounts(&debit.net(), fraction.exact()?.checked_mul(sign)?)?;
-            let price = debit.price.unwrap_or_else(|| item.price.clone());
+            let price = debit.price.clone().unwrap_or_else(|| item.price.clone());
             let name = source.named_price(&price)?.1;
             found.push(Proration {
                 subscription_item: item.id.clone(),
@@ -412,7 +424,7 @@ impl Change<'_> {
                 period: unused,
                 details: ProrationDetails {
                     kind: ProrationKind::Unused,
-                    base: debit.base,
+                    base: debit.base.clone(),
                     whole: debit.period,
                     fraction,
                 },
@@ -425,6 +437,7 @@ impl Change<'_> {
         &self,
         item: &SubscriptionItem,
         period: Period,
+        debits: &[Debit],
         source: &dyn ProrationSource,
         found: &mut Vec<Proration>,
     ) -> Result<(), Refusal> {
@@ -438,7 +451,7 @@ impl Change<'_> {
         let Some(charge) = self.of_price(item, (price, name), kind, (period, whole), &net)? else {
             return Ok(());
         };
-        match self.as_given_back(&charge, name, source)? {
+        match self.as_given_back(&charge, name, debits)? {
             Some(again) => found.extend(again),
             None => found.push(charge),
         }
@@ -453,19 +466,19 @@ impl Change<'_> {
         &self,
         charge: &Proration,
         name: &str,
-        source: &dyn ProrationSource,
+        debits: &[Debit],
     ) -> Result<Option<Vec<Proration>>, Refusal> {
         if self.after.billing_mode.is_classic() {
             return Ok(None);
         }
         let period = charge.period;
-        let was_given_back = |debit: &Debit| {
+        let was_given_back = |debit: &&Debit| {
             debit.price.as_ref() == Some(&charge.price)
                 && debit.stands_until == period.start
                 && debit.period.end == period.end
         };
-        let debits = source.debits(&charge.subscription_item)?.into_iter().filter(was_given_back);
-        let is_older = |debit: &Debit| debit.period.start < period.start;
+        let debits = debits.iter().filter(was_given_back);
+        let is_older = |debit: &&Debit| debit.period.start < period.start;
         let (older, mut newer): (Vec<_>, Vec<_>) = debits.partition(is_older);
         // What stood until now stood together; so did the lines of an invoice, and what was charged
         // in this second stood alone.
@@ -488,7 +501,7 @@ impl Change<'_> {
     fn charged_again(
         &self,
         charge: &Proration,
-        debit: Debit,
+        debit: &Debit,
         name: &str,
     ) -> Result<Proration, Refusal> {
         let kind = ProrationKind::Remaining;
@@ -501,7 +514,12 @@ impl Change<'_> {
             included_discounts: opposite(given_back.included.unwrap_or_default())?,
             quantity: debit.quantity,
             unit_amount: debit.unit_amount,
-            details: ProrationDetails { kind, base: debit.base, whole: debit.period, fraction },
+            details: ProrationDetails {
+                kind,
+                base: debit.base.clone(),
+                whole: debit.period,
+                fraction,
+            },
             ..charge.clone()
         })
     }

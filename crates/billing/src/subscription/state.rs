@@ -241,6 +241,12 @@ impl Subscription {
         self.discounts.iter().chain(self.items.iter().flat_map(|item| &item.discounts))
     }
 
+    /// Whether what it owes is invoiced: not while its first payment is awaited, nor in a pause.
+    #[must_use]
+    pub fn is_billed(&self) -> bool {
+        !matches!(self.status, SubscriptionStatus::Incomplete | SubscriptionStatus::Paused)
+    }
+
     /// Whether the current period is the trial.
     #[must_use]
     pub fn is_in_trial(&self) -> bool {

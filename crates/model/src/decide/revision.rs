@@ -129,6 +129,7 @@ impl Tx<'_> {
                 Vec::new()
             },
             included_discounts: line.included_discounts.clone(),
+            spared_discounts: line.spared_discounts.clone(),
             tax_rates: line.tax_rates.clone(),
             created: self.at(),
             metadata: Metadata::default(),

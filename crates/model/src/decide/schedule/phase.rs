@@ -116,10 +116,13 @@ impl Tx<'_> {
         self.update_guided(&command, &planned)?;
         self.add_invoice_items(id, &once, &planned)?;
         let changed = self.state.subscription(id)?;
-        if at_boundary && !changed.is_ended() && changed.current_period().end <= self.at() {
-            self.renew_after(id, Some(&was))?;
+        if !at_boundary || changed.is_ended() {
+            return Ok(());
         }
-        Ok(())
+        if changed.current_period().end <= self.at() {
+            return self.renew_after(id, Some(&was));
+        }
+        if begins_trial.is_some() { Ok(()) } else { self.bill_replaced_items(id, &was) }
     }
 
     /// A change that a schedule makes: one that waits for its payment is dropped for it (rule 6.9).

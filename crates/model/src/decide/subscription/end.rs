@@ -25,10 +25,7 @@ impl Tx<'_> {
             let status = subscription.status;
             return Err(Refusal::state("subscription", &command.id, status, reason));
         }
-        let billed = !matches!(
-            subscription.status,
-            SubscriptionStatus::Incomplete | SubscriptionStatus::Paused
-        );
+        let billed = subscription.is_billed();
         if command.prorate && billed {
             let without = Subscription { items: Vec::new(), ..subscription.clone() };
             self.prorate(&subscription, &without, self.at(), false)?;

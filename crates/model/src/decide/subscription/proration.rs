@@ -208,6 +208,7 @@ impl Tx<'_> {
             discounts: Vec::new(),
             discount_amounts: Vec::new(),
             included_discounts: Vec::new(),
+            spared_discounts: Vec::new(),
             tax_rates: Vec::new(),
             created: self.at(),
             metadata: Metadata::default(),

@@ -7,8 +7,8 @@ use counterfoil_billing::invoice::{
 };
 use counterfoil_billing::policy::LateUsage;
 use counterfoil_billing::subscription::{
-    Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItem, SubscriptionItemId,
-    SubscriptionStatus, item_lines, rolled_periods, until, whole_of,
+    Subscription, SubscriptionEvent, SubscriptionId, SubscriptionItem, SubscriptionItemId, Updated,
+    item_lines, rolled_periods, until, whole_of,
 };
 use counterfoil_core::{Decimal12, Period, Refusal, limits};
 
@@ -59,6 +59,25 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// A boundary at which a phase put other items in the place of all that there were, so that no
+    /// period is renewed: what they leave and what the new ones begin with is invoiced as by a renewal.
+    pub(in crate::decide) fn bill_replaced_items(
+        &mut self,
+        id: &SubscriptionId,
+        was: &Subscription,
+    ) -> Result<(), Refusal> {
+        let subscription = self.state.subscription(id)?.clone();
+        if !subscription.is_billed() {
+            return Ok(());
+        }
+        let mut charges = self.sweep(&subscription.customer, subscription.currency, Some(id))?;
+        charges.extend(self.usage_charges(&subscription, |_| false)?);
+        if !charges.is_empty() {
+            self.draft_for_period(&subscription, was.current_period(), charges)?;
+        }
+        Ok(())
+    }
+
     /// The end of an interval at which what waits is invoiced: a draft, where anything waits and the
     /// subscription is billed at all (rule 6.1).
     pub(in crate::decide) fn bill_pending_items(
@@ -70,12 +89,8 @@ impl Tx<'_> {
         let (customer, at) = (subscription.customer.clone(), self.at());
         let next = own.next_after(at)?;
         self.emit(SubscriptionEvent::PendingItemsDue { customer, id: id.clone(), at, next });
-        let unbilled = matches!(
-            subscription.status,
-            SubscriptionStatus::Incomplete | SubscriptionStatus::Paused
-        );
         let charges = self.sweep(&subscription.customer, subscription.currency, Some(id))?;
-        if unbilled || charges.is_empty() {
+        if !subscription.is_billed() || charges.is_empty() {
             return Ok(());
         }
         let period = own.period_until(at)?;
@@ -91,29 +106,48 @@ impl Tx<'_> {
     }
 
     /// Gives usage the discounts that its subscription had, instead of those that it has now. What a
-    /// change closed waits as it is, and late usage has its own.
+    /// change closed has them already, and late usage has its own.
     fn discount_as_before(
         &self,
         usage: &mut [Charge],
         was: &Subscription,
         now: &Subscription,
     ) -> Result<(), Refusal> {
-        let at = self.at();
-        let old = self.state.shared_discounts(was, at)?;
-        let new = self.state.shared_discounts(now, at)?;
-        let is_in = |list: &[Discount], own: &Discount| list.iter().any(|has| has.id == own.id);
+        let (old, new) = self.discounts_of_phases(was, now)?;
         for charge in usage {
             let Charge::Usage(charge) = charge else { continue };
             if now.closed_usage.iter().any(|waiting| waiting.charge == **charge) {
                 continue;
             }
             let Some(item) = was.item(&charge.subscription_item) else { continue };
-            charge.discounts = in_force(&item.discounts, at);
-            charge.discounts.extend(old.iter().filter(|own| !is_in(&new, own)).cloned());
-            let spared = new.iter().filter(|own| !is_in(&old, own));
-            charge.spared_discounts = spared.map(|own| own.id.clone()).collect();
+            charge.discounts = in_force(&item.discounts, self.at());
+            keep_discounts(charge, &old, &new);
         }
         Ok(())
+    }
+
+    /// The same for usage that a change closed, or ended with its item, where a phase begins with that.
+    pub(super) fn discount_closed_usage(
+        &self,
+        was: &Subscription,
+        updated: &mut Updated,
+    ) -> Result<(), Refusal> {
+        let (old, new) = self.discounts_of_phases(was, &updated.subscription)?;
+        let closed = updated.subscription.closed_usage.iter_mut().map(|usage| &mut usage.charge);
+        for charge in closed.chain(&mut updated.removed_usage) {
+            keep_discounts(charge, &old, &new);
+        }
+        Ok(())
+    }
+
+    /// The discounts on the invoices of a subscription as it was and as it is now.
+    fn discounts_of_phases(
+        &self,
+        was: &Subscription,
+        now: &Subscription,
+    ) -> Result<(Vec<Discount>, Vec<Discount>), Refusal> {
+        let of = |own| self.state.shared_discounts(own, self.at());
+        Ok((of(was)?, of(now)?))
     }
 
     pub(in crate::decide) fn draft_for_period(
@@ -198,8 +232,9 @@ impl Tx<'_> {
         for item in subscription.items.iter().filter(|item| bills(item)) {
             let price = self.state.price(&item.price)?;
             let Some(meter) = price.meter() else { continue };
-            // Of a second that a threshold billed nothing is left (rule 6.13).
-            if item.usage_period().start > self.at() {
+            // A price that began at this very instant, or a second that a threshold billed (rules 6.7
+            // and 6.13): no time has passed.
+            if item.usage_since.is_some_and(|since| since >= self.at()) {
                 continue;
             }
             charges.push(Charge::from(UsageCharge {
@@ -269,4 +304,16 @@ pub(super) fn in_item_order(
     };
     charges.sort_by_key(place);
     charges
+}
+
+/// Lets usage keep the discounts that its invoices had, where others take their place: those that are
+/// over become its own, and those that begin do not apply to it.
+fn keep_discounts(charge: &mut UsageCharge, old: &[Discount], new: &[Discount]) {
+    let is_in = |list: &[Discount], own: &Discount| list.iter().any(|has| has.id == own.id);
+    let had = old.iter().filter(|own| !charge.spared_discounts.contains(&own.id));
+    let had: Vec<Discount> = had.cloned().collect();
+    let spared = new.iter().filter(|own| !is_in(&had, own));
+    charge.spared_discounts = spared.map(|own| own.id.clone()).collect();
+    let over = had.into_iter().filter(|own| !is_in(new, own));
+    charge.discounts.extend(over);
 }

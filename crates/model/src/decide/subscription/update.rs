@@ -29,6 +29,9 @@ impl Tx<'_> {
         check_present(self.state.customer(&before.customer)?, "its subscriptions have ended")?;
         let mut updated = self.decide_update(&before, command)?;
         self.update_terms(&mut updated.subscription, command, planned)?;
+        if before.schedule.is_some() {
+            self.discount_closed_usage(&before, &mut updated)?;
+        }
         let (at, after) = (self.at(), updated.subscription.clone());
         self.emit(SubscriptionEvent::Updated { at, subscription: after.clone().into() });
         self.announce_trial_end(&command.id)?;
