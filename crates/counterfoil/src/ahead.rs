@@ -1,10 +1,12 @@
 //! Due work that is decided before its turn, by one thread or several, while the call that asked for it
 //! waits. On one fork for many items that is a third less work than on a fork for each.
 
+use crate::codec;
+use crate::keys::Keys;
 use crate::metering::Readings;
-use crate::payload;
 use counterfoil_billing::invoice::PaymentAttemptId;
 use counterfoil_core::{Timestamp, limits};
+use counterfoil_log::NewEvent;
 use counterfoil_meter::{Aggregator, Position};
 use counterfoil_model::{Ahead, DueClass, DueKey, State, Step, work_ahead};
 use std::collections::{BTreeMap, VecDeque};
@@ -47,29 +49,22 @@ struct Prepared {
     success: Option<(PaymentAttemptId, Encoded)>,
 }
 
-/// A decision with the payloads of its events.
+/// A decision, and its events as they stand in the log.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) step: Step,
-    pub(crate) bodies: Vec<Vec<u8>>,
-}
-
-impl Encoded {
-    /// None where an event cannot be encoded; whoever decides in turn says why.
-    fn of(step: Step) -> Option<Self> {
-        let bodies = step.events.iter().map(|event| payload::encode(event).ok());
-        Some(Self { bodies: bodies.collect::<Option<_>>()?, step })
-    }
+    pub(crate) entries: Vec<NewEvent>,
 }
 
 impl Prepared {
-    fn of(ahead: Ahead) -> Option<Self> {
+    /// None where an event cannot be encoded; whoever decides in turn says why.
+    fn of(ahead: Ahead, place: Place<'_>) -> Option<Self> {
         let Ahead { key, at, work, success } = ahead;
-        let success = match success {
-            Some((attempt, step)) => Some((attempt, Encoded::of(step)?)),
-            None => None,
-        };
-        Some(Self { key, at, work: Encoded::of(work)?, success })
+        let second = success.as_ref().map(|(_, step)| step.events.as_slice());
+        let events = (work.events.as_slice(), second.unwrap_or_default());
+        let (first, second) = codec::encode_ahead(place.state, events, place.keys).ok()?;
+        let success = success.map(|(attempt, step)| (attempt, Encoded { step, entries: second }));
+        Some(Self { key, at, work: Encoded { step: work, entries: first }, success })
     }
 }
 
@@ -78,6 +73,7 @@ impl Prepared {
 pub(crate) struct Place<'a> {
     pub(crate) state: &'a State,
     pub(crate) meters: &'a Aggregator,
+    pub(crate) keys: &'a Keys,
     /// The time of the decision that is to be made.
     pub(crate) at: Timestamp,
     /// Nothing later is looked at.
@@ -172,7 +168,8 @@ impl Lookahead {
         let prepare = |keys: &[DueKey], created: u64| {
             let usage = Readings(place.meters);
             let ahead = work_ahead(place.state, &usage, place.at, keys, created);
-            ahead.into_iter().filter_map(Prepared::of).collect::<VecDeque<_>>()
+            let prepared = ahead.into_iter().filter_map(|ahead| Prepared::of(ahead, place));
+            prepared.collect::<VecDeque<_>>()
         };
         let mut created = place.state.created_count();
         let mut parts = keys.chunks(each).map(|keys| {

@@ -68,35 +68,34 @@ pub(crate) fn encode_events(
     meta: &RecordMeta,
     keys: &Keys,
 ) -> Result<NewRecord, CodecError> {
-    let entries = encode_each((before, after), events.iter().map(|event| (event, None)), keys)?;
+    let entries = encode_each((before, after), events.iter(), keys)?;
     let meta = encode_meta(after, meta, keys)?;
     Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events: entries })
 }
 
-/// The record of due work or an outcome, from events with their payloads. Nothing in it decides
-/// whether what is personal of anybody can be sealed, so the state before it says that.
+/// What stands in two records that follow each other, of decisions that were made on a state: each has
+/// the versions of its streams from it and from what stands before.
 pub(crate) fn encode_ahead(
-    before: &State,
-    at: Timestamp,
-    events: &[Event],
-    bodies: Vec<Vec<u8>>,
+    state: &State,
+    (first, second): (&[Event], &[Event]),
     keys: &Keys,
-) -> Result<NewRecord, CodecError> {
-    let with_bodies = events.iter().zip(bodies.into_iter().map(Some));
-    let events = encode_each((before, before), with_bodies, keys)?;
-    let meta = encode_meta(before, &RecordMeta::default(), keys)?;
-    Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events })
+) -> Result<(Vec<NewEvent>, Vec<NewEvent>), CodecError> {
+    let mut entries = encode_each((state, state), first.iter().chain(second), keys)?;
+    let second = entries.split_off(first.len().min(entries.len()));
+    Ok((entries, second))
 }
 
 fn encode_each<'a>(
     (before, after): (&State, &State),
-    events: impl ExactSizeIterator<Item = (&'a Event, Option<Vec<u8>>)>,
+    events: impl Iterator<Item = &'a Event>,
     keys: &Keys,
 ) -> Result<Vec<NewEvent>, CodecError> {
     // The streams of a record are few, mostly one.
     let mut versions: Vec<(Arc<str>, u64)> = Vec::new();
-    let mut entries = Vec::with_capacity(events.len());
-    for (event, body) in events {
+    let mut entries = Vec::with_capacity(events.size_hint().0);
+    // And so are the customers.
+    let mut slot_of: Option<(&CustomerId, Option<u64>)> = None;
+    for event in events {
         let name = event.stream();
         let known = versions.iter_mut().find(|(known, _)| **known == *name);
         let (stream, stream_version) = match known {
@@ -117,10 +116,14 @@ fn encode_each<'a>(
             stream_version,
             type_id: event_type.id,
             schema: event_type.schema,
-            body: body.map_or_else(|| payload::encode(event), Ok).map_err(form)?,
+            body: payload::encode(event).map_err(form)?,
             personal: Vec::new(),
         };
-        if let Some(slot) = event.customer().and_then(|id| live_slot(after, id)) {
+        let slot = event.customer().and_then(|id| match slot_of {
+            Some((known, slot)) if known == id => slot,
+            _ => slot_of.insert((id, live_slot(after, id))).1,
+        });
+        if let Some(slot) = slot {
             let personal = event.personal();
             if !personal.is_empty() {
                 let place = Place {
@@ -182,8 +185,7 @@ pub(crate) fn add_events(
     events: &[Event],
     keys: &Keys,
 ) -> Result<(), CodecError> {
-    let events = events.iter().map(|event| (event, None));
-    record.events.extend(encode_each(states, events, keys)?);
+    record.events.extend(encode_each(states, events.iter(), keys)?);
     Ok(())
 }
 

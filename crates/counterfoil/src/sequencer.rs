@@ -13,7 +13,7 @@ use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::invoice::{Outcome, PaymentAttemptId};
 use counterfoil_core::{Refusal, Timestamp, limits};
 use counterfoil_log::limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX};
-use counterfoil_log::{Log, LogError, Lsn, NewRecord};
+use counterfoil_log::{Log, LogError, Lsn, NewRecord, RecordKind};
 use counterfoil_meter::{AdmitContext, Aggregator, AlertsAtMost, Block, EventColumns, Position};
 use counterfoil_model::{
     Command, Context, Decision, DueKey, Event, KeyUse, Output, Preview, PreviewOf, RecordMeta,
@@ -285,7 +285,14 @@ impl Sequencer {
     ) -> Result<(), Error> {
         let at = self.clock.map_or(key.at, |clock| clock.max(key.at));
         let created = self.state.created_count();
-        let place = Place { state: &self.state, meters: &self.meters, at, until, items_max };
+        let place = Place {
+            state: &self.state,
+            meters: &self.meters,
+            keys: &self.keys,
+            at,
+            until,
+            items_max,
+        };
         let ahead = self.lookahead.take(key, place);
         self.check_readable()?;
         if let Some(decided) = ahead {
@@ -312,7 +319,14 @@ impl Sequencer {
         outcome: Outcome,
     ) -> Result<(), Error> {
         let at = self.now()?;
-        let place = Place { state: &self.state, meters: &self.meters, at, until: at, items_max: 0 };
+        let place = Place {
+            state: &self.state,
+            meters: &self.meters,
+            keys: &self.keys,
+            at,
+            until: at,
+            items_max: 0,
+        };
         let ahead = (outcome == Outcome::Succeeded)
             .then(|| self.lookahead.take_success(&attempt, place))
             .flatten();
@@ -531,8 +545,9 @@ impl Sequencer {
 
     /// Appends what was decided ahead, and lets it happen: no fork has done so yet.
     fn commit_ahead(&mut self, log: &Log, at: Timestamp, decided: Encoded) -> Result<(), Error> {
-        let Encoded { step, bodies } = decided;
-        let record = codec::encode_ahead(&self.state, at, &step.events, bodies, &self.keys)?;
+        let Encoded { step, entries: events } = decided;
+        let (meta, kind) = (Vec::new(), RecordKind::Events);
+        let record = NewRecord { at: at.unix(), kind, meta, events };
         for event in &step.events {
             metering::follow(&mut self.meters, event)?;
         }
