@@ -4,6 +4,7 @@ use crate::entropy::Entropy;
 use crate::error::{BookError, Error};
 use crate::keys::Keys;
 use crate::payment::{PaymentSource, Progress};
+use crate::scratch;
 use crate::sequencer::{Decided, Sequencer};
 use crate::snapshot::{self, Kept, Opened, SnapshotPolicy};
 use counterfoil_billing::invoice::{Attempt, Outcome, PaymentAttemptId};
@@ -244,7 +245,7 @@ impl Engine {
     /// [`BookError`] where the book is in use, damaged, of a newer format, or the directory holds
     /// something else.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, BookError> {
-        Self::on(FileStorage::open(dir.as_ref())?, options)
+        Self::on_storage(FileStorage::open(dir.as_ref())?, options, Some(dir.as_ref()))
     }
 
     /// Opens the book in a directory; there must be one.
@@ -252,7 +253,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`], and where there is no book.
     pub fn open_existing(dir: impl AsRef<Path>, options: Options) -> Result<Self, BookError> {
-        Self::on(FileStorage::open_existing(dir.as_ref())?, options)
+        Self::on_storage(FileStorage::open_existing(dir.as_ref())?, options, Some(dir.as_ref()))
     }
 
     /// A book in memory, with settings as they are where nobody says otherwise, and
@@ -271,6 +272,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn on(storage: impl Storage + 'static, options: Options) -> Result<Self, BookError> {
+        Self::on_storage(storage, options, None)
+    }
+
+    /// The closed invoices of a book in a directory lie in a scratch file there.
+    fn on_storage(
+        storage: impl Storage + 'static,
+        options: Options,
+        dir: Option<&Path>,
+    ) -> Result<Self, BookError> {
         options.settings.check()?;
         let mut log = options.log.clone();
         if log.book_id == LogOptions::default().book_id {
@@ -281,7 +291,11 @@ impl Engine {
             log.attach_archive(FileStorage::open(dir)?);
         }
         let keys = Arc::new(Keys::of(&log, options.entropy.clone()));
-        let (mut sequencer, from) = snapshot::open(&log, &Kept::of(&options, Arc::clone(&keys)))?;
+        let mut kept = Kept::of(&options, Arc::clone(&keys));
+        if let Some(dir) = dir {
+            kept.shelf = scratch::shelf_in(dir);
+        }
+        let (mut sequencer, from) = snapshot::open(&log, &kept)?;
         sequencer.lookahead.workers = options.workers;
         // A crash may have come between the record of an erasure and the end of its key.
         for slot in sequencer.state.erased_slots() {

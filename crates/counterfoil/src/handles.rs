@@ -571,8 +571,8 @@ impl CreditNotes<'_> {
     /// [`Error::Refused`] with `resource_missing`.
     pub fn list(&self, invoice: &InvoiceId) -> Result<Vec<CreditNote>, Error> {
         self.0.read(|book| {
-            let customer = &book.state.invoice(invoice)?.customer;
-            let notes = book.state.shard(customer)?.credit_notes_on(invoice);
+            let customer = book.state.invoice(invoice)?.customer.clone();
+            let notes = book.state.shard(&customer)?.credit_notes_on(invoice);
             Ok(notes.into_iter().cloned().collect())
         })
     }

@@ -96,6 +96,7 @@ mod proof;
 mod query;
 mod quick;
 mod reader;
+mod scratch;
 mod sequencer;
 mod snapshot;
 #[doc(hidden)]

@@ -76,17 +76,21 @@ impl Engine {
 
 /// The id of the invoice with a number.
 pub(crate) fn invoice_by_number(state: &State, number: &str) -> Result<InvoiceId, Error> {
-    let invoices = state.shards().into_iter().flat_map(|shard| shard.invoices());
-    let found = invoices.into_iter().find(|i| i.number.as_deref() == Some(number));
-    let id = found.map(|invoice| invoice.id.clone());
-    id.ok_or_else(|| Refusal::unknown("invoice", number).into())
+    let heads = state.shards().into_iter().flat_map(|shard| shard.invoice_heads());
+    let mut likely = heads.filter(|head| head.may_have_number(number));
+    let is_it = |id: &InvoiceId| {
+        state.invoice(id).is_ok_and(|invoice| invoice.number.as_deref() == Some(number))
+    };
+    let found = likely.find(|head| is_it(head.id)).map(|head| head.id.clone());
+    found.ok_or_else(|| Refusal::unknown("invoice", number).into())
 }
 
 /// A customer's invoices as they read now, oldest first.
 pub(crate) fn invoices(book: &Sequencer, customer: &CustomerId) -> Result<Vec<InvoiceView>, Error> {
     let readings = Readings(&book.meters);
-    let invoices = book.state.shard(customer)?.invoices();
-    let views = invoices.into_iter().map(|i| Ok(book.state.view(&i.id, &readings)?));
+    let mut heads: Vec<_> = book.state.shard(customer)?.invoice_heads().collect();
+    heads.sort_by_key(|head| head.seq);
+    let views = heads.into_iter().map(|head| Ok(book.state.view(head.id, &readings)?));
     views.collect()
 }
 

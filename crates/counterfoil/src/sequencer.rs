@@ -17,7 +17,8 @@ use counterfoil_log::{Log, LogError, Lsn, NewRecord, RecordKind};
 use counterfoil_meter::{AdmitContext, Aggregator, AlertsAtMost, Block, EventColumns, Position};
 use counterfoil_model::{
     Command, Context, Decision, DueKey, Event, KeyUse, Output, Preview, PreviewOf, RecordMeta,
-    Settings, State, correct_late_usage, create_book, cross_thresholds, execute, preview, work,
+    Settings, Shelf, State, correct_late_usage, create_book, cross_thresholds, execute, preview,
+    work,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -58,9 +59,14 @@ pub(crate) struct Decided {
 }
 
 impl Sequencer {
-    pub(crate) fn new(settings: Settings, meters: Aggregator, keys: Arc<Keys>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        meters: Aggregator,
+        keys: Arc<Keys>,
+        shelf: Arc<Shelf>,
+    ) -> Self {
         Self {
-            state: State::default(),
+            state: State::on_shelf(shelf),
             meters,
             clock: None,
             told: None,
@@ -77,7 +83,7 @@ impl Sequencer {
     /// What the book began with.
     pub(crate) fn kept(&self) -> Kept {
         let (settings, meters) = (self.settings.clone(), self.meters.emptied());
-        Kept { settings, meters, keys: Arc::clone(&self.keys) }
+        Kept { settings, meters, keys: Arc::clone(&self.keys), shelf: Arc::default() }
     }
 
     /// Whether all that was needed of the state could be read so far. Asked before anything is
@@ -115,6 +121,7 @@ impl Sequencer {
             self.usage_events = self.usage_events.saturating_add(count(block));
             noticed = self.meters.apply(Position(lsn.0), block);
         }
+        self.state.settle();
         self.state.apply_meta(record.at, &record.meta);
         self.clock = self.clock.max(Some(record.at));
         self.written = self.clock;

@@ -9,7 +9,7 @@ use counterfoil_core::Timestamp;
 use counterfoil_log::{History, Log, Lsn, Snapshot, SnapshotError, SnapshotStamp, SnapshotWriter};
 use counterfoil_meter::{Aggregator, CHECKPOINT_LAYOUT, Capture};
 use counterfoil_model::{
-    Part, SNAPSHOT_LAYOUT, SealedPlace, Settings, Sink, Source, State, Unreadable,
+    Part, SNAPSHOT_LAYOUT, SealedPlace, Settings, Shelf, Sink, Source, State, Unreadable,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -220,7 +220,7 @@ fn load(log: &History, lsn: Lsn, kept: &Kept) -> Result<Sequencer, Unreadable> {
         return Err(Unreadable::because("it names another record than its sections"));
     }
     let source: Arc<dyn Source> = Arc::new(Parts { snapshot, keys: Arc::clone(&kept.keys) });
-    let state = State::read_snapshot(&source)?;
+    let state = State::read_snapshot(&source, &kept.shelf)?;
     let mut book = kept.with(meters);
     book.state = state;
     (book.clock, book.written) = (part.written, part.written);
@@ -235,6 +235,8 @@ pub(crate) struct Kept {
     /// Without meters. What they hash under is another key each time, for nobody to know.
     pub(crate) meters: Aggregator,
     pub(crate) keys: Arc<Keys>,
+    /// Where closed invoices lie: in memory, unless it is said.
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 impl Kept {
@@ -242,7 +244,7 @@ impl Kept {
         // Without randomness it is one that everybody knows, which costs speed at worst.
         let meter_key = options.entropy.meter_key().unwrap_or_default();
         let meters = Aggregator::with_key(options.dedupe, meter_key);
-        Self { settings: options.settings.clone(), meters, keys }
+        Self { settings: options.settings.clone(), meters, keys, shelf: Arc::default() }
     }
 
     /// The book before its first record.
@@ -251,7 +253,8 @@ impl Kept {
     }
 
     fn with(&self, meters: Aggregator) -> Sequencer {
-        Sequencer::new(self.settings.clone(), meters, Arc::clone(&self.keys))
+        let shelf = Arc::clone(&self.shelf);
+        Sequencer::new(self.settings.clone(), meters, Arc::clone(&self.keys), shelf)
     }
 }
 

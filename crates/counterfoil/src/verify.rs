@@ -127,7 +127,8 @@ fn replay(
 ) -> Result<(), BookError> {
     let last = verified.log.last;
     let meters = Aggregator::new(options.dedupe);
-    let mut book = Sequencer::new(options.settings.clone(), meters, Arc::clone(keys));
+    let mut book =
+        Sequencer::new(options.settings.clone(), meters, Arc::clone(keys), Arc::default());
     let mut records = log.read(Lsn::ZERO.next());
     while book.last < last
         && let Some(record) = records.next_ref()

@@ -6,8 +6,9 @@
 use crate::base::DueQueue;
 use crate::due::{self, DueKey};
 use crate::owners::{ItemHome, Owners};
-use crate::state::Shard;
+use crate::shard::Shard;
 use counterfoil_billing::credit_note::CreditNoteEvent;
+use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::{Discount, DiscountId};
 use counterfoil_billing::invoice::{
     Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceStatus, PaymentAttemptId, UsageCharge,
@@ -23,6 +24,7 @@ pub(crate) struct Evolution<'a> {
     pub(crate) owners: &'a mut Owners,
     pub(crate) due: &'a mut DueQueue,
     pub(crate) created: &'a mut u64,
+    pub(crate) closing: &'a mut Vec<(CustomerId, InvoiceId)>,
 }
 
 impl Evolution<'_> {
@@ -179,6 +181,8 @@ impl Evolution<'_> {
         let corrects = invoice.corrects.as_ref().map(|correction| &correction.invoice);
         if let Some(original) = corrects.and_then(|id| self.shard.invoices.get_mut(id)) {
             Arc::make_mut(original).latest_correction = Some(invoice.id.clone());
+            let original = original.id.clone();
+            self.may_rest(original);
         }
         self.shard.invoices.insert_mut(invoice.id.clone(), Arc::clone(invoice));
         self.reschedule([None], due::of_invoice(invoice));
@@ -188,11 +192,13 @@ impl Evolution<'_> {
     fn note_revision(&mut self, original: Option<&InvoiceId>, revision: Option<&InvoiceId>) {
         if let Some(original) = original.and_then(|id| self.shard.invoices.get_mut(id)) {
             Arc::make_mut(original).latest_revision = revision.cloned();
+            let original = original.id.clone();
+            self.may_rest(original);
         }
     }
 
     fn invoice_deleted(&mut self, id: &InvoiceId) {
-        let Some(invoice) = self.shard.invoices.get(id).cloned() else { return };
+        let Some(invoice) = self.shard.invoices.get(id) else { return };
         self.reschedule(due::of_invoice(&invoice), [None]);
         self.owners.invoices.remove_mut(id);
         for charge in &invoice.charges {
@@ -230,7 +236,7 @@ impl Evolution<'_> {
         {
             used_up(self.shard, &finalized.discounts_used_up, &finalized.id);
         }
-        let Some(invoice) = event.invoice().and_then(|id| self.shard.invoices.get(id)) else {
+        let Some(invoice) = event.invoice().and_then(|id| self.shard.invoices.get_live(id)) else {
             return;
         };
         match (attempt, &invoice.open_attempt) {
@@ -243,7 +249,16 @@ impl Evolution<'_> {
             _ => {}
         }
         let after = due::of_invoice(invoice);
+        let closed = invoice.status.is_closed().then(|| invoice.id.clone());
         self.reschedule(before, after);
+        if let Some(id) = closed {
+            self.may_rest(id);
+        }
+    }
+
+    /// Notes that an invoice may leave memory when the state is settled.
+    fn may_rest(&mut self, invoice: InvoiceId) {
+        self.closing.push((self.shard.customer.id.clone(), invoice));
     }
 
     /// An event of a credit note, which changes its invoice as well.
@@ -261,8 +276,9 @@ impl Evolution<'_> {
         };
         let before = due::of_invoice(invoice);
         event.evolve_invoice(Arc::make_mut(invoice));
-        let after = due::of_invoice(invoice);
+        let (after, id) = (due::of_invoice(invoice), invoice.id.clone());
         self.reschedule(before, after);
+        self.may_rest(id);
     }
 
     /// Nothing falls due for a customer that is parked.
@@ -330,7 +346,7 @@ fn used_up(shard: &mut Shard, discounts: &[DiscountId], by: &InvoiceId) {
     }
     let drafts = shard
         .invoices
-        .values()
+        .live()
         .filter(|invoice| invoice.status == InvoiceStatus::Draft && invoice.id != *by);
     let drafts: Vec<_> = drafts.map(|invoice| invoice.id.clone()).collect();
     for id in drafts {

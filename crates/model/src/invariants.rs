@@ -1,8 +1,9 @@
 //! What is true of every book after every record, each under its own name (rule 19).
 
 use crate::State;
+use crate::closed::InvoiceHead;
 use crate::late::is_superseded;
-use crate::state::Shard;
+use crate::shard::Shard;
 use counterfoil_billing::discount::{DiscountAmount, DiscountId};
 use counterfoil_billing::invoice::{Charge, Derivation, Invoice, InvoiceStatus, ShippingCost};
 use counterfoil_billing::subscription::{SubscriptionItemId, SubscriptionStatus};
@@ -40,8 +41,8 @@ pub fn check_customer(state: &State, shard: &Shard) -> Check {
     invariant_balance_is_the_sum_of_its_transactions(shard)?;
     invariant_invoice_numbers_have_no_gap(shard)?;
     for invoice in shard.invoices() {
-        invariant_invoice_amounts_follow_from_its_lines(invoice)?;
-        invariant_discounts_and_taxes_add_up(invoice)?;
+        invariant_invoice_amounts_follow_from_its_lines(&invoice)?;
+        invariant_discounts_and_taxes_add_up(&invoice)?;
     }
     invariant_credit_notes_fit_their_invoices(shard)?;
     invariant_corrections_bill_nothing_twice(shard)?;
@@ -238,7 +239,8 @@ pub fn invariant_credit_notes_fit_their_invoices(shard: &Shard) -> Check {
 /// Where it is not so.
 pub fn invariant_corrections_bill_nothing_twice(shard: &Shard) -> Check {
     let name = "corrections_bill_nothing_twice";
-    for correction in shard.invoices().into_iter().filter_map(|own| own.corrects.as_ref()) {
+    for own in shard.invoices.with_heads(InvoiceHead::corrects) {
+        let Some(correction) = &own.corrects else { continue };
         let Some(invoice) = shard.invoices.get(&correction.invoice).filter(|own| own.counts())
         else {
             continue;
@@ -265,6 +267,7 @@ pub fn invariant_corrections_bill_nothing_twice(shard: &Shard) -> Check {
 /// # Errors
 /// Where it is not so.
 pub fn invariant_usage_is_billed_once(shard: &Shard) -> Check {
+    let invoices = shard.invoices();
     let mut periods: BTreeMap<&SubscriptionItemId, BTreeSet<Period>> = BTreeMap::new();
     let mut note = |item, period: Period| {
         if !period.is_empty() {
@@ -272,7 +275,7 @@ pub fn invariant_usage_is_billed_once(shard: &Shard) -> Check {
         }
     };
     let of_usage = |derivation: &Derivation| matches!(derivation, Derivation::Metered { .. });
-    for invoice in shard.invoices() {
+    for invoice in &invoices {
         for charge in &invoice.charges {
             match charge {
                 Charge::Usage(usage) => note(&usage.subscription_item, usage.period),

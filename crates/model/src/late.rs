@@ -1,6 +1,7 @@
 //! Usage that came after the invoice of its period was finalized (rule 12.8).
 
-use crate::state::Shard;
+use crate::closed::{InvoiceHead, trace};
+use crate::shard::Shard;
 use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_billing::discount::in_force;
@@ -51,7 +52,7 @@ pub(crate) fn is_superseded(shard: &Shard, invoice: &InvoiceId, line: &Line) -> 
             && other.period == line.period
     };
     line.derivation.is_of_usage()
-        && shard.invoices.values().any(|own| {
+        && shard.invoices.with_heads(InvoiceHead::corrects).any(|own| {
             own.corrects.as_ref().is_some_and(|correction| correction.invoice == *invoice)
                 && own.status != InvoiceStatus::Draft
                 && own.lines().any(|other| same(other))
@@ -71,12 +72,13 @@ impl State {
         let since = at.checked_add_seconds(back)?;
         let shard = self.shard(customer)?;
         // What was made before then bills nothing that usage can still come for.
-        let invoices = shard.invoices.values().map(AsRef::as_ref).filter(|invoice: &&Invoice| {
-            invoice.created >= since
-                && invoice.status != InvoiceStatus::Draft
-                && !invoice.bills_ahead_of_period_end()
+        let invoices = shard.invoices.with_heads(move |head| {
+            head.created >= since
+                && head.status != InvoiceStatus::Draft
+                && head.may_bill_usage_since(since)
+                && !head.bills_ahead_of_period_end()
         });
-        let mut invoices: Vec<&Invoice> = invoices.collect();
+        let mut invoices: Vec<Arc<Invoice>> = invoices.collect();
         invoices.sort_by_key(|invoice| std::cmp::Reverse(invoice.seq));
         let mut billed: Vec<(&Invoice, UsageCharge)> = Vec::new();
         for invoice in &invoices {
@@ -121,12 +123,17 @@ impl State {
     ) -> Result<Vec<UsageCharge>, Refusal> {
         let since = late_since(subscription)?;
         let mut found: Vec<UsageCharge> = Vec::new();
-        for invoice in self.shard(&subscription.customer)?.invoices() {
-            // What was billed before the end of a period is billed again at its end.
-            let is_own = invoice.subscription.as_ref() == Some(&subscription.id);
-            if !is_own || !invoice.counts() || invoice.bills_ahead_of_period_end() {
-                continue;
-            }
+        // What was billed before the end of a period is billed again at its end.
+        let shard = self.shard(&subscription.customer)?;
+        let invoices = shard.invoices.with_heads(|head| {
+            head.subscription == Some(&subscription.id)
+                && head.counts()
+                && head.may_bill_usage_since(since)
+                && !head.bills_ahead_of_period_end()
+        });
+        let mut invoices: Vec<Arc<Invoice>> = invoices.collect();
+        invoices.sort_by_key(|invoice| invoice.seq);
+        for invoice in invoices {
             for line in invoice.lines().filter(|line| line.period.end >= since) {
                 let Derivation::Metered { reading, .. } = &line.derivation else { continue };
                 let (Some(item), Some(price)) = (&line.subscription_item, &line.price) else {
@@ -184,9 +191,13 @@ impl State {
                 && !matches!(line.derivation, Derivation::PreviouslyBilled { .. })
         };
         let (mut read, mut quantity, mut amount) = (0, Decimal12::ZERO, 0_i64);
-        let final_ones =
-            |invoice: &&Invoice| invoice.counts() && !invoice.bills_ahead_of_period_end();
-        for invoice in self.shard(customer)?.invoices().into_iter().filter(final_ones) {
+        let trace = trace(&charge.subscription_item, &charge.price, charge.period.start);
+        let final_ones = self.shard(customer)?.invoices.with_heads(move |head| {
+            head.counts() && head.may_have(trace) && !head.bills_ahead_of_period_end()
+        });
+        let mut invoices: Vec<Arc<Invoice>> = final_ones.collect();
+        invoices.sort_by_key(|invoice| invoice.seq);
+        for invoice in invoices {
             for line in invoice.lines().filter(is_own) {
                 let limit = || Refusal::too_large(format!("usage of {}", charge.price), i64::MAX);
                 amount = amount.checked_add(line.amount).ok_or_else(limit)?;
@@ -219,7 +230,7 @@ impl State {
 /// sum, and whether there are differences. A difference that was voided counts: it is not billed again.
 fn billed_since(
     invoice: &Invoice,
-    invoices: &[&Invoice],
+    invoices: &[Arc<Invoice>],
     charge: &UsageCharge,
 ) -> Result<(Decimal12, i64, bool), Refusal> {
     let own = invoice.lines().filter(|line| matches!(line.derivation, Derivation::Metered { .. }));

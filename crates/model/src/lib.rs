@@ -26,6 +26,7 @@
 
 mod answer;
 mod base;
+mod closed;
 mod command;
 mod decide;
 mod due;
@@ -39,6 +40,7 @@ mod owners;
 mod personal;
 mod preview;
 mod settings;
+mod shard;
 mod snapshot;
 mod state;
 mod terms;
@@ -49,6 +51,7 @@ mod view;
 
 pub use answer::{Answer, KeyUse, Output, RecordMeta, Target};
 pub use base::{Part, SealedPlace, Source, Unreadable};
+pub use closed::{ClosedStore, InvoiceHead, Shelf};
 pub use command::{
     Command, CommandReader, FailPaymentAttempt, ProcessPaymentAttempt, SucceedPaymentAttempt,
 };
@@ -61,8 +64,9 @@ pub use event::{BookEvent, Event, EventType};
 pub use personal::CustomerPersonal;
 pub use preview::{Preview, PreviewOf, preview};
 pub use settings::Settings;
+pub use shard::Shard;
 pub use snapshot::{SNAPSHOT_LAYOUT, Sink};
-pub use state::{Shard, State};
+pub use state::State;
 pub use upcast::{UpcastError, known_type, upcast};
 pub use usage::{NoUsage, UsageSource};
 pub use view::{InvoiceView, UnbilledReason};

@@ -1,7 +1,7 @@
 //! Credit notes, and what is noted on the transactions of a balance, as the state keeps them.
 
 use crate::State;
-use crate::state::{Shard, by_creation};
+use crate::shard::{Shard, by_creation};
 use counterfoil_billing::Texts;
 use counterfoil_billing::credit_note::{CreditNote, CreditNoteId};
 use counterfoil_billing::customer::{BalanceTransaction, BalanceTransactionId};

@@ -3,7 +3,8 @@
 //! It is left out of the serialized form of a state, as of that of an event.
 
 use crate::State;
-use crate::state::{Remembered, Shard};
+use crate::shard::Shard;
+use crate::state::Remembered;
 use counterfoil_billing::PersonalData;
 use counterfoil_billing::credit_note::CreditNoteId;
 use counterfoil_billing::customer::CustomerId;
@@ -71,8 +72,8 @@ impl Shard {
         for (id, subscription) in &self.subscriptions {
             keep(&mut own.subscriptions, id, subscription.personal());
         }
-        for (id, invoice) in &self.invoices {
-            keep(&mut own.invoices, id, invoice.personal());
+        for (id, personal) in self.invoices.personal() {
+            keep(&mut own.invoices, id, personal);
         }
         for (id, item) in &self.items {
             keep(&mut own.items, id, item.personal());
@@ -110,9 +111,7 @@ impl Shard {
             }
         }
         for (id, data) in personal.invoices {
-            if let Some(invoice) = self.invoices.get_mut(&id) {
-                Arc::make_mut(invoice).set_personal(data);
-            }
+            self.invoices.set_personal(&id, data);
         }
         for (id, data) in personal.credit_notes {
             if let Some(note) = self.credit_notes.get_mut(&id) {
@@ -160,14 +159,16 @@ impl State {
         let nothing = || PersonalData::default();
         let empty = CustomerPersonal {
             subscriptions: shard.subscriptions.keys().map(|id| (id.clone(), nothing())).collect(),
-            invoices: shard.invoices.keys().map(|id| (id.clone(), nothing())).collect(),
             items: shard.items.keys().map(|id| (id.clone(), nothing())).collect(),
             quotes: shard.quotes.keys().map(|id| (id.clone(), nothing())).collect(),
             schedules: shard.schedules.keys().map(|id| (id.clone(), nothing())).collect(),
             credit_notes: shard.credit_notes.keys().map(|id| (id.clone(), nothing())).collect(),
             ..CustomerPersonal::default()
         };
-        self.with_shard(id, |shard| shard.set_personal(empty));
+        self.with_shard(id, |shard| {
+            shard.set_personal(empty);
+            shard.invoices.erase();
+        });
     }
 
     fn change_answer(&mut self, key: &str, change: impl FnOnce(&mut Remembered)) {

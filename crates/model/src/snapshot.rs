@@ -5,6 +5,7 @@ use crate::answer::Answer;
 use crate::base::{
     DueQueue, Forked, Layered, Part, SealedPlace, Shards, Source, Text, TextTable, Unreadable,
 };
+use crate::closed::Shelf;
 use crate::owners::Owners;
 use crate::state::Remembered;
 use counterfoil_billing::PersonalData;
@@ -110,13 +111,14 @@ impl State {
     }
 
     /// The state that a snapshot keeps. What is large stays where it is, and is read when it is
-    /// asked for: see [`State::fault`].
+    /// asked for: see [`State::fault`]. Closed invoices of customers that were read go to the shelf.
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn read_snapshot(source: &Arc<dyn Source>) -> Result<Self, Unreadable> {
+    pub fn read_snapshot(source: &Arc<dyn Source>, shelf: &Arc<Shelf>) -> Result<Self, Unreadable> {
         let mut state: Self = decode(&source.part(Part::Core)?)?;
-        state.shards = Shards::on(Arc::clone(source))?;
+        state.shelf = Arc::clone(shelf);
+        state.shards = Shards::on(Arc::clone(source), Arc::clone(shelf))?;
         let small: Small<'_> = decode(&source.part(Part::Small)?)?;
         state.owners = Owners {
             subscriptions: get_table(source, Part::Subscriptions)?,

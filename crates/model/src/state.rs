@@ -2,16 +2,17 @@
 
 use crate::answer::{Answer, KeyUse, Output, RecordMeta, Target};
 use crate::base::{DueQueue, Shards, Tree as Map, Unreadable};
-use crate::due::{self, DueKey};
+use crate::closed::Shelf;
+use crate::due::DueKey;
 use crate::evolve::Evolution;
 use crate::owners::{ItemHome, Owners};
+use crate::shard::{Shard, by_creation};
 use crate::{BookEvent, Event, Settings};
 use counterfoil_billing::alert::{Alert, AlertEvent, AlertId};
 use counterfoil_billing::catalog::{
     MeterId, Price, PriceEvent, PriceId, Product, ProductEvent, ProductId,
 };
-use counterfoil_billing::credit_note::{CreditNote, CreditNoteId};
-use counterfoil_billing::customer::{BalanceTransaction, Customer, CustomerEvent, CustomerId};
+use counterfoil_billing::customer::{Customer, CustomerEvent, CustomerId};
 use counterfoil_billing::discount::{Coupon, CouponId, PromotionCode, PromotionCodeId};
 use counterfoil_billing::invoice::{
     Attempt, Charge, Invoice, InvoiceEvent, InvoiceId, InvoiceItem, InvoiceItemId, PaymentAttemptId,
@@ -25,7 +26,7 @@ use counterfoil_billing::subscription::{
 use counterfoil_billing::tax::{TaxRate, TaxRateId};
 use counterfoil_core::{Refusal, Timestamp, Zone, limits};
 use counterfoil_journal::Journal;
-use rpds::{RedBlackTreeSetSync, VectorSync};
+use rpds::RedBlackTreeSetSync;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -82,32 +83,17 @@ pub struct State {
     pub(crate) keys: Map<Arc<str>, Arc<Remembered>>,
     #[serde(skip)]
     pub(crate) key_times: RedBlackTreeSetSync<(Timestamp, Arc<str>)>,
+    /// Where closed invoices lie.
+    #[serde(skip)]
+    pub(crate) shelf: Arc<Shelf>,
+    /// The invoices that were closed since the state was settled, with their customers.
+    #[serde(skip)]
+    pub(crate) closing: Vec<(CustomerId, InvoiceId)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
-}
-
-/// Everything that one customer owns.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Shard {
-    pub(crate) customer: Arc<Customer>,
-    pub(crate) version: u64,
-    /// With the place of each among all transactions of the book.
-    pub(crate) transactions: VectorSync<(u64, BalanceTransaction)>,
-    pub(crate) subscriptions: Map<SubscriptionId, Arc<Subscription>>,
-    pub(crate) invoices: Map<InvoiceId, Arc<Invoice>>,
-    pub(crate) items: Map<InvoiceItemId, Arc<InvoiceItem>>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) schedules: Map<SubscriptionScheduleId, Arc<SubscriptionSchedule>>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) quotes: Map<QuoteId, Arc<Quote>>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) credit_notes: Map<CreditNoteId, Arc<CreditNote>>,
-    /// Subscriptions that nobody sees until they are paid for, by the attempt that decides.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) creations: Map<PaymentAttemptId, Arc<PendingCreation>>,
 }
 
 /// What is remembered under an idempotency key.
@@ -121,104 +107,13 @@ pub(crate) struct Remembered {
     pub(crate) answer: Answer,
 }
 
-impl Shard {
-    fn new(customer: Arc<Customer>) -> Self {
-        Self {
-            customer,
-            version: 0,
-            transactions: VectorSync::new_sync(),
-            subscriptions: Map::default(),
-            invoices: Map::default(),
-            items: Map::default(),
-            schedules: Map::default(),
-            quotes: Map::default(),
-            credit_notes: Map::default(),
-            creations: Map::default(),
-        }
-    }
-
-    /// The customer.
-    #[must_use]
-    pub fn customer(&self) -> &Customer {
-        &self.customer
-    }
-
-    /// How many events happened to the customer and what it owns.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// The transactions on its balance, oldest first.
-    pub fn balance_transactions(&self) -> impl Iterator<Item = &BalanceTransaction> {
-        self.transactions.iter().map(|(_, transaction)| transaction)
-    }
-
-    /// The transactions on its balance with their places among all those of the book.
-    pub fn placed_balance_transactions(&self) -> impl Iterator<Item = (u64, &BalanceTransaction)> {
-        self.transactions.iter().map(|(place, transaction)| (*place, transaction))
-    }
-
-    /// Its subscriptions, oldest first.
-    #[must_use]
-    pub fn subscriptions(&self) -> Vec<&Subscription> {
-        by_creation(self.subscriptions.values().map(AsRef::as_ref), |s| s.seq)
-    }
-
-    /// Its invoices, oldest first.
-    #[must_use]
-    pub fn invoices(&self) -> Vec<&Invoice> {
-        by_creation(self.invoices.values().map(AsRef::as_ref), |i| i.seq)
-    }
-
-    /// Its quotes, oldest first.
-    #[must_use]
-    pub fn quotes(&self) -> Vec<&Quote> {
-        by_creation(self.quotes.values().map(AsRef::as_ref), |quote| quote.seq)
-    }
-
-    /// Its subscription schedules, oldest first.
-    #[must_use]
-    pub fn subscription_schedules(&self) -> Vec<&SubscriptionSchedule> {
-        by_creation(self.schedules.values().map(AsRef::as_ref), |schedule| schedule.seq)
-    }
-
-    /// Subscriptions that are not seen until they are paid for (point 68), in the order in which
-    /// they were asked for.
-    #[must_use]
-    pub fn pending_creations(&self) -> Vec<&PendingCreation> {
-        by_creation(self.creations.values().map(AsRef::as_ref), |c| c.subscription.seq)
-    }
-
-    /// Its items on drafts and without an invoice, oldest first.
-    #[must_use]
-    pub fn invoice_items(&self) -> Vec<&InvoiceItem> {
-        by_creation(self.items.values().map(AsRef::as_ref), |i| i.seq)
-    }
-
-    /// What is due on the customer's objects, in no order; what is done of it is another question.
-    pub(crate) fn due_work(&self) -> impl Iterator<Item = DueKey> {
-        let subscriptions = self.subscriptions.values();
-        let keys = subscriptions.flat_map(|own| due::of_subscription(own).into_iter().flatten());
-        let invoices = self.invoices.values();
-        let more = invoices.flat_map(|invoice| due::of_invoice(invoice).into_iter().flatten());
-        let schedules = self.schedules.values();
-        let planned = schedules.flat_map(|own| due::of_schedule(own).into_iter().flatten());
-        let quotes = self.quotes.values().filter_map(|quote| due::of_quote(quote));
-        keys.chain(more).chain(planned).chain(quotes)
-    }
-}
-
-pub(crate) fn by_creation<'a, T>(
-    all: impl Iterator<Item = &'a T>,
-    seq: impl Fn(&T) -> u64,
-) -> Vec<&'a T> {
-    let mut all: Vec<&T> = all.collect();
-    all.sort_by_key(|object| seq(object));
-    all
-}
-
 impl State {
+    /// The state before the first event, whose closed invoices lie on a shelf.
+    #[must_use]
+    pub fn on_shelf(shelf: Arc<Shelf>) -> Self {
+        Self { shelf, ..Self::default() }
+    }
+
     /// The settings of the book.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -294,7 +189,7 @@ impl State {
     /// and could not be read. What was decided or answered meanwhile may lack it.
     #[must_use]
     pub fn fault(&self) -> Option<&Unreadable> {
-        self.shards.fault()
+        self.shards.fault().or_else(|| self.shelf.fault())
     }
 
     pub(crate) fn unknown(&self, kind: &'static str, id: impl std::fmt::Display) -> Refusal {
@@ -337,17 +232,16 @@ impl State {
             .ok_or_else(|| self.unknown("subscription", id))
     }
 
-    /// An invoice.
+    /// An invoice. A closed one is read for this, and is not kept.
     ///
     /// # Errors
     /// [`Refusal::ResourceMissing`].
-    pub fn invoice(&self, id: &InvoiceId) -> Result<&Invoice, Refusal> {
+    pub fn invoice(&self, id: &InvoiceId) -> Result<Arc<Invoice>, Refusal> {
         self.owners
             .invoices
             .get(id)
             .and_then(|customer| self.shards.get(&customer))
             .and_then(|shard| shard.invoices.get(id))
-            .map(AsRef::as_ref)
             .ok_or_else(|| self.unknown("invoice", id))
     }
 
@@ -487,7 +381,7 @@ impl State {
             if let Some(pending) = shard.creations.get(id) {
                 return Some((&pending.attempt, pending.invoice.seq));
             }
-            let invoice = shard.invoices.get(invoice)?;
+            let invoice = shard.invoices.get_live(invoice)?;
             Some((invoice.open_attempt.as_deref()?, invoice.seq))
         };
         let mut attempts: Vec<_> = ids.into_iter().filter_map(open).collect();
@@ -532,7 +426,9 @@ impl State {
             Target::SubscriptionSchedule(id) => {
                 Output::SubscriptionSchedule(Box::new(self.schedule(id)?.clone()))
             }
-            Target::Invoice(id) => Output::Invoice(Box::new(self.invoice(id)?.clone())),
+            Target::Invoice(id) => {
+                Output::Invoice(Box::new(Arc::unwrap_or_clone(self.invoice(id)?)))
+            }
             Target::InvoiceItem(id) => {
                 Output::InvoiceItem(Box::new(self.invoice_item(id)?.clone()))
             }
@@ -635,6 +531,20 @@ impl State {
         self.shards.settle();
         self.due.settle();
         self.owners.settle();
+        self.pack_closed();
+    }
+
+    /// The content of what was closed leaves memory.
+    fn pack_closed(&mut self) {
+        if self.closing.is_empty() {
+            return;
+        }
+        let mut buffer = Vec::new();
+        for (customer, invoice) in std::mem::take(&mut self.closing) {
+            if let Some(shard) = self.shards.get_mut(&customer) {
+                Arc::make_mut(shard).invoices.pack(&invoice, &self.shelf, &mut buffer);
+            }
+        }
     }
 
     /// What a decision in this fork will ask for again and again: a customer.
@@ -653,7 +563,7 @@ impl State {
     pub(crate) fn bring_invoice_near(&mut self, id: &InvoiceId) {
         let Some(customer) = self.owners.invoices.bring_near(id) else { return };
         let shard = self.shards.bring_near(&customer);
-        let invoice = shard.and_then(|shard| shard.invoices.get(id));
+        let invoice = shard.and_then(|shard| shard.invoices.get_live(id));
         if let Some(subscription) = invoice.and_then(|invoice| invoice.subscription.as_ref()) {
             self.owners.subscriptions.bring_near(subscription);
         }
@@ -729,7 +639,8 @@ impl State {
         let Some(shard) = self.shards.get_mut(customer) else { return };
         let shard = Arc::make_mut(shard);
         let (owners, due) = (&mut self.owners, &mut self.due);
-        let mut evolution = Evolution { shard, owners, due, created: &mut self.created };
+        let (created, closing) = (&mut self.created, &mut self.closing);
+        let mut evolution = Evolution { shard, owners, due, created, closing };
         match event {
             Billing::Subscription(event) => evolution.subscription(event),
             Billing::Schedule(event) => evolution.schedule(event),

@@ -1,5 +1,6 @@
 //! Usage that is invoiced before its period is over (rule 6.13).
 
+use crate::closed::trace;
 use crate::view::Provisional;
 use crate::{State, UsageSource};
 use counterfoil_billing::customer::CustomerId;
@@ -110,12 +111,13 @@ impl State {
                 && line.price.as_ref() == Some(&charge.price)
                 && line.period.start == charge.period.start
         };
-        let invoices = self.shard(customer)?.invoices.values();
-        let billed = |invoice: &Arc<Invoice>| {
-            invoice.bills_ahead_of_period_end()
-                && invoice.status != InvoiceStatus::Draft
-                && invoice.lines().any(|line| is_own(&line))
-        };
+        let trace = trace(&charge.subscription_item, &charge.price, charge.period.start);
+        let invoices = self.shard(customer)?.invoices.with_heads(move |head| {
+            head.bills_ahead_of_period_end()
+                && head.status != InvoiceStatus::Draft
+                && head.may_have(trace)
+        });
+        let billed = |invoice: &Arc<Invoice>| invoice.lines().any(|line| is_own(&line));
         let latest = invoices.filter(|own| billed(own)).max_by_key(|invoice| invoice.seq);
         Ok(latest.map(|invoice| {
             let lines: Vec<_> = invoice.lines().filter(is_own).cloned().collect();

@@ -93,7 +93,7 @@ impl State {
         id: &counterfoil_billing::invoice::InvoiceId,
         usage: &dyn UsageSource,
     ) -> Result<InvoiceView, Refusal> {
-        let mut invoice = self.invoice(id)?.clone();
+        let mut invoice = Arc::unwrap_or_clone(self.invoice(id)?);
         if invoice.status != InvoiceStatus::Draft {
             let lines = invoice.lines().cloned().collect();
             return Ok(InvoiceView { invoice, lines, refused: None });

@@ -364,11 +364,12 @@ fn referent(engine: &Engine, reference: &Reference) -> Result<String, Error> {
     };
     let state = engine.state()?;
     let shard = state.shard(&state.subscription(&subscription)?.customer)?;
-    let own =
-        |invoice: &&counterfoil::Invoice| invoice.subscription.as_ref() == Some(&subscription);
-    let invoice = shard.invoices().into_iter().filter(own).nth(n.saturating_sub(1));
-    let invoice =
-        invoice.ok_or_else(|| Refusal::unknown("invoice", format!("{n} of {subscription}")))?;
+    let heads = shard.invoice_heads().filter(|head| head.subscription == Some(&subscription));
+    let mut heads: Vec<_> = heads.collect();
+    heads.sort_by_key(|head| head.seq);
+    let head = heads.get(n.saturating_sub(1));
+    let head = head.ok_or_else(|| Refusal::unknown("invoice", format!("{n} of {subscription}")))?;
+    let invoice = state.invoice(head.id)?;
     let price = match reference {
         Reference::Invoice { .. } => return Ok(invoice.id.to_string()),
         Reference::PaymentAttempt { .. } => {

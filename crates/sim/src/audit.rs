@@ -1,7 +1,8 @@
 //! Looking at a book from the outside: its log alone, from the start.
 
 use counterfoil::{Engine, Error, Lsn, RecurringRevenue};
-use counterfoil_model::{State, invariants};
+use counterfoil_model::{ClosedStore, Shelf, State, Unreadable, invariants};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Replays the log of a book and checks all invariants of all customers and of the book after every
 /// record. At the end the state that the events lead to is the one that the book is in. Gives the
@@ -11,11 +12,14 @@ use counterfoil_model::{State, invariants};
 /// What does not hold, and after which record.
 pub fn audit(engine: &Engine) -> Result<u64, String> {
     let (mut state, mut records) = (State::default(), 0);
+    let mut packed = State::on_shelf(Arc::new(Shelf::in_store(Box::<Store>::default())));
     for record in engine.events(Lsn::ZERO) {
         let record = record.map_err(|error| error.to_string())?;
         for event in &record.events {
             state.apply(record.at, event);
+            packed.apply(record.at, event);
         }
+        packed.settle();
         records += 1;
         if !record.events.is_empty() {
             invariants::check_all(&state, record.at)
@@ -26,6 +30,8 @@ pub fn audit(engine: &Engine) -> Result<u64, String> {
     if state.hash() != live.hash() {
         return Err("replaying the log leads to another state".to_owned());
     }
+    answers_alike(&state, &packed)?;
+    answers_alike(&state, &live)?;
     recurring_revenue_is_the_same_by_events_and_by_state(engine)?;
     Ok(records)
 }
@@ -44,4 +50,59 @@ fn recurring_revenue_is_the_same_by_events_and_by_state(engine: &Engine) -> Resu
         }
     }
     Ok(())
+}
+
+/// Whether a state whose closed invoices left memory says the same as one that has them all.
+fn answers_alike(whole: &State, packed: &State) -> Result<(), String> {
+    if whole.hash() != packed.hash() {
+        return Err("packing closed invoices leads to another state".to_owned());
+    }
+    for shard in whole.shards() {
+        let id = &shard.customer().id;
+        let other = packed.shard(id).map_err(|error| error.to_string())?;
+        if shard.invoices() != other.invoices() {
+            return Err(format!("the invoices of {id} differ where closed ones are packed"));
+        }
+        if shard.live_invoices() != other.live_invoices() {
+            return Err(format!("the live invoices of {id} differ where closed ones are packed"));
+        }
+        let heads = |of: &counterfoil_model::Shard| {
+            let heads = of.invoice_heads();
+            let mut heads: Vec<_> = heads.map(|head| head.to_string()).collect();
+            heads.sort_unstable();
+            heads
+        };
+        if heads(shard) != heads(other) {
+            return Err(format!("lists of the invoices of {id} differ where they are packed"));
+        }
+        for invoice in shard.invoices().iter().filter(|own| own.status.is_closed()) {
+            if !other.is_packed(&invoice.id) {
+                return Err(format!("{} is closed and did not leave memory", invoice.id));
+            }
+        }
+    }
+    match packed.fault() {
+        Some(fault) => Err(fault.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// A store that is not the memory of the state.
+#[derive(Debug, Default)]
+struct Store(Mutex<Vec<u8>>);
+
+impl ClosedStore for Store {
+    fn put(&self, bytes: &[u8]) -> Result<u64, Unreadable> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = u64::try_from(all.len()).map_err(Unreadable::because)?;
+        all.extend_from_slice(bytes);
+        Ok(place)
+    }
+
+    fn get(&self, place: u64, len: usize) -> Result<Vec<u8>, Unreadable> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = usize::try_from(place).map_err(Unreadable::because)?;
+        let found = all.get(from..from.saturating_add(len));
+        found.map(<[u8]>::to_vec).ok_or_else(|| Unreadable::because("nothing was put there"))
+    }
 }

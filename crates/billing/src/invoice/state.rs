@@ -288,6 +288,14 @@ pub enum CollectionMethod {
     SendInvoice,
 }
 
+impl InvoiceStatus {
+    /// Whether an invoice that stands there is settled one way or the other: paid or void.
+    #[must_use]
+    pub const fn is_closed(self) -> bool {
+        matches!(self, Self::Paid | Self::Void)
+    }
+}
+
 impl Invoice {
     /// What remains to be paid.
     #[must_use]

@@ -71,11 +71,12 @@ pub trait ProrationSource {
     /// # Errors
     /// [`Refusal::ResourceMissing`].
     fn named_price(&self, id: &PriceId) -> Result<(&Price, &str), Refusal>;
-    /// What charged for time of an item, oldest first.
+    /// What charged for time of an item, oldest first; what ends before an instant need not be
+    /// there.
     ///
     /// # Errors
     /// [`Refusal::AmountTooLarge`] where a draft cannot be computed.
-    fn debits(&self, item: &SubscriptionItemId) -> Result<Vec<Debit>, Refusal>;
+    fn debits(&self, item: &SubscriptionItemId, since: Timestamp) -> Result<Vec<Debit>, Refusal>;
     /// What a licensed item costs for a whole period, less discounts.
     ///
     /// # Errors
@@ -318,7 +319,8 @@ pub fn prorations(
         if from.is_none() && anew.is_none() {
             continue;
         }
-        let debits = change.debits(old, source)?;
+        let since = from.into_iter().chain(anew.map(|(_, period)| period.start)).min();
+        let debits = change.debits(old, since.unwrap_or(change.at), source)?;
         if let Some(from) = from {
             change.give_back(old, from, &debits, source, &mut found)?;
         }
@@ -373,13 +375,17 @@ impl Change<'_> {
         self.after.anchor.zone
     }
 
-    /// What charged for an item; the classic mode does not ask.
+    /// What charged for an item until an instant or later; the classic mode does not ask.
     fn debits(
         &self,
         item: &SubscriptionItem,
+        since: Timestamp,
         source: &dyn ProrationSource,
     ) -> Result<Vec<Debit>, Refusal> {
-        if self.before.billing_mode.is_classic() { Ok(Vec::new()) } else { source.debits(&item.id) }
+        if self.before.billing_mode.is_classic() {
+            return Ok(Vec::new());
+        }
+        source.debits(&item.id, since)
     }
 
     fn give_back(

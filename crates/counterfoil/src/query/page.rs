@@ -5,10 +5,10 @@ use crate::error::Error;
 use crate::handles::{Invoices, Subscriptions};
 use crate::metering::Readings;
 use counterfoil_billing::customer::CustomerId;
-use counterfoil_billing::invoice::{CollectionMethod, Invoice, InvoiceId, InvoiceStatus};
+use counterfoil_billing::invoice::{CollectionMethod, InvoiceId, InvoiceStatus};
 use counterfoil_billing::subscription::{Subscription, SubscriptionId, SubscriptionStatus};
 use counterfoil_core::{Currency, Period, Refusal, Timestamp, limits};
-use counterfoil_model::{InvoiceView, Shard, State};
+use counterfoil_model::{InvoiceHead, InvoiceView, Shard, State};
 use std::cmp::Reverse;
 
 /// Which page of a list is asked for: the newest objects, unless a cursor says otherwise.
@@ -118,18 +118,21 @@ pub struct InvoiceFilter {
 }
 
 impl InvoiceFilter {
-    fn takes(&self, invoice: &Invoice) -> bool {
-        let due = match invoice.due_date {
-            Some(due) => self.due_date.contains(due),
-            None => self.due_date.is_any(),
+    /// Where there are bounds for the due date, the invoice is read if all else fits.
+    fn takes(&self, state: &State, invoice: &InvoiceHead<'_>) -> bool {
+        let due = || {
+            self.due_date.is_any()
+                || state.invoice(invoice.id).is_ok_and(|invoice| {
+                    invoice.due_date.is_some_and(|due| self.due_date.contains(due))
+                })
         };
         let subscription = self.subscription.as_ref();
-        subscription.is_none_or(|id| invoice.subscription.as_ref() == Some(id))
+        subscription.is_none_or(|id| invoice.subscription == Some(id))
             && self.status.is_none_or(|status| invoice.status == status)
             && self.collection_method.is_none_or(|method| invoice.collection_method == method)
             && self.currency.is_none_or(|currency| invoice.currency == currency)
             && self.created.contains(invoice.created)
-            && due
+            && due()
     }
 }
 
@@ -172,13 +175,16 @@ impl Invoices<'_> {
     ) -> Result<Page<InvoiceView>, Error> {
         self.0.read(|book| {
             let shards = shards(&book.state, filter.customer.as_ref())?;
-            let invoices = shards.into_iter().flat_map(Shard::invoices);
-            let found = invoices.filter(|invoice| filter.takes(invoice)).collect();
-            let place = |invoice: &Invoice| Reverse((invoice.created, invoice.seq));
-            let cursor = |id: &InvoiceId| Ok(place(book.state.invoice(id)?));
+            let heads = shards.into_iter().flat_map(Shard::invoice_heads);
+            let found = heads.filter(|head| filter.takes(&book.state, head)).collect();
+            let place = |head: &InvoiceHead<'_>| Reverse((head.created, head.seq));
+            let cursor = |id: &InvoiceId| {
+                let invoice = book.state.invoice(id)?;
+                Ok(Reverse((invoice.created, invoice.seq)))
+            };
             let page = cut(found, request, place, cursor)?;
             let readings = Readings(&book.meters);
-            let view = |invoice: &Invoice| book.state.view(&invoice.id, &readings);
+            let view = |head: InvoiceHead<'_>| book.state.view(head.id, &readings);
             let data = page.data.into_iter().map(view).collect::<Result<_, Refusal>>()?;
             Ok(Page { data, has_more: page.has_more })
         })
@@ -226,7 +232,7 @@ impl Subscriptions<'_> {
             let own = shards.into_iter().flat_map(Shard::subscriptions);
             let found = own.filter(|own| filter.takes(own)).collect();
             let cursor = |id: &SubscriptionId| Ok(place(book.state.subscription(id)?));
-            let page = cut(found, request, &place, cursor)?;
+            let page = cut(found, request, |own: &&Subscription| place(own), cursor)?;
             let data = page.data.into_iter().cloned().collect();
             Ok(Page { data, has_more: page.has_more })
         })
@@ -256,12 +262,12 @@ fn shards<'s>(state: &'s State, customer: Option<&CustomerId>) -> Result<Vec<&'s
 
 /// Cuts a page out of what was found: in the order of `place`, which no two objects share. The cursor
 /// need not be among what was found, so that a page goes on where an object left the list meanwhile.
-fn cut<'o, T, I, P: Ord>(
-    mut found: Vec<&'o T>,
+fn cut<T, I, P: Ord>(
+    mut found: Vec<T>,
     request: &PageRequest<I>,
     place: impl Fn(&T) -> P,
     cursor: impl Fn(&I) -> Result<P, Refusal>,
-) -> Result<Page<&'o T>, Refusal> {
+) -> Result<Page<T>, Refusal> {
     let limit = request.limit.unwrap_or(limits::PAGE_DEFAULT);
     if !(1..=limits::PAGE_MAX).contains(&limit) {
         let reason = format!("{limit} is not 1 to {}", limits::PAGE_MAX);
@@ -301,9 +307,9 @@ mod tests {
         let cursor = |id: &u32| {
             if *id < 20 { Ok(Reverse(*id)) } else { Err(Refusal::unknown("number", id)) }
         };
-        let page = cut(all.iter().collect(), request, |n| Reverse(*n), cursor);
+        let page = cut(all, request, |n| Reverse(*n), cursor);
         let page = page.map_err(|refusal| refusal.to_string())?;
-        Ok((page.data.into_iter().copied().collect(), page.has_more))
+        Ok((page.data, page.has_more))
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn by_age(state: &State, at: Timestamp) -> BTreeMap<Currency, Receivables> {
 }
 
 fn receivables(state: &State, at: Timestamp) -> impl Iterator<Item = Receivable> {
-    let invoices = state.shards().into_iter().flat_map(Shard::invoices);
+    let invoices = state.shards().into_iter().flat_map(Shard::live_invoices);
     invoices.filter_map(move |invoice| receivable(invoice, at))
 }
 

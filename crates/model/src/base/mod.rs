@@ -4,6 +4,7 @@
 //! A table is read as a whole, checked once, and then asked by key; nothing of it is decoded before
 //! it is asked for. Customers' shards stay where the snapshot keeps them until one is needed.
 
+mod compact;
 mod due_queue;
 mod forked;
 mod layered;
@@ -11,6 +12,7 @@ mod shards;
 mod table;
 mod tree;
 
+pub(crate) use compact::{decode, encode};
 pub(crate) use due_queue::DueQueue;
 pub(crate) use forked::Forked;
 pub(crate) use layered::{Layered, Text};
@@ -18,7 +20,7 @@ pub(crate) use shards::Shards;
 pub(crate) use table::{Archive, TextTable, TextTableBuilder};
 pub(crate) use tree::{Near, Tree};
 
-use crate::state::Shard;
+use crate::shard::Shard;
 use counterfoil_billing::customer::CustomerId;
 use counterfoil_core::Timestamp;
 use std::fmt;

@@ -3,8 +3,9 @@
 
 use super::table::TextColumn;
 use super::{Archive, Forked, Near, Part, SealedPlace, Source, Unreadable};
+use crate::closed::Shelf;
+use crate::shard::Shard;
 use crate::snapshot::Sink;
-use crate::state::Shard;
 use counterfoil_billing::customer::CustomerId;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
@@ -99,6 +100,8 @@ pub(crate) struct ShardBase {
     source: Arc<dyn Source>,
     read: Box<[OnceLock<Arc<Shard>>]>,
     fault: OnceLock<Unreadable>,
+    /// Where the closed invoices of a shard lie once that was read.
+    shelf: Arc<Shelf>,
 }
 
 impl fmt::Debug for ShardBase {
@@ -108,7 +111,7 @@ impl fmt::Debug for ShardBase {
 }
 
 impl ShardBase {
-    fn open(source: Arc<dyn Source>) -> Result<Self, Unreadable> {
+    fn open(source: Arc<dyn Source>, shelf: Arc<Shelf>) -> Result<Self, Unreadable> {
         let table = Archive::<ShardColumns>::open(&source.part(Part::ShardTable)?)?;
         let columns = table.get().ok_or_else(|| Unreadable::because("no table of customers"))?;
         let rows = columns.id.len();
@@ -117,7 +120,7 @@ impl ShardBase {
             return Err(Unreadable::because("the columns of the customers differ in length"));
         }
         let read = (0..rows).map(|_| OnceLock::new()).collect();
-        Ok(Self { table, source, read, fault: OnceLock::new() })
+        Ok(Self { table, source, read, fault: OnceLock::new(), shelf })
     }
 
     fn index(&self, id: &str) -> Option<usize> {
@@ -144,7 +147,10 @@ impl ShardBase {
         let cell = self.read.get(index)?;
         if cell.get().is_none() {
             match self.read(index) {
-                Ok((_, shard)) => drop(cell.set(Arc::new(shard))),
+                Ok((_, mut shard)) => {
+                    shard.invoices.pack_all(&self.shelf);
+                    drop(cell.set(Arc::new(shard)));
+                }
                 Err(fault) => drop(self.fault.set(fault)),
             }
         }
@@ -176,8 +182,8 @@ enum Row<'a> {
 }
 
 impl Shards {
-    pub(crate) fn on(source: Arc<dyn Source>) -> Result<Self, Unreadable> {
-        Ok(Self { base: Some(Arc::new(ShardBase::open(source)?)), ..Self::default() })
+    pub(crate) fn on(source: Arc<dyn Source>, shelf: Arc<Shelf>) -> Result<Self, Unreadable> {
+        Ok(Self { base: Some(Arc::new(ShardBase::open(source, shelf)?)), ..Self::default() })
     }
 
     /// What could not be read when it was needed, if anything: then no answer counts.

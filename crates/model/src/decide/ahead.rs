@@ -110,8 +110,11 @@ impl State {
             erased_slots: _,
             keys: _,
             key_times: _,
+            shelf: _,
+            closing,
         } = self;
         *now = base.now;
+        closing.clone_from(&base.closing);
         products.return_to(&base.products);
         prices.return_to(&base.prices);
         meters.return_to(&base.meters);

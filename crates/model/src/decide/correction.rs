@@ -1,6 +1,7 @@
 //! Invoices that are corrected, because usage came for them after they were finalized (rule 12.8).
 
 use super::tx::Tx;
+use crate::closed::InvoiceHead;
 use crate::late::{Late, is_superseded};
 use counterfoil_billing::credit_note::{CreditNoteEvent, NoteContext, decide_correction};
 use counterfoil_billing::customer::{CustomerId, check_live};
@@ -36,7 +37,7 @@ impl Tx<'_> {
     }
 
     fn correct(&mut self, id: &InvoiceId, late: Vec<Late>) -> Result<(), Refusal> {
-        let invoice = self.state.invoice(id)?.clone();
+        let invoice = self.state.invoice(id)?;
         let Some(subscription) = &invoice.subscription else { return Ok(()) };
         let subscription = self.state.subscription(subscription)?.clone();
         if must_wait(&invoice, &subscription) {
@@ -87,8 +88,8 @@ impl Tx<'_> {
         let shard = self.state.shard(&invoice.customer)?;
         let items = shard.invoice_items();
         let waiting = items.iter().any(|item| item.derivation.as_ref().is_some_and(names));
-        let lines = || shard.invoices.values().flat_map(|own| own.lines());
-        Ok(waiting || lines().any(|line| names(&line.derivation)))
+        let changed = || shard.invoices.with_heads(InvoiceHead::has_changes);
+        Ok(waiting || changed().any(|own| own.lines().any(|line| names(&line.derivation))))
     }
 
     /// A revision that takes the place of an open invoice: its other lines are the same.
@@ -236,16 +237,23 @@ impl Tx<'_> {
         let shard = self.state.shard(&invoice.customer)?;
         let root = |of: &Invoice| {
             let mut root = of.id.clone();
-            while let Some(before) = shard.invoices.get(&root).and_then(|own| own.corrects.as_ref())
+            while let Some(before) = shard.invoices.get(&root)
+                && let Some(correction) = &before.corrects
             {
-                root = before.invoice.clone();
+                root = correction.invoice.clone();
             }
             root
         };
         let own_root = root(invoice);
         let mut kept: Vec<DiscountAmount> = Vec::new();
-        for other in shard.invoices().into_iter().filter(|own| own.counts()) {
-            if root(other) != own_root {
+        // What corrects nothing is its own root.
+        let related = shard
+            .invoices
+            .with_heads(|head| head.counts() && (head.corrects() || *head.id == own_root));
+        let mut related: Vec<_> = related.collect();
+        related.sort_by_key(|own| own.seq);
+        for other in related {
+            if root(&other) != own_root {
                 continue;
             }
             for line in other.lines().filter(|line| !line.proration) {
@@ -254,7 +262,7 @@ impl Tx<'_> {
                     continue;
                 }
                 for own in &line.discount_amounts {
-                    if self.is_fixed_amount(&own.discount, other, line)? {
+                    if self.is_fixed_amount(&own.discount, &other, line)? {
                         add(&mut kept, own)?;
                     }
                 }

@@ -18,7 +18,7 @@ impl Tx<'_> {
         let shard = self.state.shard(&invoice.customer)?;
         let notes = shard.credit_notes_on(&invoice.id);
         let (customer, terms) = (shard.customer(), &self.state);
-        let context = NoteContext { invoice, notes: &notes, customer, terms };
+        let context = NoteContext { invoice: &invoice, notes: &notes, customer, terms };
         let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
         let place = (id.clone(), self.next_seq());
         let event = credit_note::decide_create(&context, command, place, &mut numbers, self.at())?;
@@ -44,7 +44,7 @@ impl Tx<'_> {
     pub(super) fn void_credit_note(&mut self, command: &VoidCreditNote) -> Result<Target, Refusal> {
         let note = self.state.credit_note(&command.id)?;
         let invoice = self.state.invoice(&note.invoice)?;
-        let event = credit_note::decide_void(note, invoice, self.at())?;
+        let event = credit_note::decide_void(note, &invoice, self.at())?;
         self.emit(event);
         Ok(Target::CreditNote(command.id.clone()))
     }

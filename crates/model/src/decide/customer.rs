@@ -142,7 +142,7 @@ impl Tx<'_> {
             if subscription.status != SubscriptionStatus::PastDue {
                 continue;
             }
-            let open = shard.invoices().into_iter().rev().find(|invoice| {
+            let open = shard.live_invoices().into_iter().rev().find(|invoice| {
                 invoice.subscription.as_ref() == Some(&subscription.id)
                     && invoice.status == InvoiceStatus::Open
             });
@@ -165,7 +165,7 @@ impl Tx<'_> {
     fn freeze_invoices(&mut self, id: &CustomerId) -> Result<(), Refusal> {
         let at = self.at();
         let shard = self.state.shard(id)?;
-        let going = shard.invoices().into_iter().filter(|invoice| invoice.auto_advance);
+        let going = shard.going_invoices().into_iter();
         let going: Vec<_> = going.map(|invoice| invoice.id.clone()).collect();
         for invoice in going {
             let (customer, id) = (id.clone(), invoice);
@@ -213,7 +213,7 @@ impl Tx<'_> {
         let unsettled = |invoice: &&Invoice| {
             matches!(invoice.status, InvoiceStatus::Draft | InvoiceStatus::Open)
         };
-        if let Some(invoice) = shard.invoices().into_iter().find(unsettled) {
+        if let Some(invoice) = shard.live_invoices().into_iter().find(unsettled) {
             let reason = format!(
                 "invoice {} is {}: delete or finalize a draft first, and pay an open one, void \
                  it or give it up",

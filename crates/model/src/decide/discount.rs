@@ -2,7 +2,7 @@
 
 use super::tx::Tx;
 use crate::answer::Target;
-use crate::state::Shard;
+use crate::shard::Shard;
 use counterfoil_billing::Patch;
 use counterfoil_billing::catalog::{PriceId, full_amount};
 use counterfoil_billing::customer::CustomerId;
@@ -429,6 +429,6 @@ impl Tx<'_> {
 
 /// Whether a customer ever had something to pay, paid or not, or a trial (rule 4.1).
 fn had_a_transaction(shard: &Shard) -> bool {
-    let asked = shard.invoices().iter().any(|i| i.amount_due > 0 || i.attempts_made > 0);
+    let asked = shard.invoice_heads().any(|head| head.asked_for_payment());
     asked || shard.subscriptions().iter().any(|subscription| subscription.trial.is_some())
 }

@@ -53,7 +53,7 @@ impl Tx<'_> {
             Some(own) => self.state.subscription(own)?.anchor.zone,
             None => self.state.zone_of(&invoice.customer),
         };
-        let mut updated = invoice::decide_update(invoice, command, (self.at(), zone))?;
+        let mut updated = invoice::decide_update(&invoice, command, (self.at(), zone))?;
         let goes_on = !invoice.auto_advance && updated.auto_advance;
         let (before, at) = (invoice.clone(), self.at());
         self.update_terms_of_invoice(&mut updated, &before, command)?;
@@ -138,7 +138,7 @@ impl Tx<'_> {
     /// Fixes a draft: its lines, its number, what is due.
     pub(super) fn finalize(&mut self, id: &InvoiceId, auto_advance: bool) -> Result<(), Refusal> {
         let draft = self.state.invoice(id)?;
-        invoice::check_draft(draft)?;
+        invoice::check_draft(&draft)?;
         if draft.charges.is_empty() {
             return Err(Refusal::InvoiceNoCustomerLineItems {
                 customer: draft.customer.to_string(),
@@ -150,16 +150,16 @@ impl Tx<'_> {
         }
         let draft = self.state.invoice(id)?;
         let mut numbers = self.numbers(&draft.customer, draft.seq, draft.lines().count())?;
-        let totals = self.state.totals(draft, self.context.usage, &mut numbers)?;
+        let totals = self.state.totals(&draft, self.context.usage, &mut numbers)?;
         let customer = self.state.customer(&draft.customer)?;
         let at = self.at();
         let given_up = draft.collection_paused == Some(PauseBehavior::MarkUncollectible);
         let auto_advance = auto_advance && !given_up;
         let finalized =
-            invoice::decide_finalize(draft, totals, customer, auto_advance, &mut numbers, at)?;
+            invoice::decide_finalize(&draft, totals, customer, auto_advance, &mut numbers, at)?;
         self.emit(InvoiceEvent::Finalized(finalized.into()));
         if given_up && self.state.invoice(id)?.status == InvoiceStatus::Open {
-            let event = invoice::decide_uncollectible(self.state.invoice(id)?, at)?;
+            let event = invoice::decide_uncollectible(&*self.state.invoice(id)?, at)?;
             self.emit(event);
         }
         if self.state.invoice(id)?.status == InvoiceStatus::Paid {
@@ -178,7 +178,7 @@ impl Tx<'_> {
     }
 
     pub(super) fn send_invoice(&mut self, command: &SendInvoice) -> Result<Target, Refusal> {
-        let event = invoice::decide_send(self.state.invoice(&command.id)?, self.at())?;
+        let event = invoice::decide_send(&*self.state.invoice(&command.id)?, self.at())?;
         self.emit(event);
         Ok(Target::Invoice(command.id.clone()))
     }
@@ -194,7 +194,7 @@ impl Tx<'_> {
         let invoice = self.state.invoice(id)?;
         let customer = self.state.customer(&invoice.customer)?;
         let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
-        let voided = invoice::decide_void(invoice, customer, &mut numbers, self.at())?;
+        let voided = invoice::decide_void(&invoice, customer, &mut numbers, self.at())?;
         self.emit(InvoiceEvent::Voided(voided.into()));
         Ok(())
     }
@@ -203,7 +203,7 @@ impl Tx<'_> {
     /// stands (point 47), and does nothing by itself from then on.
     pub(super) fn void_if_possible(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
         let invoice = self.state.invoice(id)?;
-        if invoice::check_voidable(invoice).is_ok() {
+        if invoice::check_voidable(&invoice).is_ok() {
             return self.void(id);
         }
         if invoice.auto_advance {
@@ -219,7 +219,7 @@ impl Tx<'_> {
     ) -> Result<Target, Refusal> {
         let invoice = self.state.invoice(&command.id)?;
         let customer = invoice.customer.clone();
-        let event = invoice::decide_uncollectible(invoice, self.at())?;
+        let event = invoice::decide_uncollectible(&invoice, self.at())?;
         self.emit(event);
         // By hand it clears the delinquency; by exhausted retries it does not (rule 2.1).
         self.set_delinquent(&customer, false)?;
@@ -229,7 +229,7 @@ impl Tx<'_> {
 
     pub(super) fn delete_invoice(&mut self, command: &DeleteInvoice) -> Result<Target, Refusal> {
         let invoice = self.state.invoice(&command.id)?;
-        invoice::check_draft(invoice)?;
+        invoice::check_draft(&invoice)?;
         if invoice.billing_reason != BillingReason::Manual && invoice.revises.is_none() {
             let reason = "drafts of subscriptions are finalized and voided, not deleted";
             return Err(Refusal::state("invoice", &invoice.id, invoice.status, reason));
@@ -243,7 +243,7 @@ impl Tx<'_> {
     pub(super) fn overdue(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
         let invoice = self.state.invoice(id)?;
         let customer = invoice.customer.clone();
-        let event = invoice::decide_overdue(invoice, self.at());
+        let event = invoice::decide_overdue(&invoice, self.at());
         self.emit(event);
         self.set_delinquent(&customer, true)?;
         self.subscription_follows_failure(id)

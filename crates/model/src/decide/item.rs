@@ -33,7 +33,7 @@ impl Tx<'_> {
         let mut currency = self.currency_or_own(command.currency, &command.customer)?;
         if let Some(invoice) = &command.invoice {
             let invoice = state.invoice(invoice)?;
-            check_draft(invoice)?;
+            check_draft(&invoice)?;
             if invoice.customer != command.customer {
                 let reason = format!("{} belongs to {}", invoice.id, invoice.customer);
                 return Err(Refusal::invalid("invoice", reason));
@@ -145,7 +145,7 @@ impl Tx<'_> {
     ) -> Result<&InvoiceItem, Refusal> {
         let home = self.state.owners.invoice_items.get(id);
         if let Some(invoice) = home.as_ref().and_then(|home| home.billed.as_ref()) {
-            check_draft(self.state.invoice(invoice)?)?;
+            check_draft(&*self.state.invoice(invoice)?)?;
         }
         let item = self.state.invoice_item(id)?;
         check_present(
@@ -153,7 +153,7 @@ impl Tx<'_> {
             "its items cannot be changed any more",
         )?;
         let invoice = item.invoice.as_ref().and_then(|id| self.state.invoice(id).ok());
-        check_editable(item, invoice)?;
+        check_editable(item, invoice.as_deref())?;
         Ok(item)
     }
 

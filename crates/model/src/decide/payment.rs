@@ -15,7 +15,7 @@ impl Tx<'_> {
     pub(super) fn pay_invoice(&mut self, command: &PayInvoice) -> Result<Target, Refusal> {
         text::check_optional("payment_method", command.payment_method.as_deref())?;
         let invoice = self.state.invoice(&command.id)?;
-        invoice::check_payable(invoice)?;
+        invoice::check_payable(&invoice)?;
         if command.paid_out_of_band {
             if command.payment_method.is_some() {
                 let reason = "nothing is charged for an invoice that was paid elsewhere";
@@ -25,7 +25,7 @@ impl Tx<'_> {
                 let reason = "an invoice that was paid elsewhere leaves nothing to forgive";
                 return Err(Refusal::invalid("forgive", reason));
             }
-            let event = invoice::paid(invoice, None, self.at());
+            let event = invoice::paid(&invoice, None, self.at());
             self.emit(event);
             self.after_paid(&command.id)?;
         } else {
@@ -39,20 +39,20 @@ impl Tx<'_> {
     pub(super) fn attach_payment(&mut self, command: &AttachPayment) -> Result<Target, Refusal> {
         text::check_optional("payment_method", command.payment_method.as_deref())?;
         let invoice = self.state.invoice(&command.id)?;
-        invoice::check_status_payable(invoice)?;
+        invoice::check_status_payable(&invoice)?;
         if command.payment_record.is_some() {
             let customer = self.state.customer(&invoice.customer)?;
             let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
             let (at, ids) = (self.at(), &mut numbers);
-            let received = invoice::decide_payment_record(invoice, command, customer, ids, at)?;
+            let received = invoice::decide_payment_record(&invoice, command, customer, ids, at)?;
             let settled = received.settled;
             self.emit(InvoiceEvent::from(received));
             if settled {
                 self.after_paid(&command.id)?;
             }
         } else {
-            invoice::check_payable(invoice)?;
-            let part = Some((invoice::check_part(invoice, command.amount)?, command.amount));
+            invoice::check_payable(&invoice)?;
+            let part = Some((invoice::check_part(&invoice, command.amount)?, command.amount));
             let terms = Terms { part, forgive: false };
             let method = command.payment_method.as_deref();
             self.attempt_on(&command.id, method, (Trigger::ByHand, terms))?;
@@ -79,11 +79,11 @@ impl Tx<'_> {
         let invoice = self.state.invoice(id)?;
         let method = match method {
             Some(method) => Some(method),
-            None => self.payment_method(invoice)?,
+            None => self.payment_method(&invoice)?,
         };
         let attempt = Id::numbered(invoice.seq, invoice.attempts_made.saturating_add(1));
         let policy = &self.state.settings.retries;
-        let event = invoice::decide_attempt(invoice, method, attempt, terms, policy, self.at())?;
+        let event = invoice::decide_attempt(&invoice, method, attempt, terms, policy, self.at())?;
         let failed = matches!(event, InvoiceEvent::PaymentFailed { .. });
         self.emit(event);
         if failed { self.after_failure(id) } else { Ok(()) }
@@ -137,7 +137,7 @@ impl Tx<'_> {
     ) -> Result<(), Refusal> {
         let invoice = self.state.invoice(id)?;
         let Some(attempt) = &invoice.open_attempt else { return Ok(()) };
-        let event = invoice::decide_processing(invoice, attempt, begins_subscription, self.at())?;
+        let event = invoice::decide_processing(&invoice, attempt, begins_subscription, self.at())?;
         let subscription = invoice.subscription.clone().filter(|_| begins_subscription);
         self.emit(event);
         match subscription {
@@ -172,7 +172,7 @@ impl Tx<'_> {
         let invoice = self.state.invoice(&invoice_id)?;
         let attempt = invoice.open_attempt.as_ref().ok_or_else(missing)?;
         if *outcome == Outcome::Processing {
-            let begins = self.is_awaited_by_incomplete(invoice);
+            let begins = self.is_awaited_by_incomplete(&invoice);
             self.payment_is_processing(&invoice_id, begins)?;
             self.pending_update_is_processing(&invoice_id)?;
             return Ok(Target::Invoice(invoice_id));
@@ -182,8 +182,15 @@ impl Tx<'_> {
         let policy = &self.state.settings.retries;
         let mut numbers = self.numbers(&invoice.customer, invoice.seq, 0)?;
         let at = self.at();
-        let events =
-            invoice::decide_outcome(invoice, attempt, outcome, customer, policy, &mut numbers, at)?;
+        let events = invoice::decide_outcome(
+            &invoice,
+            attempt,
+            outcome,
+            customer,
+            policy,
+            &mut numbers,
+            at,
+        )?;
         for event in events {
             let failed = matches!(event, InvoiceEvent::PaymentFailed { .. });
             let paid = match &event {
@@ -240,7 +247,7 @@ impl Tx<'_> {
     fn after_retries(&mut self, id: &InvoiceId) -> Result<(), Refusal> {
         let policy = self.state.settings.retries.clone();
         if policy.invoice == InvoiceAfterRetries::Uncollectible {
-            let event = invoice::decide_uncollectible(self.state.invoice(id)?, self.at())?;
+            let event = invoice::decide_uncollectible(&*self.state.invoice(id)?, self.at())?;
             self.emit(event);
         }
         let Some(subscription) = self.state.invoice(id)?.subscription.clone() else {

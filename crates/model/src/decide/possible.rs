@@ -4,9 +4,10 @@
 //! customer whose due work leads to it is parked; all others go on.
 
 use super::tx::Tx;
+use crate::closed::trace;
 use crate::invariants::invariant_invoice_amounts_follow_from_its_lines;
 use crate::late::is_superseded;
-use crate::state::Shard;
+use crate::shard::Shard;
 use counterfoil_billing::Event as Billing;
 use counterfoil_billing::invoice::{Derivation, Invoice, InvoiceEvent, InvoiceId, Line};
 use counterfoil_core::{Refusal, limits};
@@ -33,14 +34,14 @@ impl Tx<'_> {
         for id in changed {
             // A draft may have been deleted.
             let Ok(invoice) = self.state.invoice(id) else { continue };
-            invariant_invoice_amounts_follow_from_its_lines(invoice)
+            invariant_invoice_amounts_follow_from_its_lines(&invoice)
                 .map_err(|violation| impossible(id, violation.detail))?;
         }
         for id in finalized {
             let invoice = self.state.invoice(id)?;
             let shard = self.state.shard(&invoice.customer)?;
-            check_billed_once(invoice, shard)?;
-            check_line_count(invoice, shard, limits::SUBSCRIPTION_LINES_PER_DAY_MAX)?;
+            check_billed_once(&invoice, shard)?;
+            check_line_count(&invoice, shard, limits::SUBSCRIPTION_LINES_PER_DAY_MAX)?;
         }
         Ok(())
     }
@@ -50,16 +51,14 @@ fn impossible(id: &InvoiceId, reason: String) -> Refusal {
     Refusal::Impossible { kind: "invoice".to_owned(), id: id.to_string(), reason }
 }
 
-/// No item is billed twice for one period: not on two invoices that count, and not twice on one.
+/// No item is billed twice for one period: not on two invoices that count, and not twice on one. Of
+/// closed invoices only those are read that may have such a line.
 fn check_billed_once(invoice: &Invoice, shard: &Shard) -> Result<(), Refusal> {
-    let others = shard.invoices.values().filter(|other| {
-        other.id != invoice.id && other.subscription == invoice.subscription && other.counts()
-    });
-    let others: Vec<&Invoice> = others.map(|other| &**other).collect();
     for (place, line) in invoice.lines().enumerate() {
         let Some(item) = line.subscription_item.as_ref().filter(|_| is_recurring(line)) else {
             continue;
         };
+        let trace = line.price.as_ref().map(|price| trace(item, price, line.period.start));
         if let Some(twin) = invoice.lines().take(place).find(|other| bills_the_same(line, other)) {
             let reason =
                 format!("{} and {} both bill {item} for {}", twin.id, line.id, line.period);
@@ -69,7 +68,13 @@ fn check_billed_once(invoice: &Invoice, shard: &Shard) -> Result<(), Refusal> {
         if invoice.lines().any(|other| takes_back(other, line)) {
             continue;
         }
-        for other in &others {
+        let others = shard.invoices.with_heads(move |other| {
+            *other.id != invoice.id
+                && other.subscription == invoice.subscription.as_ref()
+                && other.counts()
+                && trace.is_none_or(|trace| other.may_have(trace))
+        });
+        for other in others {
             let stands = |own: &&Arc<Line>| !is_superseded(shard, &other.id, own);
             if other.lines().filter(stands).any(|own| bills_the_same(line, own)) {
                 let reason = format!("{} bills {item} for {} already", other.id, line.period);
@@ -117,11 +122,11 @@ fn takes_back(line: &Line, of: &Line) -> bool {
 /// A subscription whose invoices of a day have so many lines is in a loop.
 fn check_line_count(invoice: &Invoice, shard: &Shard, limit: usize) -> Result<(), Refusal> {
     let Some(subscription) = &invoice.subscription else { return Ok(()) };
-    let day = |invoice: &Invoice| invoice.created.day_number();
-    let today = shard.invoices.values().filter(|other| {
-        other.subscription.as_ref() == Some(subscription) && day(other) == day(invoice)
+    let day = invoice.created.day_number();
+    let today = shard.invoices.heads().filter(|other| {
+        other.created.day_number() == day && other.subscription == Some(subscription)
     });
-    let lines: usize = today.map(|invoice| invoice.lines().count()).sum();
+    let lines: usize = today.map(|other| other.line_count()).sum();
     if lines <= limit {
         return Ok(());
     }

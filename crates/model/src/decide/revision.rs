@@ -82,7 +82,7 @@ impl Tx<'_> {
             let reason = "a revision is collected as the invoice that it replaces";
             return Err(Refusal::invalid("collection_method", reason));
         }
-        invoice::check_voidable(original)?;
+        invoice::check_voidable(&original)?;
         if let Some(id) = &original.subscription {
             let subscription = self.state.subscription(id)?;
             if subscription.status == SubscriptionStatus::Incomplete
@@ -93,7 +93,7 @@ impl Tx<'_> {
                 return Err(Refusal::state("invoice", &original.id, status, reason));
             }
         }
-        Ok(original.clone())
+        Ok(Arc::unwrap_or_clone(original))
     }
 
     fn copy_line(

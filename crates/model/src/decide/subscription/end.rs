@@ -81,12 +81,10 @@ impl Tx<'_> {
         let at = self.at();
         let shard = self.state.shard(&customer)?;
         let frozen: Vec<_> = shard
-            .invoices()
+            .going_invoices()
             .into_iter()
             .filter(|invoice| {
-                invoice.subscription.as_ref() == Some(id)
-                    && invoice.auto_advance
-                    && Some(&invoice.id) != closing
+                invoice.subscription.as_ref() == Some(id) && Some(&invoice.id) != closing
             })
             .map(|invoice| invoice.id.clone())
             .collect();

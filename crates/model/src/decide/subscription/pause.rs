@@ -51,10 +51,11 @@ impl Tx<'_> {
         let draft = self.state.invoice(id)?;
         let customer_id = draft.customer.clone();
         let mut numbers = self.numbers(&draft.customer, draft.seq, draft.lines().count())?;
-        let totals = self.state.totals(draft, self.context.usage, &mut numbers)?;
+        let totals = self.state.totals(&draft, self.context.usage, &mut numbers)?;
         let customer = self.state.customer(&draft.customer)?;
         let at = self.at();
-        let finalized = invoice::decide_finalize(draft, totals, customer, false, &mut numbers, at)?;
+        let finalized =
+            invoice::decide_finalize(&draft, totals, customer, false, &mut numbers, at)?;
         let Some(finalized) = finalized.without_collection() else {
             let (customer, id) = (customer_id, id.clone());
             self.emit(InvoiceEvent::AutoAdvanceSet { customer, id, at, auto_advance: false });

@@ -140,7 +140,7 @@ impl Tx<'_> {
         let customer = self.state.customer(pending.customer())?;
         let mut numbers = self.numbers(pending.customer(), invoice.seq, 0)?;
         let amount = pending.attempt.amount;
-        let transaction = balance_credit(invoice, customer, amount, &mut numbers, self.at())?;
+        let transaction = balance_credit(&invoice, customer, amount, &mut numbers, self.at())?;
         let late = LatePayment {
             customer: pending.customer().clone(),
             id: invoice.id.clone(),

@@ -9,6 +9,7 @@ use counterfoil_billing::subscription::{
     UpdateSubscription,
 };
 use counterfoil_core::Refusal;
+use std::sync::Arc;
 
 impl Tx<'_> {
     pub(in crate::decide) fn update_subscription(
@@ -161,7 +162,7 @@ fn unpaid(state: &State, before: &Subscription, after: &Subscription) -> Option<
     let latest = after.latest_invoice.as_ref();
     let made = latest.filter(|latest| before.latest_invoice.as_ref() != Some(latest))?;
     let invoice = state.invoice(made).ok()?;
-    (invoice.status == InvoiceStatus::Open).then(|| invoice.clone())
+    (invoice.status == InvoiceStatus::Open).then(|| Arc::unwrap_or_clone(invoice))
 }
 
 /// The change itself, and that its payment failed on the fork.

@@ -1,6 +1,7 @@
 //! What a change in the middle of a period puts on the bill (rules 6.6 and 6.7).
 
 use super::super::tx::Tx;
+use crate::closed::InvoiceHead;
 use crate::view::Provisional;
 use crate::{State, UsageSource};
 use counterfoil_billing::catalog::{Price, PriceId};
@@ -14,7 +15,6 @@ use counterfoil_billing::subscription::{
     SubscriptionItem, SubscriptionItemId,
 };
 use counterfoil_core::{Decimal12, Exact, Metadata, Period, Refusal, Timestamp};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The discounts of a line's own, and those of its invoice.
@@ -29,23 +29,37 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The invoices of the subscription, oldest first; drafts with the lines that they would have.
-    fn invoices(&self) -> Result<Vec<Cow<'_, Invoice>>, Refusal> {
-        let shard = self.state.shard(&self.subscription.customer)?;
-        let own = |invoice: &&Invoice| {
-            invoice.subscription.as_ref() == Some(&self.subscription.id)
-                && !is_pending_revision(invoice)
-        };
+    /// The invoices of the subscription with lines whose period ends at an instant or later, but for
+    /// void ones, oldest first; drafts with the lines that they would have.
+    fn invoices(&self, since: Timestamp) -> Result<Vec<Arc<Invoice>>, Refusal> {
         let mut invoices = Vec::new();
-        for invoice in shard.invoices.values().map(AsRef::as_ref).filter(own) {
-            invoices.push(if invoice.status == InvoiceStatus::Draft {
-                Cow::Owned(self.discounted(invoice)?)
-            } else {
-                Cow::Borrowed(invoice)
-            });
+        for head in self.heads()?.into_iter().rev().filter(|head| head.may_charge_since(since)) {
+            invoices.extend(self.invoice(head.id)?);
         }
-        invoices.sort_by_key(|invoice| invoice.seq);
         Ok(invoices)
+    }
+
+    /// The heads of the invoices of the subscription that are not void, newest first.
+    fn heads(&self) -> Result<Vec<InvoiceHead<'_>>, Refusal> {
+        let shard = self.state.shard(&self.subscription.customer)?;
+        let own = |head: &InvoiceHead<'_>| {
+            head.status != InvoiceStatus::Void && head.subscription == Some(&self.subscription.id)
+        };
+        let mut heads: Vec<_> = shard.invoice_heads().filter(own).collect();
+        heads.sort_by_key(|head| std::cmp::Reverse(head.seq));
+        Ok(heads)
+    }
+
+    fn invoice(&self, id: &InvoiceId) -> Result<Option<Arc<Invoice>>, Refusal> {
+        let invoice = self.state.invoice(id)?;
+        if is_pending_revision(&invoice) {
+            return Ok(None);
+        }
+        Ok(Some(if invoice.status == InvoiceStatus::Draft {
+            Arc::new(self.discounted(&invoice)?)
+        } else {
+            invoice
+        }))
     }
 
     /// A draft whose fixed lines bear the discounts that it would have if it were finalized now.
@@ -68,10 +82,8 @@ impl Source<'_> {
         &self,
         item: &SubscriptionItem,
     ) -> Result<Option<LatestDiscounts>, Refusal> {
-        for invoice in self.invoices()?.iter().rev() {
-            if invoice.status == InvoiceStatus::Void {
-                continue;
-            }
+        for head in self.heads()? {
+            let Some(invoice) = self.invoice(head.id)? else { continue };
             let charged = |line: &&Arc<Line>| {
                 line.subscription_item.as_ref() == Some(&item.id)
                     && matches!(
@@ -93,13 +105,13 @@ impl ProrationSource for Source<'_> {
         self.state.named_price(id)
     }
 
-    fn debits(&self, item: &SubscriptionItemId) -> Result<Vec<Debit>, Refusal> {
+    fn debits(&self, item: &SubscriptionItemId, since: Timestamp) -> Result<Vec<Debit>, Refusal> {
         let shard = self.state.shard(&self.subscription.customer)?;
-        let invoices = self.invoices()?;
+        let invoices = self.invoices(since)?;
         let invoices = invoices.iter().map(AsRef::as_ref);
         let counts = |item: &&InvoiceItem| {
             let invoice = item.invoice.as_ref().and_then(|id| self.state.invoice(id).ok());
-            !invoice.is_some_and(is_pending_revision)
+            !invoice.is_some_and(|invoice| is_pending_revision(&invoice))
         };
         let items = shard.invoice_items().into_iter().filter(counts);
         Ok(subscription::debits(item, invoices, items))

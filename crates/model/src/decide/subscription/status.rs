@@ -1,7 +1,8 @@
 //! Where a subscription stands, as its invoices say (rules 6.2 and 6.12).
 
 use super::super::tx::Tx;
-use counterfoil_billing::invoice::{AfterRetries, Invoice, InvoiceId, InvoiceStatus};
+use crate::closed::InvoiceHead;
+use counterfoil_billing::invoice::{AfterRetries, InvoiceId, InvoiceStatus};
 use counterfoil_billing::subscription::{
     CancellationReason, Subscription, SubscriptionEvent, SubscriptionId, SubscriptionStatus,
 };
@@ -65,22 +66,22 @@ impl Tx<'_> {
         let invoice = self.state.invoice(id)?;
         let in_time = invoice.due_date.is_none_or(|due| self.at() < due);
         let shard = self.state.shard(&invoice.customer)?;
-        let newer = |other: &Invoice| {
-            other.subscription == invoice.subscription
-                && other.seq > invoice.seq
+        let newer = |other: InvoiceHead<'_>| {
+            other.seq > invoice.seq
                 && other.status != InvoiceStatus::Void
+                && other.subscription == invoice.subscription.as_ref()
         };
-        Ok(invoice.status == InvoiceStatus::Paid
-            && in_time
-            && !shard.invoices.values().any(|other| newer(other)))
+        Ok(invoice.status == InvoiceStatus::Paid && in_time && !shard.invoices.heads().any(newer))
     }
 
     /// Whether no newer invoice of its subscription was finalized and counts.
     pub(in crate::decide) fn is_latest_finalized(&self, id: &InvoiceId) -> Result<bool, Refusal> {
         let invoice = self.state.invoice(id)?;
         let shard = self.state.shard(&invoice.customer)?;
-        Ok(!shard.invoices.values().any(|other| {
-            other.subscription == invoice.subscription && other.seq > invoice.seq && other.counts()
+        Ok(!shard.invoices.heads().any(|other| {
+            other.seq > invoice.seq
+                && other.counts()
+                && other.subscription == invoice.subscription.as_ref()
         }))
     }
 
@@ -125,12 +126,15 @@ impl Tx<'_> {
         subscription: &Subscription,
     ) -> Result<SubscriptionStatus, Refusal> {
         let shard = self.state.shard(&subscription.customer)?;
-        let own = |invoice: &&Invoice| invoice.subscription.as_ref() == Some(&subscription.id);
-        for invoice in shard.invoices().into_iter().rev().filter(own) {
+        let own = |head: &InvoiceHead<'_>| head.subscription == Some(&subscription.id);
+        let mut heads: Vec<_> = shard.invoice_heads().filter(own).collect();
+        heads.sort_by_key(|head| std::cmp::Reverse(head.seq));
+        for head in heads {
+            if let InvoiceStatus::Paid | InvoiceStatus::Uncollectible = head.status {
+                return Ok(SubscriptionStatus::Active);
+            }
+            let Some(invoice) = shard.invoices.get_live(head.id) else { continue };
             match invoice.status {
-                InvoiceStatus::Paid | InvoiceStatus::Uncollectible => {
-                    return Ok(SubscriptionStatus::Active);
-                }
                 InvoiceStatus::Open if invoice.retries_exhausted => {
                     return Ok(match self.state.settings.retries.then {
                         AfterRetries::PastDue => SubscriptionStatus::PastDue,
