@@ -4,10 +4,11 @@ use counterfoil_billing::subscription::SubscriptionEvent;
 use counterfoil_model::{Event, invariants};
 
 use counterfoil::{
-    Attempt, BillingReason, BillingThresholds, CreateCustomer, CreateMeter, CreatePrice,
-    CreateProduct, CreateSubscription, Currency, CustomerId, Engine, EventBatch, Formula,
-    IntervalUnit, Lsn, MemStorage, Options, Outcome, Policies, PriceId, RecurringInput, Settings,
-    Timestamp, policy::LateUsage,
+    AnchorChange, Attempt, BillingReason, BillingThresholds, CancelSubscription, CreateCustomer,
+    CreateMeter, CreatePrice, CreateProduct, CreateSubscription, Currency, CustomerId, Engine,
+    EventBatch, Formula, IntervalUnit, Lsn, MemStorage, Options, Outcome, Policies, PriceId,
+    RecurringInput, Settings, SubscriptionId, Timestamp, TrialEnd, UpdateSubscription,
+    policy::LateUsage,
 };
 
 fn pay_until(book: &Engine, instant: &str) {
@@ -138,4 +139,64 @@ fn an_invariant_finds_usage_that_would_be_billed_again() {
     state.apply(at, &Event::from(event));
     let violation = invariants::check_all(&state, at).unwrap_err();
     assert_eq!(violation.name, "usage_is_billed_once");
+}
+
+/// What happens in the very second in which a threshold began new periods.
+type Then = fn(&Engine, &SubscriptionId);
+
+#[test]
+fn nothing_that_follows_in_the_same_second_bills_it_again() {
+    fn update(book: &Engine, id: &SubscriptionId, change: impl FnOnce(&mut UpdateSubscription)) {
+        let mut command = UpdateSubscription::new(id.clone());
+        change(&mut command);
+        book.subscriptions().update(command).unwrap();
+    }
+    fn anchor(book: &Engine, id: &SubscriptionId) {
+        update(book, id, |own| own.billing_cycle_anchor = Some(AnchorChange::Now));
+    }
+    fn trial(book: &Engine, id: &SubscriptionId) {
+        let end = Timestamp::parse("2025-01-20T00:00:00Z").unwrap();
+        update(book, id, |own| own.trial_end = Some(TrialEnd::At(end)));
+        update(book, id, |own| own.trial_end = Some(TrialEnd::Now));
+    }
+    let steps: [(Then, i64); 2] = [(anchor, 1_000), (trial, 1_000)];
+    for (n, (then, billed)) in steps.into_iter().enumerate() {
+        let (book, price) = book_with(Settings::default());
+        let thresholds = BillingThresholds {
+            reset_billing_cycle_anchor: true,
+            ..BillingThresholds::amount_gte(1_000)
+        };
+        let customer = subscriber(&book, &price, Some(thresholds));
+        let id = book.subscriptions().list(&customer).unwrap().remove(0).id;
+        pay_until(&book, "2025-01-11T00:00:00Z");
+        let mut batch = EventBatch::new("calls");
+        batch.push(Some("first"), Some(customer.as_str()), None, Some("100")).unwrap();
+        book.meter_events().ingest(&batch).unwrap();
+        then(&book, &id);
+        assert_eq!(book.check_invariants().unwrap(), Ok(()), "{n}");
+        pay_until(&book, "2025-02-12T00:00:00Z");
+        let invoices = book.invoices().list(&customer).unwrap();
+        let total: i64 = invoices.iter().map(|view| view.invoice.total).sum();
+        assert_eq!(total, billed, "{n}");
+        let own = book.subscriptions().list(&customer).unwrap().remove(0);
+        assert_eq!(own.items[0].usage_since, None, "{n}: a period that begins is whole");
+    }
+}
+
+#[test]
+fn a_subscription_that_ends_in_the_same_second_has_no_other_invoice() {
+    let (book, price) = book_with(Settings::default());
+    let thresholds = BillingThresholds {
+        reset_billing_cycle_anchor: true,
+        ..BillingThresholds::amount_gte(1_000)
+    };
+    let customer = subscriber(&book, &price, Some(thresholds));
+    let id = book.subscriptions().list(&customer).unwrap().remove(0).id;
+    pay_until(&book, "2025-01-11T00:00:00Z");
+    let mut batch = EventBatch::new("calls");
+    batch.push(Some("first"), Some(customer.as_str()), None, Some("100")).unwrap();
+    book.meter_events().ingest(&batch).unwrap();
+    let command = CancelSubscription { id, invoice_now: true, prorate: false };
+    book.subscriptions().cancel(command).unwrap();
+    assert_eq!(totals(&book, &customer), [1_000]);
 }
