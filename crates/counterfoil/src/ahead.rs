@@ -62,7 +62,8 @@ impl Prepared {
         let Ahead { key, at, work, success } = ahead;
         let second = success.as_ref().map(|(_, step)| step.events.as_slice());
         let events = (work.events.as_slice(), second.unwrap_or_default());
-        let (first, second) = codec::encode_ahead(place.state, events, place.keys).ok()?;
+        let version = work.version();
+        let (first, second) = codec::encode_ahead(place.state, version, events, place.keys)?;
         let success = success.map(|(attempt, step)| (attempt, Encoded { step, entries: second }));
         Some(Self { key, at, work: Encoded { step: work, entries: first }, success })
     }

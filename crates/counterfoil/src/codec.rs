@@ -68,25 +68,35 @@ pub(crate) fn encode_events(
     meta: &RecordMeta,
     keys: &Keys,
 ) -> Result<NewRecord, CodecError> {
-    let entries = encode_each((before, after), events.iter(), keys)?;
+    let version = |stream: &str| before.stream_version(stream);
+    let entries = encode_each(version, after, events.iter(), keys)?;
     let meta = encode_meta(after, meta, keys)?;
     Ok(NewRecord { at: at.unix(), kind: RecordKind::Events, meta, events: entries })
 }
 
-/// What stands in two records that follow each other, of decisions that were made on a state: each has
-/// the versions of its streams from it and from what stands before.
+/// What stands in two records that follow each other, of decisions about one customer, of which
+/// `version` events had happened. None where an event is of another stream.
 pub(crate) fn encode_ahead(
     state: &State,
+    version: u64,
     (first, second): (&[Event], &[Event]),
     keys: &Keys,
-) -> Result<(Vec<NewEvent>, Vec<NewEvent>), CodecError> {
-    let mut entries = encode_each((state, state), first.iter().chain(second), keys)?;
+) -> Option<(Vec<NewEvent>, Vec<NewEvent>)> {
+    let mut events = first.iter().chain(second);
+    let customer = first.first()?.customer()?;
+    if events.clone().any(|event| event.customer() != Some(customer)) {
+        return None;
+    }
+    let mut entries = encode_each(|_| version, state, &mut events, keys).ok()?;
     let second = entries.split_off(first.len().min(entries.len()));
-    Ok((entries, second))
+    Some((entries, second))
 }
 
+/// Events as they stand in a record, from how many each stream had before and a state that says who can
+/// be sealed for.
 fn encode_each<'a>(
-    (before, after): (&State, &State),
+    version_of: impl Fn(&str) -> u64,
+    after: &State,
     events: impl Iterator<Item = &'a Event>,
     keys: &Keys,
 ) -> Result<Vec<NewEvent>, CodecError> {
@@ -104,7 +114,7 @@ fn encode_each<'a>(
                 (Arc::clone(known), *version)
             }
             None => {
-                let version = before.stream_version(&name).saturating_add(1);
+                let version = version_of(&name).saturating_add(1);
                 let stream: Arc<str> = name.into();
                 versions.push((Arc::clone(&stream), version));
                 (stream, version)
@@ -181,11 +191,12 @@ pub(crate) fn encode_block(at: Timestamp, block: &Block) -> Result<NewRecord, Co
 /// Adds what a block set off to its record: both happen, or neither does.
 pub(crate) fn add_events(
     record: &mut NewRecord,
-    states: (&State, &State),
+    (before, after): (&State, &State),
     events: &[Event],
     keys: &Keys,
 ) -> Result<(), CodecError> {
-    record.events.extend(encode_each(states, events.iter(), keys)?);
+    let version = |stream: &str| before.stream_version(stream);
+    record.events.extend(encode_each(version, after, events.iter(), keys)?);
     Ok(())
 }
 

@@ -38,6 +38,14 @@ pub struct Step {
     rests_on: Basis,
 }
 
+impl Step {
+    /// How many events had happened to the customer that it is about.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.rests_on.version
+    }
+}
+
 /// What a decision about one customer rests on, beside the usage that it read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Basis {
@@ -156,57 +164,61 @@ pub fn work_ahead(
     mut created: u64,
 ) -> Vec<Ahead> {
     let mut ahead = Vec::with_capacity(keys.len());
-    // One fork for all of them: what each changes in it is taken back before the next.
+    // One fork for all of them: what an item changed in it is taken back before that of another
+    // customer.
     let mut fork = State { unposted: true, ..state.clone() };
+    let mut latest: Option<CustomerId> = None;
     for key in keys {
         let at = clock.max(key.at);
         let context = Context { at, usage, key_slot: state.key_slots() };
-        fork.created = created;
-        let decided;
-        (decided, fork) = one_ahead(fork, &context, key);
-        if let Some(decided) = decided {
-            created = fork.created;
-            ahead.push(decided);
+        let mut tx = Tx::on(fork, &context);
+        tx.bring_near(key);
+        let customer = tx.state.customer_of_due(key);
+        if customer.is_none() || customer != latest {
+            tx.state.return_to(state);
+            tx.state.created = created;
+            tx.bring_near(key);
         }
-        fork.return_to(state);
+        let decided = customer.as_ref().and_then(|customer| tx.ahead(key, customer));
+        latest = None;
+        if let Some((decided, goes_on)) = decided {
+            created = tx.state.created;
+            ahead.push(decided);
+            latest = customer.filter(|_| goes_on);
+        }
+        fork = tx.finish().1;
     }
     ahead
 }
 
-/// One item, and the fork in which it was decided.
-fn one_ahead(fork: State, context: &Context<'_>, key: &DueKey) -> (Option<Ahead>, State) {
-    let mut tx = Tx::on(fork, context);
-    tx.bring_near(key);
-    let customer = tx.state.customer_of_due(key);
-    let rests_on = customer.and_then(|customer| tx.state.basis(&customer));
-    let Some((rests_on, target)) = rests_on.zip(tx.work_on(key).ok()) else {
-        return (None, tx.finish().1);
-    };
-    let events = tx.take_events();
-    let success = tx.success_ahead(&events, &rests_on.customer);
-    let work = Step { events, target, rests_on };
-    (Some(Ahead { key: key.clone(), at: context.at, work, success }), tx.finish().1)
-}
-
 impl Tx<'_> {
-    /// What follows if the attempt that due work opened succeeds. Where an outcome sets off more than
-    /// its own decision, it is not decided ahead.
-    fn success_ahead(
-        &mut self,
-        events: &[Event],
-        customer: &CustomerId,
-    ) -> Option<(PaymentAttemptId, Step)> {
-        let attempt = events.iter().find_map(Event::opens_attempt)?.clone();
+    /// One item of a customer's, and whether another one can be decided after it.
+    fn ahead(&mut self, key: &DueKey, customer: &CustomerId) -> Option<(Ahead, bool)> {
+        let rests_on = self.state.basis(customer)?;
+        let target = self.work_on(key).ok()?;
+        let work = Step { events: self.take_events(), target, rests_on };
+        let created = self.state.created;
+        let attempt = work.events.iter().find_map(Event::opens_attempt);
+        let success = attempt.and_then(|attempt| self.success_ahead(attempt, customer));
+        // What was tried in vain is left in the fork.
+        let goes_on = attempt.is_none() || success.is_some();
+        if !goes_on {
+            self.state.created = created;
+        }
+        let success = attempt.cloned().zip(success);
+        Some((Ahead { key: key.clone(), at: self.at(), work, success }, goes_on))
+    }
+
+    /// What follows if an attempt succeeds. Where an outcome sets off more than its own decision, it is
+    /// not decided ahead.
+    fn success_ahead(&mut self, attempt: &PaymentAttemptId, customer: &CustomerId) -> Option<Step> {
         let next = self.state.next_due_of(customer);
         if self.state.corrects_late_usage() || next.is_some_and(|next| next.at <= self.at()) {
             return None;
         }
-        let (created, rests_on) = (self.state.created, self.state.basis(customer)?);
-        let target = self.resolve_attempt(&attempt, &Outcome::Succeeded).ok();
-        let Some(target) = target.filter(|_| self.check_possible().is_ok()) else {
-            self.state.created = created;
-            return None;
-        };
-        Some((attempt, Step { events: self.take_events(), target, rests_on }))
+        let rests_on = self.state.basis(customer)?;
+        let target = self.resolve_attempt(attempt, &Outcome::Succeeded).ok()?;
+        self.check_possible().ok()?;
+        Some(Step { events: self.take_events(), target, rests_on })
     }
 }
