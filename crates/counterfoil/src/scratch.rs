@@ -71,6 +71,7 @@ impl ClosedStore for Scratch {
             let found = tail.bytes.get(from..from.saturating_add(len));
             return found.map(<[u8]>::to_vec).ok_or_else(|| Unreadable::because("not there"));
         }
+        #[cfg(unix)]
         drop(tail);
         let mut bytes = vec![0; len];
         read_at(&self.file, &mut bytes, place).map_err(|error| {
@@ -94,6 +95,7 @@ fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
 }
 
+/// Where a handle has one place for all, whoever reads or writes has the tail locked.
 #[cfg(not(unix))]
 fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     use std::io::{Seek, SeekFrom, Write};
@@ -101,26 +103,11 @@ fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Where a handle has one place for all, whoever reads takes another one.
 #[cfg(not(unix))]
-fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
-    #[cfg(windows)]
-    {
-        let mut done = 0_usize;
-        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let from = at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
-            match std::os::windows::fs::FileExt::seek_read(file, rest, from)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                some => done = done.saturating_add(some),
-            }
-        }
-        Ok(())
-    }
-    #[cfg(not(windows))]
-    {
-        let _ = (file, bytes, at);
-        Err(io::ErrorKind::Unsupported.into())
-    }
+fn read_at(mut file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(bytes)
 }
 
 #[cfg(test)]
