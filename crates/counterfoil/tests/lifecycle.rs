@@ -248,3 +248,32 @@ fn a_creation_that_waits_is_in_the_book_that_is_opened_again() {
     assert_sound(&book);
     assert!(book.now().unwrap() >= Some(at(support::START)));
 }
+
+/// Found by review: without prorations nothing was charged for a period that was made longer in the
+/// very second in which it had begun, although what it lacked was free then.
+#[test]
+fn new_periods_without_prorations_cost_the_same_in_the_first_second_and_after_it() {
+    for (first, expected) in [("none", vec![2_900]), ("create_prorations", vec![935, 2_900])] {
+        for seconds in [0, 1] {
+            let book = book();
+            book.customers().create(customer("cus_1", "pm_good")).unwrap();
+            let params = json!({
+                "id": "sub_1", "customer": "cus_1", "items": [{ "price": "price_month" }],
+                "billing_mode": { "type": "classic" }, "proration_behavior": first,
+                "billing_cycle_anchor": day(10),
+            });
+            create(&book, params).unwrap();
+            let then = day(0).checked_add_seconds(seconds).unwrap();
+            book.advance_to(then, &mut gateway).unwrap();
+            let update = json!({
+                "id": "sub_1", "billing_cycle_anchor": "now", "proration_behavior": "none",
+            });
+            let update = serde_json::from_value(update).unwrap();
+            book.subscriptions().update(update).unwrap();
+            let invoices = book.invoices().list(&customer_id("cus_1")).unwrap();
+            let totals: Vec<_> = invoices.iter().map(|view| view.invoice.total).collect();
+            assert_eq!(totals, expected, "{first}, {seconds} s later");
+            assert_sound(&book);
+        }
+    }
+}

@@ -71,7 +71,7 @@ impl Tx<'_> {
         // What a change closed before goes along, and late usage as with any end of a period.
         let usage = self.usage_charges(&after, |_| false)?;
         let lines = match is_classic {
-            true => self.advance_lines(&after, &begun_periods(before, &after))?,
+            true => self.advance_lines(&after, &begun_periods(before, &after, true))?,
             false => Vec::new(),
         };
         Ok(in_item_order(&after, usage, lines))

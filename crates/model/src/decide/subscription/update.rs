@@ -91,7 +91,8 @@ impl Tx<'_> {
         let mut lines = Vec::new();
         if invoices_periods {
             let current = self.state.subscription(&after.id)?;
-            lines = self.advance_lines(current, &begun_periods(before, current))?;
+            let prorated = behavior != ProrationBehavior::None;
+            lines = self.advance_lines(current, &begun_periods(before, current, prorated))?;
         }
         let asked = command.billing_cycle_anchor == Some(AnchorChange::Now);
         let remains = asked && !command.items.is_empty() && self.sum_since(after, first)? != 0;
@@ -126,13 +127,17 @@ impl Tx<'_> {
     }
 }
 
-/// The periods of items that began with a change. One that began in this very second was charged
-/// then, and only its end moves.
+/// The periods of items that began with a change. Of one that began in this very second already, only
+/// the end moves: where that is prorated it charges what it lacked, and is no period that begins.
 pub(super) fn begun_periods(
     before: &Subscription,
     after: &Subscription,
+    prorated: bool,
 ) -> Vec<(SubscriptionItemId, Period)> {
-    let goes_on = |new: &SubscriptionItem| before.item(&new.id).is_some_and(|old| old.is_same(new));
+    let goes_on = |new: &SubscriptionItem| {
+        let old = before.item(&new.id).filter(|old| old.is_same(new));
+        old.is_some_and(|old| prorated || old.period == new.period)
+    };
     let begun = after.items.iter().filter(|item| !goes_on(item));
     begun.map(|item| (item.id.clone(), item.period)).collect()
 }
