@@ -17,6 +17,8 @@ use std::thread;
 const ITEMS_EACH: usize = 64;
 /// For fewer than so many no further thread is started: that would take longer than to decide them.
 const ITEMS_MIN_EACH: usize = 8;
+/// More threads than that are never started, whatever was asked for.
+const WORKERS_MAX: usize = 64;
 
 /// What was decided ahead.
 #[derive(Debug, Default)]
@@ -149,7 +151,8 @@ impl Lookahead {
             self.pause = asked.saturating_mul(4);
             return;
         }
-        let items_max = place.items_max.min(self.workers.saturating_mul(ITEMS_EACH));
+        let workers = self.workers.min(WORKERS_MAX);
+        let items_max = place.items_max.min(workers.saturating_mul(ITEMS_EACH));
         // The finalization of a draft that is made now would come between later ones.
         let next = place.state.next_due().map_or(place.at, |key| key.at);
         let undisturbed = limits::INVOICE_DRAFT_SECONDS.saturating_sub(1);
@@ -163,9 +166,11 @@ impl Lookahead {
         self.queue = self.decide_all(place, &keys);
     }
 
-    /// Decides items in as many threads as there are to be.
+    /// Decides items in as many threads as there are to be. Where the system gives none, what was its
+    /// part is decided in its turn.
     fn decide_all(&self, place: Place<'_>, keys: &[DueKey]) -> VecDeque<Prepared> {
-        let each = keys.len().div_ceil(self.workers.max(1)).max(ITEMS_MIN_EACH);
+        let workers = self.workers.clamp(1, WORKERS_MAX);
+        let each = keys.len().div_ceil(workers).max(ITEMS_MIN_EACH);
         let prepare = |keys: &[DueKey], created: u64| {
             let usage = Readings(place.meters);
             let ahead = work_ahead(place.state, &usage, place.at, keys, created);
@@ -182,8 +187,11 @@ impl Lookahead {
         thread::scope(|scope| {
             let own = parts.next();
             let prepare = &prepare;
-            let others: Vec<_> =
-                parts.map(|(keys, from)| scope.spawn(move || prepare(keys, from))).collect();
+            let other = |(keys, from)| {
+                let part = move || prepare(keys, from);
+                thread::Builder::new().spawn_scoped(scope, part).ok()
+            };
+            let others: Vec<_> = parts.filter_map(other).collect();
             let mut all = own.map(|(keys, from)| prepare(keys, from)).unwrap_or_default();
             for other in others {
                 match other.join() {
@@ -251,7 +259,9 @@ mod tests {
     fn due_work_of_many_is_decided_ahead_and_the_log_is_that_of_one_thread() {
         let until = Timestamp::parse("2025-07-01T00:00:00Z").unwrap();
         let mut heads = Vec::new();
-        for (workers, some) in [(0, 0..1), (1, 1_500..2_739), (2, 1_500..2_739), (3, 1_500..2_739)]
+        let most = 1_500..2_739;
+        for (workers, some) in
+            [(0, 0..1), (1, most.clone()), (2, most.clone()), (3, most.clone()), (usize::MAX, most)]
         {
             let book = book(workers, 150);
             let worked = book.advance_to(until, &mut collect).unwrap().worked;

@@ -41,7 +41,7 @@ pub struct Options {
     pub archive: Option<PathBuf>,
     /// How many threads decide due work in [`Engine::advance_to`] and [`Engine::tick`]: the caller's own,
     /// and others that end with the call. They decide some items together before their turn; with 0 each is
-    /// decided in its turn. The log is the same with any number.
+    /// decided in its turn. More than 64 are as 64. The log is the same with any number.
     pub workers: usize,
 }
 
