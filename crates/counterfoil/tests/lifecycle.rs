@@ -3,8 +3,9 @@
 mod support;
 
 use counterfoil::{
-    CancelSubscription, CreateSubscription, DeclineCode, DeleteCustomer, Engine, Event, InvoiceId,
-    Lsn, Outcome, Subscription, Timestamp,
+    CancelSubscription, CreateMeterEvent, CreateSubscription, DeclineCode, DeleteCustomer, Engine,
+    Event, EventTime, InvoiceId, Lsn, MemStorage, Options, Outcome, Policies, Settings,
+    Subscription, Timestamp, policy::LateUsage,
 };
 use counterfoil_billing::subscription::SubscriptionEvent;
 use serde_json::{Value, json};
@@ -225,7 +226,7 @@ fn point_68_a_payment_that_takes_days_commits_what_was_asked_for() {
 #[test]
 fn a_creation_that_waits_is_in_the_book_that_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
-    let options = || counterfoil::Options::default().entropy(counterfoil::Entropy::FIXED);
+    let options = || Options::default().entropy(counterfoil::Entropy::FIXED);
     let book = Engine::open(folder.path(), options()).unwrap();
     support::begin(&book);
     book.customers().create(customer("cus_1", "pm_good")).unwrap();
@@ -275,5 +276,42 @@ fn new_periods_without_prorations_cost_the_same_in_the_first_second_and_after_it
             assert_eq!(totals, expected, "{first}, {seconds} s later");
             assert_sound(&book);
         }
+    }
+}
+
+/// Found by review: late usage had the discounts that its item had when anything had been recorded last,
+/// not those of the instant at which it was billed.
+#[test]
+fn late_usage_has_the_discounts_of_the_instant_at_which_it_is_billed() {
+    let policies = Policies { late_usage: LateUsage::NextInvoice, ..Policies::default() };
+    let settings = Settings { policies, ..Settings::default() };
+    for workers in [0, 1] {
+        let options = Options::default().settings(settings.clone()).workers(workers);
+        let book = Engine::on(MemStorage::new(), options).unwrap();
+        support::begin(&book);
+        book.customers().create(customer("cus_1", "pm_good")).unwrap();
+        let coupon = json!({
+            "id": "half", "percent_off": "50", "duration": "repeating", "duration_in_months": 1,
+        });
+        book.coupons().create(serde_json::from_value(coupon).unwrap()).unwrap();
+        let items = json!([{ "id": "si_1", "price": "price_calls" }]);
+        create(&book, json!({ "id": "sub_1", "customer": "cus_1", "items": items })).unwrap();
+        book.advance_to(day(14), &mut gateway).unwrap();
+        let items = json!([{ "id": "si_1", "discounts": [{ "coupon": "half" }] }]);
+        let update = serde_json::from_value(json!({ "id": "sub_1", "items": items })).unwrap();
+        book.subscriptions().update(update).unwrap();
+        // The first period was billed, and the discount is over in the second one.
+        book.advance_to(day(33), &mut gateway).unwrap();
+        let event = CreateMeterEvent::new(support::CALLS, &customer_id("cus_1"), 1_000)
+            .identifier("late")
+            .at(EventTime::from_timestamp(day(20)).unwrap());
+        book.meter_events().create(&event).unwrap();
+        book.advance_to(day(65), &mut gateway).unwrap();
+        let invoices = book.invoices().list(&customer_id("cus_1")).unwrap();
+        let lines = invoices.iter().flat_map(|view| &view.lines);
+        let late = lines.filter(|line| line.derivation.reading().is_some() && line.amount > 0);
+        let discounts: Vec<_> = late.map(|line| line.discount_amounts.len()).collect();
+        assert_eq!(discounts, [0], "{workers}");
+        assert_sound(&book);
     }
 }

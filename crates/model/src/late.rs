@@ -116,10 +116,12 @@ impl State {
     }
 
     /// The periods of a subscription that were billed and that usage may have come for since its
-    /// latest invoice: an event is taken for so many days.
+    /// latest invoice: an event is taken for so many days. They are discounted as their items are at an
+    /// instant.
     pub(crate) fn billed_usage(
         &self,
         subscription: &Subscription,
+        at: Timestamp,
     ) -> Result<Vec<UsageCharge>, Refusal> {
         let since = late_since(subscription)?;
         let mut found: Vec<UsageCharge> = Vec::new();
@@ -142,7 +144,7 @@ impl State {
                 let own = subscription.item(item).map(|own| own.discounts.as_slice());
                 let charge = UsageCharge {
                     // What the item is discounted by now; its tax is that of the period.
-                    discounts: in_force(own.unwrap_or_default(), self.now.unwrap_or(since)),
+                    discounts: in_force(own.unwrap_or_default(), at),
                     tax_rates: line.tax_rates.clone(),
                     spared_discounts: Vec::new(),
                     subscription_item: item.clone(),

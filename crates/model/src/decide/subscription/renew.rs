@@ -258,7 +258,7 @@ impl Tx<'_> {
         if self.state.settings.policies.late_usage != LateUsage::NextInvoice {
             return Ok(charges);
         }
-        for charge in self.state.billed_usage(subscription)? {
+        for charge in self.state.billed_usage(subscription, self.at())? {
             let mut numbers = self.numbers(&subscription.customer, self.next_seq(), 0)?;
             let place = (&subscription.customer, subscription.currency);
             let line = self.state.late_line(&charge, place, self.context.usage, &mut numbers)?;
