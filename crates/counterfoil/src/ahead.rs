@@ -266,7 +266,6 @@ mod tests {
             let book = book(workers, 150);
             let worked = book.advance_to(until, &mut collect).unwrap().worked;
             let hits = book.read(|book| Ok(book.lookahead.hits)).unwrap();
-            eprintln!("{hits} with {workers}, {worked} worked");
             assert!(some.contains(&hits), "{hits} with {workers}, {worked} worked");
             heads.push(book.receipt().unwrap().head);
         }
