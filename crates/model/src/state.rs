@@ -31,6 +31,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// What nearly all closed invoices fit in.
+const PACKED_BYTES: usize = 2_048;
+
 /// The state of a book. Clones share what they have in common.
 ///
 /// Its serialized form is that of what is small and is kept as a whole; the rest has tables.
@@ -539,12 +542,15 @@ impl State {
         if self.closing.is_empty() {
             return;
         }
-        let mut buffer = Vec::new();
-        for (customer, invoice) in std::mem::take(&mut self.closing) {
+        let mut buffer = Vec::with_capacity(PACKED_BYTES);
+        let mut closing = std::mem::take(&mut self.closing);
+        for (customer, invoice) in closing.drain(..) {
             if let Some(shard) = self.shards.get_mut(&customer) {
                 Arc::make_mut(shard).invoices.pack(&invoice, &self.shelf, &mut buffer);
             }
         }
+        // Its room is for the next.
+        self.closing = closing;
     }
 
     /// What a decision in this fork will ask for again and again: a customer.
