@@ -1,5 +1,5 @@
 //! Due work that is decided before its turn, by one thread or several, while the call that asked for it
-//! waits. On one fork for many items that is a third less work than on a fork for each.
+//! waits.
 
 use crate::codec;
 use crate::keys::Keys;
@@ -122,11 +122,12 @@ impl Lookahead {
     pub(crate) fn take_success(
         &mut self,
         attempt: &PaymentAttemptId,
-        place: Place<'_>,
+        now: Timestamp,
+        (state, read_up_to): (&State, Position),
     ) -> Option<Encoded> {
         let (_, _, step) = self.success.take().filter(|(own, at, step)| {
-            let usage_is_the_same = place.meters.position() == self.position;
-            own == attempt && *at == place.at && usage_is_the_same && place.state.bears(&step.step)
+            let same = (own, *at, self.position) == (attempt, now, read_up_to);
+            same && state.bears(&step.step)
         })?;
         #[cfg(test)]
         {

@@ -326,16 +326,9 @@ impl Sequencer {
         outcome: Outcome,
     ) -> Result<(), Error> {
         let at = self.now()?;
-        let place = Place {
-            state: &self.state,
-            meters: &self.meters,
-            keys: &self.keys,
-            at,
-            until: at,
-            items_max: 0,
-        };
+        let known = (&self.state, self.meters.position());
         let ahead = (outcome == Outcome::Succeeded)
-            .then(|| self.lookahead.take_success(&attempt, place))
+            .then(|| self.lookahead.take_success(&attempt, at, known))
             .flatten();
         if let Some(decided) = ahead {
             self.check_readable()?;

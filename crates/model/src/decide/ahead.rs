@@ -1,11 +1,10 @@
 //! Deciding due work before its turn.
 //!
 //! Customers do not depend on each other, so the due work of many of them can be decided side by side
-//! on the state as it is, and applied in turn. What a decision rests on is kept beside it: the object
-//! of which customer, how many objects there were, which catalog,
-//! what had been redeemed. Where any of that is another when the
-//! turn comes, the decision counts for nothing and is made again. So it does not show in a log whether
-//! due work was decided ahead.
+//! on the state as it is, and applied in turn. What a decision rests on is kept beside it: what had
+//! happened to its customer, how many objects there were, which catalog, what had been redeemed. Where
+//! any of that is another when the turn comes, the decision counts for nothing and is made again. So
+//! it does not show in a log whether due work was decided ahead.
 
 use super::{Context, Tx};
 use crate::answer::Target;
